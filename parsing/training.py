@@ -1,0 +1,299 @@
+"""The one training loop: a generator of epochs that every stage's trainer drives.
+
+A task is a module whose forward takes a batch and returns a dict of named losses. Data is a map-style dataset
+whose `__getitem__` takes `(index, seed)`: every random choice of an item comes from that seed, so the stream of
+batches does not depend on worker counts, and training resumed from an epoch equals training never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.tensorboard import SummaryWriter
+
+from parsing.errors import InputError
+from parsing.files import atomic
+
+log = logging.getLogger(__name__)
+
+
+class SeededDataset(Protocol):
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: tuple[int, int]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to optimise; the same for every stage.
+
+    Args:
+        epochs: passes over the data (over `epoch_size` draws where a sampler repeats items).
+        batch_size: items a step and process; `accumulate` steps make one update.
+        lr: peak learning rate, after `warmup` (share of all updates) and before a cosine decay to 1 % of it.
+        backbone_lr_scale: factor on `lr` for parameters whose name holds "backbone".
+        clip_grad: largest gradient norm.
+        ema_decay: decay of the weights' moving average, which is what is evaluated and saved; 0 turns it off.
+        precision: as Lightning Fabric names it.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    accumulate: int = 1
+    weight_decay: float = 0.05
+    warmup: float = 0.03
+    backbone_lr_scale: float = 1.0
+    clip_grad: float = 5.0
+    ema_decay: float = 0.998
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    seed: int = 0
+    num_workers: int = 0
+    log_every: int = 20
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished epoch: its number from 0, mean losses, and the weights to evaluate (EMA where it is on)."""
+
+    number: int
+    losses: dict[str, float]
+    module: nn.Module = field(repr=False)
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Draws `(index, seed)` pairs: a shuffle, or weighted draws with replacement, fixed by seed and epoch.
+
+    Args:
+        weights: (N,) how often an item is drawn, relative to the others; None draws each once.
+        rank, world_size: every process takes its own slice of the same order.
+    """
+
+    def __init__(self, length: int, weights: Sequence[float] | None, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.length, self.seed, self.epoch = length, seed, 0
+        self.weights = None if weights is None else np.asarray(weights, float) / np.sum(weights)
+        self.rank, self.world_size = rank, world_size
+
+    def __len__(self) -> int:
+        return self.length // self.world_size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        if self.weights is None:
+            order = random.permutation(self.length)
+        else:
+            order = random.choice(self.length, self.length, p=self.weights)
+        seeds = random.integers(0, 2**31, self.length)
+        for position in range(self.rank, len(self) * self.world_size, self.world_size):
+            yield int(order[position]), int(seeds[position])
+
+
+class RunFolder:
+    """Where a training leaves its traces: resolved config, environment, TensorBoard log, resumable state."""
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path = path
+        self.config = config
+        path.mkdir(parents=True, exist_ok=True)
+        self.write_json("config.json", config)
+        self.write_json("environment.json", environment())
+
+    @property
+    def state_path(self) -> Path:
+        return self.path / "state.pt"
+
+    def write_json(self, name: str, value: Any) -> None:
+        with atomic(self.path / name) as temporary:
+            temporary.write_text(json.dumps(value, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def environment() -> dict[str, Any]:
+    """What a result depends on beside the config: commit, versions, threads."""
+    command = ["git", "rev-parse", "HEAD"]
+    found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return {
+        "git_commit": found.stdout.strip() or None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+    }
+
+
+def learning_rate_scale(update: int, num_updates: int, warmup: float) -> float:
+    """Linear warm-up over a share of the updates, then half a cosine from 1 to 0.01."""
+    warm = max(1, round(warmup * num_updates))
+    if update < warm:
+        return (update + 1) / warm
+    progress = (update - warm) / max(1, num_updates - warm)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def parameter_groups(task: nn.Module, config: FitConfig) -> list[dict[str, Any]]:
+    """No weight decay on vectors (norms, biases); a scaled rate on the backbone."""
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in task.named_parameters():
+        if parameter.requires_grad:
+            scale = config.backbone_lr_scale if "backbone" in name else 1.0
+            decay = config.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((scale, decay), []).append(parameter)
+    return [
+        {"params": p, "lr": config.lr * scale, "base_lr": config.lr * scale, "weight_decay": decay} for (scale, decay), p in groups.items()
+    ]
+
+
+def fit(
+    task: nn.Module,
+    dataset: SeededDataset,
+    collate: Callable[[list[Any]], Any],
+    config: FitConfig,
+    run: RunFolder,
+    *,
+    sample_weights: Sequence[float] | None = None,
+    device: str = "cpu",
+    resume: bool = False,
+    quiet: bool = False,
+) -> Iterator[Epoch]:
+    """Train, yielding after each epoch; the state on disk is written after the caller has dealt with the epoch.
+
+    Raises:
+        InputError: nothing to resume from, or the saved state belongs to other settings.
+        FloatingPointError: a loss is not finite; names it and the step.
+    """
+    fabric = Fabric(
+        accelerator="cuda" if device.startswith("cuda") else "cpu", devices="auto" if _torchrun() else 1, precision=config.precision
+    )
+    fabric.launch()
+    fabric.seed_everything(config.seed, verbose=False)
+    optimizer = torch.optim.AdamW(parameter_groups(task, config))
+    model, optimizer = fabric.setup(task, optimizer)
+    ema = ModelEmaV3(task, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
+    sampler = EpochSampler(len(dataset), sample_weights, config.seed, fabric.global_rank, fabric.world_size)
+    loader: DataLoader[Any] = DataLoader(
+        dataset,  # type: ignore[arg-type]  # indexed by (index, seed), as the sampler draws
+        config.batch_size,
+        sampler=sampler,
+        collate_fn=collate,
+        num_workers=config.num_workers,
+        drop_last=len(sampler) > config.batch_size,
+        persistent_workers=config.num_workers > 0,
+    )
+    num_updates = config.epochs * max(1, len(loader) // config.accumulate)
+    first = _restore(run, task, ema, optimizer, config) if resume else 0
+    writer = SummaryWriter(str(run.path)) if fabric.global_rank == 0 else None
+    progress = _Progress(config, len(loader), quiet or fabric.global_rank > 0)
+    for number in range(first, config.epochs):
+        sampler.epoch = number
+        torch.manual_seed(config.seed * 100_003 + number)  # dropout too must not depend on what ran before
+        task.train()
+        sums: dict[str, float] = {}
+        for step, batch in enumerate(loader):
+            update = number * (len(loader) // config.accumulate) + step // config.accumulate
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * learning_rate_scale(update, num_updates, config.warmup)
+            updating = (step + 1) % config.accumulate == 0
+            with fabric.no_backward_sync(model, enabled=not updating):
+                losses: dict[str, Tensor] = model(fabric.to_device(batch))
+                _check_finite(losses, number, step)
+                fabric.backward(sum(losses.values(), start=torch.zeros(())).div(config.accumulate))
+            if updating:
+                fabric.clip_gradients(model, optimizer, max_norm=config.clip_grad, error_if_nonfinite=False)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                if ema is not None:
+                    ema.update(task, step=update)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            progress.advance(number, step, {name: total / (step + 1) for name, total in sums.items()})
+        means = {name: total / max(1, len(loader)) for name, total in sums.items()}
+        if writer is not None:
+            for name, value in means.items():
+                writer.add_scalar(f"loss/{name}", value, number)
+            writer.flush()
+        yield Epoch(number, means, ema.module if ema is not None else task)
+        if fabric.global_rank == 0:
+            _save_state(run, task, ema, optimizer, number + 1, config)
+    progress.close()
+    if writer is not None:
+        writer.close()
+
+
+def _torchrun() -> bool:
+    return "LOCAL_RANK" in os.environ
+
+
+def _check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
+    bad = [name for name, value in losses.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise FloatingPointError(f"epoch {epoch} step {step}: loss {', '.join(bad)} is not finite")
+
+
+def _save_state(
+    run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer: torch.optim.Optimizer, epoch: int, config: FitConfig
+) -> None:
+    state = {"task": task.state_dict(), "ema": ema.module.state_dict() if ema else None, "optimizer": optimizer.state_dict()}
+    with atomic(run.state_path) as temporary:
+        torch.save({**state, "epoch": epoch, "config": asdict(config)}, temporary)
+
+
+def _restore(run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer: torch.optim.Optimizer, config: FitConfig) -> int:
+    if not run.state_path.exists():
+        raise InputError(f"{run.state_path}: nothing to resume from")
+    state = torch.load(run.state_path, map_location="cpu", weights_only=True)
+    changed = sorted(
+        name for name, value in asdict(config).items() if state["config"].get(name) != value and name not in ("num_workers", "log_every")
+    )
+    if changed:
+        raise InputError(f"{run.state_path}: saved with other settings of {', '.join(changed)}; start a new run or restore them")
+    task.load_state_dict(state["task"])
+    if ema is not None:
+        ema.module.load_state_dict(state["ema"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["epoch"])
+
+
+class _Progress:
+    """A bar with rate and ETA on a terminal, a log line every so many steps elsewhere."""
+
+    def __init__(self, config: FitConfig, steps: int, quiet: bool) -> None:
+        self.config, self.steps, self.quiet, self.started, self.done = config, steps, quiet, time.monotonic(), 0
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        self.bar = Progress(*columns, disable=quiet)
+        self.live = not quiet and self.bar.console.is_terminal
+        if self.live:
+            self.bar.start()
+            self.task = self.bar.add_task("training", total=config.epochs * steps, rate="")
+
+    def advance(self, epoch: int, step: int, losses: dict[str, float]) -> None:
+        self.done += 1
+        rate = self.done * self.config.batch_size / (time.monotonic() - self.started)
+        named = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        text = f"epoch {epoch + 1}/{self.config.epochs}"
+        if self.live:
+            self.bar.update(self.task, completed=epoch * self.steps + step + 1, description=text, rate=f"{rate:.1f} items/s {named}")
+        elif not self.quiet and (step + 1) % self.config.log_every == 0:
+            left = (self.config.epochs - epoch) * self.steps - step - 1
+            log.info(
+                "%s step %d/%d  %.1f items/s  ETA %.0f s  %s", text, step + 1, self.steps, rate, left * self.config.batch_size / rate, named
+            )
+
+    def close(self) -> None:
+        if self.live:
+            self.bar.stop()

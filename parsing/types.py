@@ -1,0 +1,200 @@
+"""The values that flow between stages: frozen, checked at construction, numpy inside.
+
+Boxes are xyxy in pixels of the frame in display orientation. N counts persons of one frame,
+P the parts of the vocabulary, S its states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def _check(
+    owner: object, name: str, shape: tuple[int | None, ...], dtype: npt.DTypeLike, low: float | None = None, high: float | None = None
+) -> None:
+    """Bring a column to its dtype, then check its shape (None = any length) and its range."""
+    value = np.asarray(getattr(owner, name), dtype=dtype)
+    label = f"{type(owner).__name__}.{name}"
+    fits = value.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, value.shape, strict=False))
+    if not fits:
+        wanted = tuple("any" if length is None else length for length in shape)
+        raise ValueError(f"{label} has shape {value.shape}, expected {wanted}")
+    if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+        raise ValueError(f"{label} holds a value that is not finite")
+    if value.size and ((low is not None and value.min() < low) or (high is not None and value.max() > high)):
+        raise ValueError(f"{label} spans [{value.min()}, {value.max()}], expected [{low}, {high}]")
+    object.__setattr__(owner, name, value)
+
+
+class _Columns:
+    """Arrays of equal length that are selected together."""
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{f.name}={getattr(getattr(self, f.name), 'shape', None)}" for f in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({shapes})"
+
+    def select(self, index: Array) -> Self:
+        """The rows that `index` (integers or a boolean mask over N) names, in its order."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return type(self)(**{name: None if value is None else value[index] for name, value in columns.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One decoded picture.
+
+    Args:
+        video: name of the source file, which `oracle` and `replay` stages look frames up by.
+        index: 0-based position in display order.
+        time_s: presentation time from the stream, in seconds from its first frame.
+        image: (H, W, 3) uint8 RGB in display orientation.
+    """
+
+    video: str
+    index: int
+    time_s: float
+    image: Array
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"Frame.image is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
+
+    @property
+    def image_hw(self) -> tuple[int, int]:
+        return int(self.image.shape[0]), int(self.image.shape[1])
+
+    def __repr__(self) -> str:
+        return f"Frame({self.video!r}, index={self.index}, time_s={self.time_s:.3f}, image={self.image.shape})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Detections(_Columns):
+    """Boxes of one frame: xyxy (N, 4) px, scores (N,) in [0, 1], class_ids (N,), track_ids (N,) or None."""
+
+    xyxy: Array
+    scores: Array
+    class_ids: Array
+    track_ids: Array | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.xyxy)
+        _check(self, "xyxy", (n, 4), np.float32)
+        _check(self, "scores", (n,), np.float32, 0, 1)
+        _check(self, "class_ids", (n,), np.int64, 0)
+        if self.track_ids is not None:
+            _check(self, "track_ids", (n,), np.int64)
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(np.zeros((0, 4)), np.zeros(0), np.zeros(0))
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Parts(_Columns):
+    """Part boxes of the persons of one frame: xyxy (N, P, 4) px, scores (N, P), visible (N, P) bool.
+
+    The box of a part that is not visible is all zeros and its score is 0.
+    """
+
+    xyxy: Array
+    scores: Array
+    visible: Array
+
+    def __post_init__(self) -> None:
+        n, p = self.xyxy.shape[:2]
+        _check(self, "xyxy", (n, p, 4), np.float32)
+        _check(self, "scores", (n, p), np.float32, 0, 1)
+        _check(self, "visible", (n, p), np.bool_)
+
+    @classmethod
+    def empty(cls, num_persons: int, num_parts: int) -> Self:
+        """No visible part for each of `num_persons` persons."""
+        shape = (num_persons, num_parts)
+        return cls(np.zeros((*shape, 4)), np.zeros(shape), np.zeros(shape, bool))
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PartStates(_Columns):
+    """Independent probabilities of the states of every part: scores (N, P, S) in [0, 1].
+
+    Several states of a part may hold at once; a state that the vocabulary does not allow for a part scores 0.
+    """
+
+    scores: Array
+
+    def __post_init__(self) -> None:
+        _check(self, "scores", (None, None, None), np.float32, 0, 1)
+
+    @classmethod
+    def empty(cls, num_persons: int, num_parts: int, num_states: int) -> Self:
+        return cls(np.zeros((num_persons, num_parts, num_states)))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameParse:
+    """Everything that was seen in one frame; the three columns describe the same N persons in the same order."""
+
+    index: int
+    time_s: float
+    persons: Detections
+    parts: Parts
+    states: PartStates
+
+    def __post_init__(self) -> None:
+        lengths = (len(self.persons), len(self.parts), len(self.states))
+        if len(set(lengths)) != 1 or self.parts.xyxy.shape[1] != self.states.scores.shape[1]:
+            raise ValueError(f"FrameParse {self.index} disagrees: {self.persons}, {self.parts}, {self.states}")
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What is known of a source: size in display orientation, rotation in degrees, duration in seconds.
+
+    `frames_declared` is None where the container does not say; `decode_errors` counts packets and frames lost.
+    """
+
+    name: str
+    width: int
+    height: int
+    rotation: int
+    fps: float
+    duration_s: float
+    frames_declared: int | None
+    frames_decoded: int
+    decode_errors: int
+
+
+@dataclass(frozen=True)
+class ActionScore:
+    """One action of the video between two times, in seconds."""
+
+    label: str
+    score: float
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Which component spoke: its stage, its name in the stage's table, sha256 of its weights, its config as JSON."""
+
+    stage: str
+    name: str
+    weights_sha256: str | None
+    config: str

@@ -1,0 +1,80 @@
+"""Parts, states and actions: always loaded with weights or data, never assumed by a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from parsing.types import Array
+
+# Order of the Kinetics-TPS annotation; left and right are the person's own.
+PART_NAMES = (
+    "head", "hip", "left_arm", "right_arm", "left_hand", "right_hand",
+    "left_leg", "right_leg", "left_foot", "right_foot",
+)  # fmt: skip
+
+
+def flip_permutation(names: tuple[str, ...]) -> Array:
+    """(P,) indices that swap left_* and right_* names, as a mirrored image does."""
+
+    def mirrored(name: str) -> str:
+        side, _, rest = name.partition("_")
+        return {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, name) if rest else name
+
+    return np.array([names.index(mirrored(name)) for name in names])
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Names that a parse uses.
+
+    Args:
+        name: which set of labels this is, shown in every parse.
+        parts: P part names.
+        states: S state names.
+        part_states: for each part, in order, the states that it can take.
+        actions: A action names.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    states: tuple[str, ...]
+    part_states: tuple[tuple[str, ...], ...]
+    actions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for field in ("parts", "states", "actions"):
+            names = getattr(self, field)
+            if len(set(names)) != len(names):
+                raise ValueError(f"vocabulary {self.name!r}: {field} holds a name twice: {names}")
+        if len(self.part_states) != len(self.parts):
+            raise ValueError(f"vocabulary {self.name!r}: part_states has {len(self.part_states)} rows for {len(self.parts)} parts")
+        unknown = {state for row in self.part_states for state in row} - set(self.states)
+        if unknown:
+            raise ValueError(f"vocabulary {self.name!r}: part_states names {sorted(unknown)}, not among its states")
+
+    @property
+    def allowed(self) -> Array:
+        """(P, S) bool: whether a part can take a state."""
+        return np.array([[state in row for state in self.states] for row in self.part_states], bool).reshape(
+            len(self.parts), len(self.states)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        rows = dict(zip(self.parts, map(list, self.part_states), strict=True))
+        return {
+            "name": self.name,
+            "parts": list(self.parts),
+            "states": list(self.states),
+            "part_states": rows,
+            "actions": list(self.actions),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Vocabulary:
+        """Read what `to_json` wrote; raises KeyError or ValueError where it does not fit."""
+        parts = tuple(value["parts"])
+        rows = tuple(tuple(value["part_states"][part]) for part in parts)
+        return cls(value["name"], parts, tuple(value["states"]), rows, tuple(value["actions"]))

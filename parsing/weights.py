@@ -1,0 +1,105 @@
+"""Weights as safetensors files that say what they are.
+
+A file carries, beside the tensors, a JSON header: the component, the vocabulary it was trained for, its metrics
+and how it was trained. Nothing in such a file can execute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from parsing.errors import InputError
+from parsing.files import atomic
+
+# Name in a config -> package that ships the file under its `weights` folder.
+SHIPPED = {
+    "default/person_detector": "detectors",
+    "default/part_detector": "detectors",
+    "default/part_states": "parsing.states",
+    "default/recognizer": "recognizers",
+}
+
+
+@dataclass(frozen=True)
+class WeightsHeader:
+    """What a weights file says of itself; `labels` is the vocabulary in the component's own form."""
+
+    component: str
+    labels: dict[str, Any]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def weights_path(weights: str) -> Path:
+    """The file that a config's `weights` names: a shipped set (`default/...`) or a path."""
+    if weights in SHIPPED:
+        return Path(str(resources.files(SHIPPED[weights]))) / "weights" / f"{weights.partition('/')[2]}.safetensors"
+    return Path(weights)
+
+
+def read_header(weights: str, component: str) -> WeightsHeader:
+    """What the file says of itself.
+
+    Raises:
+        InputError: the file is missing, is no safetensors file of this project, or belongs to another component.
+    """
+    path = weights_path(weights)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        header = WeightsHeader(**json.loads(metadata["partwise"]))
+    except FileNotFoundError:
+        raise InputError(f"{path}: weights not found") from None
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: safetensors file without this project's header; expected weights of {component!r}") from None
+    if header.component != component:
+        raise InputError(f"{path}: weights of {header.component!r}, expected {component!r}")
+    return header
+
+
+def load_weights(module: nn.Module, weights: str) -> None:
+    """Fill a module from a file whose header was read; half-precision tensors become the module's own dtype.
+
+    Raises:
+        InputError: names or shapes of the tensors are not the module's.
+    """
+    path = weights_path(weights)
+    with safe_open(path, framework="pt") as file:
+        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    expected = module.state_dict()
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        problem = "lacks" if name in expected else "has an unexpected"
+        raise InputError(f"{path}: weights of another network: the file {problem} tensor {name!r}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            found, wanted = tuple(tensor.shape), tuple(expected[name].shape)
+            raise InputError(f"{path}: weights of another network: {name!r} has shape {found}, expected {wanted}")
+    module.load_state_dict(tensors)
+
+
+def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: torch.dtype = torch.float16) -> None:
+    """Write a module's tensors (floating ones as `dtype`) and its header, atomically."""
+    tensors = {
+        name: (value.detach().cpu().to(dtype) if value.is_floating_point() else value.detach().cpu()).contiguous()
+        for name, value in module.state_dict().items()
+    }
+    fields = {"component": header.component, "labels": header.labels, "metrics": header.metrics, "training": header.training}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata={"partwise": json.dumps(fields, sort_keys=True)})
+
+
+def sha256_of(weights: str) -> str:
+    return hashlib.sha256(weights_path(weights).read_bytes()).hexdigest()
