@@ -96,10 +96,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         random = np.random.default_rng((self.seed, self.epoch))
-        if self.weights is None:
-            order = random.permutation(self.length)
-        else:
-            order = random.choice(self.length, self.length, p=self.weights)
+        drawn = self.weights is not None
+        order = random.choice(self.length, self.length, p=self.weights) if drawn else random.permutation(self.length)
         seeds = random.integers(0, 2**31, self.length)
         for position in range(self.rank, len(self) * self.world_size, self.world_size):
             yield int(order[position]), int(seeds[position])
@@ -212,7 +210,7 @@ def fit(
             with fabric.no_backward_sync(model, enabled=not updating):
                 losses: dict[str, Tensor] = model(fabric.to_device(batch))
                 _check_finite(losses, number, step)
-                fabric.backward(sum(losses.values(), start=torch.zeros(())).div(config.accumulate))
+                fabric.backward(torch.stack(list(losses.values())).sum() / config.accumulate)
             if updating:
                 fabric.clip_gradients(model, optimizer, max_norm=config.clip_grad, error_if_nonfinite=False)
                 optimizer.step()

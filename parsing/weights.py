@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,16 @@ SHIPPED = {
 
 @dataclass(frozen=True)
 class WeightsHeader:
-    """What a weights file says of itself; `labels` is the vocabulary in the component's own form."""
+    """What a weights file says of itself.
+
+    Args:
+        component: name in the stage's table.
+        architecture: the component's architecture dataclass as JSON; whoever loads the file builds the network from it.
+        labels: the vocabulary in the component's own form.
+    """
 
     component: str
+    architecture: dict[str, Any]
     labels: dict[str, Any]
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -95,7 +102,7 @@ def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: to
         name: (value.detach().cpu().to(dtype) if value.is_floating_point() else value.detach().cpu()).contiguous()
         for name, value in module.state_dict().items()
     }
-    fields = {"component": header.component, "labels": header.labels, "metrics": header.metrics, "training": header.training}
+    fields = asdict(header)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata={"partwise": json.dumps(fields, sort_keys=True)})
