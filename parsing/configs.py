@@ -5,17 +5,25 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, dataclass_transform
 
 import pydantic
+import pydantic.dataclasses
 import yaml
 
 from parsing.errors import InputError
 
 T = TypeVar("T")
 Table = Mapping[str, str]  # component name -> "module:ConfigClass", imported only when chosen
+
+
+@dataclass_transform(frozen_default=True)
+def config(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass that refuses unknown keys and wrong types; every config is declared with it."""
+    return cast(type[T], pydantic.dataclasses.dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid"))(cls))
 
 
 class StageConfig(Protocol):
@@ -57,7 +65,7 @@ def parse_config(config_class: type[T], value: Any, where: str) -> T:
 
 def _field_names(config_class: Any, path: Sequence[Any]) -> list[str]:
     for step in path:
-        types = {field.name: field.type for field in dataclasses.fields(config_class)}
+        types = typing.get_type_hints(config_class)
         config_class = types.get(step, config_class)
     return [field.name for field in dataclasses.fields(config_class)] if dataclasses.is_dataclass(config_class) else []
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.tensorboard import SummaryWriter
 
+from parsing.configs import config
 from parsing.errors import InputError
 from parsing.files import atomic
 
@@ -40,7 +41,7 @@ class SeededDataset(Protocol):
     def __getitem__(self, key: tuple[int, int]) -> Any: ...
 
 
-@dataclass(frozen=True)
+@config
 class FitConfig:
     """How to optimise; the same for every stage.
 
@@ -144,16 +145,17 @@ def learning_rate_scale(update: int, num_updates: int, warmup: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def parameter_groups(task: nn.Module, config: FitConfig) -> list[dict[str, Any]]:
+def parameter_groups(task: nn.Module, settings: FitConfig) -> list[dict[str, Any]]:
     """No weight decay on vectors (norms, biases); a scaled rate on the backbone."""
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in task.named_parameters():
         if parameter.requires_grad:
-            scale = config.backbone_lr_scale if "backbone" in name else 1.0
-            decay = config.weight_decay if parameter.ndim > 1 else 0.0
+            scale = settings.backbone_lr_scale if "backbone" in name else 1.0
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((scale, decay), []).append(parameter)
     return [
-        {"params": p, "lr": config.lr * scale, "base_lr": config.lr * scale, "weight_decay": decay} for (scale, decay), p in groups.items()
+        {"params": p, "lr": settings.lr * scale, "base_lr": settings.lr * scale, "weight_decay": decay}
+        for (scale, decay), p in groups.items()
     ]
 
 
@@ -161,7 +163,7 @@ def fit(
     task: nn.Module,
     dataset: SeededDataset,
     collate: Callable[[list[Any]], Any],
-    config: FitConfig,
+    settings: FitConfig,
     run: RunFolder,
     *,
     sample_weights: Sequence[float] | None = None,
@@ -176,49 +178,49 @@ def fit(
         FloatingPointError: a loss is not finite; names it and the step.
     """
     fabric = Fabric(
-        accelerator="cuda" if device.startswith("cuda") else "cpu", devices="auto" if _torchrun() else 1, precision=config.precision
+        accelerator="cuda" if device.startswith("cuda") else "cpu", devices="auto" if _torchrun() else 1, precision=settings.precision
     )
     fabric.launch()
-    fabric.seed_everything(config.seed, verbose=False)
-    optimizer = torch.optim.AdamW(parameter_groups(task, config))
+    fabric.seed_everything(settings.seed, verbose=False)
+    optimizer = torch.optim.AdamW(parameter_groups(task, settings))
     model, optimizer = fabric.setup(task, optimizer)
-    ema = ModelEmaV3(task, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
-    sampler = EpochSampler(len(dataset), sample_weights, config.seed, fabric.global_rank, fabric.world_size)
+    ema = ModelEmaV3(task, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
+    sampler = EpochSampler(len(dataset), sample_weights, settings.seed, fabric.global_rank, fabric.world_size)
     loader: DataLoader[Any] = DataLoader(
         dataset,  # type: ignore[arg-type]  # indexed by (index, seed), as the sampler draws
-        config.batch_size,
+        settings.batch_size,
         sampler=sampler,
         collate_fn=collate,
-        num_workers=config.num_workers,
-        drop_last=len(sampler) > config.batch_size,
-        persistent_workers=config.num_workers > 0,
+        num_workers=settings.num_workers,
+        drop_last=len(sampler) > settings.batch_size,
+        persistent_workers=settings.num_workers > 0,
     )
-    num_updates = config.epochs * max(1, len(loader) // config.accumulate)
-    first = _restore(run, task, ema, optimizer, config) if resume else 0
+    num_updates = settings.epochs * max(1, len(loader) // settings.accumulate)
+    first = _restore(run, task, ema, optimizer, settings) if resume else 0
     writer = SummaryWriter(str(run.path)) if fabric.global_rank == 0 else None
-    progress = _Progress(config, len(loader), quiet or fabric.global_rank > 0)
-    for number in range(first, config.epochs):
+    progress = _Progress(settings, len(loader), quiet or fabric.global_rank > 0)
+    for number in range(first, settings.epochs):
         sampler.epoch = number
-        torch.manual_seed(config.seed * 100_003 + number)  # dropout too must not depend on what ran before
+        torch.manual_seed(settings.seed * 100_003 + number)  # dropout too must not depend on what ran before
         task.train()
         sums: dict[str, float] = {}
         for step, batch in enumerate(loader):
-            update = number * (len(loader) // config.accumulate) + step // config.accumulate
+            update = number * (len(loader) // settings.accumulate) + step // settings.accumulate
             for group in optimizer.param_groups:
-                group["lr"] = group["base_lr"] * learning_rate_scale(update, num_updates, config.warmup)
-            updating = (step + 1) % config.accumulate == 0
+                group["lr"] = group["base_lr"] * learning_rate_scale(update, num_updates, settings.warmup)
+            updating = (step + 1) % settings.accumulate == 0
             with fabric.no_backward_sync(model, enabled=not updating):
                 losses: dict[str, Tensor] = model(fabric.to_device(batch))
                 _check_finite(losses, number, step)
-                fabric.backward(torch.stack(list(losses.values())).sum() / config.accumulate)
+                fabric.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
             if updating:
-                fabric.clip_gradients(model, optimizer, max_norm=config.clip_grad, error_if_nonfinite=False)
+                fabric.clip_gradients(model, optimizer, max_norm=settings.clip_grad, error_if_nonfinite=False)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 if ema is not None:
                     ema.update(task, step=update)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(loss.detach())
             progress.advance(number, step, {name: total / (step + 1) for name, total in sums.items()})
         means = {name: total / max(1, len(loader)) for name, total in sums.items()}
         if writer is not None:
@@ -227,7 +229,7 @@ def fit(
             writer.flush()
         yield Epoch(number, means, ema.module if ema is not None else task)
         if fabric.global_rank == 0:
-            _save_state(run, task, ema, optimizer, number + 1, config)
+            _save_state(run, task, ema, optimizer, number + 1, settings)
     progress.close()
     if writer is not None:
         writer.close()
@@ -244,19 +246,19 @@ def _check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
 
 
 def _save_state(
-    run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer: torch.optim.Optimizer, epoch: int, config: FitConfig
+    run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer: torch.optim.Optimizer, epoch: int, settings: FitConfig
 ) -> None:
     state = {"task": task.state_dict(), "ema": ema.module.state_dict() if ema else None, "optimizer": optimizer.state_dict()}
     with atomic(run.state_path) as temporary:
-        torch.save({**state, "epoch": epoch, "config": asdict(config)}, temporary)
+        torch.save({**state, "epoch": epoch, "config": asdict(settings)}, temporary)
 
 
-def _restore(run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer: torch.optim.Optimizer, config: FitConfig) -> int:
+def _restore(run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer: torch.optim.Optimizer, settings: FitConfig) -> int:
     if not run.state_path.exists():
         raise InputError(f"{run.state_path}: nothing to resume from")
     state = torch.load(run.state_path, map_location="cpu", weights_only=True)
     changed = sorted(
-        name for name, value in asdict(config).items() if state["config"].get(name) != value and name not in ("num_workers", "log_every")
+        name for name, value in asdict(settings).items() if state["config"].get(name) != value and name not in ("num_workers", "log_every")
     )
     if changed:
         raise InputError(f"{run.state_path}: saved with other settings of {', '.join(changed)}; start a new run or restore them")
@@ -270,26 +272,32 @@ def _restore(run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer:
 class _Progress:
     """A bar with rate and ETA on a terminal, a log line every so many steps elsewhere."""
 
-    def __init__(self, config: FitConfig, steps: int, quiet: bool) -> None:
-        self.config, self.steps, self.quiet, self.started, self.done = config, steps, quiet, time.monotonic(), 0
+    def __init__(self, settings: FitConfig, steps: int, quiet: bool) -> None:
+        self.settings, self.steps, self.quiet, self.started, self.done = settings, steps, quiet, time.monotonic(), 0
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
         self.bar = Progress(*columns, disable=quiet)
         self.live = not quiet and self.bar.console.is_terminal
         if self.live:
             self.bar.start()
-            self.task = self.bar.add_task("training", total=config.epochs * steps, rate="")
+            self.task = self.bar.add_task("training", total=settings.epochs * steps, rate="")
 
     def advance(self, epoch: int, step: int, losses: dict[str, float]) -> None:
         self.done += 1
-        rate = self.done * self.config.batch_size / (time.monotonic() - self.started)
+        rate = self.done * self.settings.batch_size / (time.monotonic() - self.started)
         named = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        text = f"epoch {epoch + 1}/{self.config.epochs}"
+        text = f"epoch {epoch + 1}/{self.settings.epochs}"
         if self.live:
             self.bar.update(self.task, completed=epoch * self.steps + step + 1, description=text, rate=f"{rate:.1f} items/s {named}")
-        elif not self.quiet and (step + 1) % self.config.log_every == 0:
-            left = (self.config.epochs - epoch) * self.steps - step - 1
+        elif not self.quiet and (step + 1) % self.settings.log_every == 0:
+            left = (self.settings.epochs - epoch) * self.steps - step - 1
             log.info(
-                "%s step %d/%d  %.1f items/s  ETA %.0f s  %s", text, step + 1, self.steps, rate, left * self.config.batch_size / rate, named
+                "%s step %d/%d  %.1f items/s  ETA %.0f s  %s",
+                text,
+                step + 1,
+                self.steps,
+                rate,
+                left * self.settings.batch_size / rate,
+                named,
             )
 
     def close(self) -> None:
