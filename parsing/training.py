@@ -122,6 +122,11 @@ class RunFolder:
         with atomic(self.path / name) as temporary:
             temporary.write_text(json.dumps(value, indent=1, default=str) + "\n", encoding="utf-8")
 
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Add the figures of an epoch to `metrics.jsonl`."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
 
 def environment() -> dict[str, Any]:
     """What a result depends on beside the config: commit, versions, threads."""

@@ -1,0 +1,1 @@
+"""Composition: run, train, evaluate; decoding, tracking, writers and rendering."""

@@ -1,0 +1,35 @@
+"""Which training belongs to which stage."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from parsing.configs import parse_config
+
+STAGES = {
+    "person_detector": "detectors.train:TrainConfig",
+    "part_detector": "detectors.train:TrainConfig",
+    "part_states": "parsing.states.train:TrainConfig",
+    "recognizer": "recognizers.train:TrainConfig",
+}
+
+
+class Training(Protocol):
+    """A typed training config of one stage."""
+
+    def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None: ...
+
+    def evaluate(self, weights: str, *, device: str) -> dict[str, Any]: ...
+
+
+def training_config(stage: str, settings: dict[str, Any], where: str) -> Training:
+    """The typed config of a stage's training.
+
+    Raises:
+        InputError: a key or value does not fit; names it.
+    """
+    module, _, attribute = STAGES[stage].partition(":")
+    config_class = getattr(importlib.import_module(module), attribute)
+    return cast(Training, parse_config(config_class, settings, where))
