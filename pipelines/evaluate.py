@@ -14,7 +14,9 @@ from pipelines.trainings import STAGES, training_config
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description="Evaluate one stage on the validation data of its training config.")
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.evaluate", description="Evaluate one stage on the validation data of its training config."
+    )
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the training config that names the data")
     parser.add_argument("--weights", metavar="FILE", help="default: the shipped weights of the stage")
