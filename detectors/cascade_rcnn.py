@@ -174,7 +174,7 @@ class CascadeRCNN(nn.Module):
             logits, deltas = head(self._pool(features, boxes))
             total = total.to(logits.device) + logits.softmax(-1)
             boxes = self._refine(stage, deltas, boxes, sizes)
-        scores = (total[:, 1:] / len(self.heads)).split(counts)
+        scores = torch.split(total[:, 1:] / len(self.heads), counts)
         return list(zip(boxes, scores, strict=True))
 
     def _features(self, images: Tensor) -> OrderedDict[str, Tensor]:
@@ -188,15 +188,18 @@ class CascadeRCNN(nn.Module):
         rois = torch.cat([torch.cat([b.new_full((len(b), 1), i), b], 1) for i, b in enumerate(boxes)])
         scale = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).clamp(min=1).sqrt()
         chosen = torch.floor(torch.log2(scale / self.architecture.finest_scale_px + 1e-6)).clamp(0, len(levels) - 1)
+        samples = self.architecture.roi_samples
         pooled = levels[0].new_zeros((len(rois), levels[0].shape[1], 7, 7), dtype=torch.float32)
         for i, (level, stride) in enumerate(zip(levels, self.backbone.strides, strict=True)):
             here = torch.nonzero(chosen == i).squeeze(1)
-            pooled = pooled.index_put((here,), roi_align(level.float(), rois[here], 7, 1 / stride, self.architecture.roi_samples, aligned=True))
+            cut = roi_align(level.float(), rois[here], 7, 1 / stride, samples, aligned=True)
+            pooled = pooled.index_put((here,), cut)
         return pooled
 
     def _refine(self, stage: int, deltas: Tensor, boxes: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
-        decoded = self.coders[stage].decode(deltas, boxes).reshape(-1, 4).split([len(b) for b in boxes])  # type: ignore[no-untyped-call]
-        return [clip_boxes_to_image(b, size) for b, size in zip(decoded, sizes, strict=True)]
+        decoded = self.coders[stage].decode(deltas, boxes).reshape(-1, 4)
+        per_image = torch.split(decoded, [len(b) for b in boxes])
+        return [clip_boxes_to_image(b, size) for b, size in zip(per_image, sizes, strict=True)]
 
     def _train_stage(
         self, stage: int, features: OrderedDict[str, Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]], targets: list[Targets]
