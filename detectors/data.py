@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from detectors.augment import flip_view, jitter_colour, view_matrix, warp_boxes, warp_image, warp_points
 from detectors.cascade_rcnn import Targets
-from parsing.coco import ImageRecord, PersonRecord
-from parsing.errors import InputError
+from parsing.augment import flip_view, jitter_colour, read_image, view_matrix, warp_boxes, warp_image, warp_points
+from parsing.coco import ImageRecord
 from parsing.geometry import box_areas, clip_boxes
 from parsing.pose import part_boxes
 from parsing.types import Array
@@ -32,18 +29,6 @@ class View:
     boxes: Array
     labels: Array
     ignored: Array
-
-
-def read_image(path: Path) -> Array:
-    """(H, W, 3) uint8 RGB.
-
-    Raises:
-        InputError: the file is missing or no image.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path}: not a readable image")
-    return np.ascontiguousarray(image[:, :, ::-1])
 
 
 def keep_visible(boxes: Array, labels: Array, size: int) -> tuple[Array, Array, Array]:
@@ -118,7 +103,7 @@ class PartViews:
     """
 
     def __init__(self, records: Sequence[ImageRecord], size: int, context: float, rotation_deg: float) -> None:
-        self.persons = [(r, p) for r in records for p in r.persons if best_keypoints(p) is not None]
+        self.persons = [(r, p) for r in records for p in r.persons if p.best_keypoints is not None]
         self.size, self.context, self.rotation_deg = size, context, rotation_deg
         self._swap = flip_permutation(PART_NAMES)
 
@@ -134,7 +119,7 @@ class PartViews:
         centre = (person.xyxy[:2] + person.xyxy[2:]) / 2 + random.uniform(-0.1, 0.1, 2) * sides
         matrix = view_matrix(centre, self.size / side, random.uniform(-self.rotation_deg, self.rotation_deg), self.size)
         image = warp_image(read_image(record.path), matrix, self.size)
-        keypoints = best_keypoints(person)
+        keypoints = person.best_keypoints
         assert keypoints is not None  # only such persons are listed
         turned = np.concatenate([warp_points(keypoints[:, :2], matrix), keypoints[:, 2:]], 1)
         boxes, visible = part_boxes(turned, warp_boxes(person.xyxy[None], matrix)[0])
@@ -144,11 +129,6 @@ class PartViews:
             labels = labels[self._swap]
         boxes, labels, rest = keep_visible(boxes[visible].astype(np.float32), labels[visible], self.size)
         return View(jitter_colour(image, random), boxes, labels, rest)
-
-
-def best_keypoints(person: PersonRecord) -> Array | None:
-    """The richer of a person's two sets of keypoints, (33, 3) or (17, 3); None without any."""
-    return person.keypoints33 if person.keypoints33 is not None else person.keypoints17
 
 
 def collate(views: list[View]) -> tuple[Tensor, list[Targets]]:

@@ -14,9 +14,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from detectors.cascade_rcnn import CascadeArchitecture, CascadeRCNN, Targets
-from detectors.data import PartViews, PersonViews, best_keypoints, collate, read_image
+from detectors.data import PartViews, PersonViews, collate
 from detectors.metrics import BoxTruth, box_metrics
 from detectors.stages import CascadePartDetector, CascadePersonDetector, load_cascade
+from parsing.augment import read_image
 from parsing.backbones import Pretrained
 from parsing.coco import ImageRecord, read_coco
 from parsing.configs import config
@@ -157,7 +158,7 @@ def _parts_of(network: CascadeRCNN, records: Sequence[ImageRecord], device: str)
     detector = CascadePartDetector(network, device, score_threshold=0.0, batch_size=16)
     rows = []
     for record in records:
-        posed = [(p, k) for p in record.persons if (k := best_keypoints(p)) is not None]
+        posed = [(p, k) for p in record.persons if (k := p.best_keypoints) is not None]
         if not posed:
             continue
         persons = Detections(np.stack([p.xyxy for p, _ in posed]), np.ones(len(posed)), np.zeros(len(posed)))

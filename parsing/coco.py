@@ -31,6 +31,11 @@ class PersonRecord:
     crowd: bool
     box_source: str
 
+    @property
+    def best_keypoints(self) -> Array | None:
+        """The richer of the two sets of keypoints; None without any."""
+        return self.keypoints33 if self.keypoints33 is not None else self.keypoints17
+
 
 @dataclass(frozen=True, eq=False)
 class ImageRecord:

@@ -8,18 +8,18 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-
 from parsing.document import VideoParse
+from parsing.video import VideoReader, probe, read_frames
+from recognizers.ensemble import average_scores
+
 from parsing.errors import InputError
 from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector, Recognizer, Tracker
-from parsing.types import ActionScore, Array, Detections, Frame, FrameParse, ModelFacts, VideoFacts
-from parsing.video import VideoReader, probe, read_frames
+from parsing.types import ActionScore, Array, Frame, FrameParse, ModelFacts, VideoFacts
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
 from pipelines.interpolation import interpolate
 from pipelines.prefetch import prefetched
 from pipelines.settings import PipelineConfig, Schedule, read_pipeline
-from recognizers.ensemble import average_scores
 
 
 class VideoParser:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+from parsing.document import ParseWriter
 from rich.console import Console
 from rich.table import Table
 
-from parsing.document import ParseWriter
 from parsing.errors import InputError
 from parsing.files import atomic
 from pipelines.command import describe, run_command

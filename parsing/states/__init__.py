@@ -1,0 +1,9 @@
+"""The part-state network: what each part does."""
+
+from parsing.configs import Table
+
+PART_STATES: Table = {
+    "part_state_net": "parsing.states.part_state_net:PartStateNetConfig",
+    "oracle": "parsing.recorded:OraclePartStatesConfig",
+    "replay": "parsing.recorded:ReplayPartStatesConfig",
+}

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from detectors.augment import flip_view, view_matrix, warp_boxes, warp_image, warp_points
-from detectors.data import PartViews, PersonViews, collate, keep_visible, read_image
+from detectors.data import PartViews, PersonViews, collate, keep_visible
 from parsing import PART_NAMES, InputError
+from parsing.augment import flip_view, read_image, view_matrix, warp_boxes, warp_image, warp_points
 from parsing.coco import ImageRecord, PersonRecord
 from parsing.pose import part_boxes
 
@@ -33,7 +33,7 @@ def record(tmp_path: Path) -> ImageRecord:
 
 def test_unreadable_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_text("no image")
-    with pytest.raises(InputError, match="x.jpg: not a readable image"):
+    with pytest.raises(InputError, match=r"x\.jpg: not a readable image"):
         read_image(tmp_path / "x.jpg")
 
 

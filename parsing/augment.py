@@ -1,13 +1,28 @@
-"""Random views of an image with its boxes: one affine warp to a square canvas, then colour."""
+"""Images from files, and views of them with their boxes: one affine warp to a square canvas, then colour."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from parsing.errors import InputError
 from parsing.types import Array
 
 GREY = (114, 114, 114)
+
+
+def read_image(path: Path) -> Array:
+    """(H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: the file is missing or no image.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{path}: not a readable image")
+    return np.ascontiguousarray(image[:, :, ::-1])
 
 
 def view_matrix(centre: Array, scale: float, angle_deg: float, size: int) -> Array:

@@ -1,0 +1,61 @@
+"""How well states are told apart, per part and state, where the truth is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from parsing.types import Array
+from parsing.vocabulary import Vocabulary
+
+
+def average_precision(holds: Array, scores: Array) -> float | None:
+    """Area under the precision-recall steps of (N,) scores; None when nothing holds. Ties rank in any order together."""
+    if not holds.any():
+        return None
+    order = np.argsort(-scores, kind="stable")
+    ranked, values = holds[order], scores[order]
+    last_of_tie = np.append(values[1:] != values[:-1], True)
+    hits, seen = np.cumsum(ranked)[last_of_tie], np.flatnonzero(last_of_tie) + 1
+    recall_steps = np.diff(np.append(0, hits)) / holds.sum()
+    return float((hits / seen * recall_steps).sum())
+
+
+def state_metrics(scores: Array, holds: Array, known: Array, vocabulary: Vocabulary, threshold: float = 0.5) -> dict[str, Any]:
+    """Figures over N persons.
+
+    Args:
+        scores, holds, known: (N, P, S).
+
+    Returns:
+        `mean_class_accuracy`: for each state of a part that occurs both ways, the mean of the shares of persons
+        told right where it holds and where it does not; averaged over all of these. The majority vote scores 0.5
+        there; `accuracy` and `majority_accuracy` compare plainly. `mean_ap` averages the states' precision.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for p, s in zip(*np.nonzero(vocabulary.allowed), strict=True):
+        here = known[:, p, s]
+        truth, score = holds[here, p, s], scores[here, p, s]
+        if not truth.any() or truth.all():
+            continue
+        right = (score >= threshold) == truth
+        rows[f"{vocabulary.parts[p]}/{vocabulary.states[s]}"] = {
+            "class_accuracy": float((right[truth].mean() + right[~truth].mean()) / 2),
+            "accuracy": float(right.mean()),
+            "majority_accuracy": float(max(truth.mean(), 1 - truth.mean())),
+            "ap": average_precision(truth, score),
+            "base_rate": float(truth.mean()),
+            "num_persons": len(truth),
+        }
+    means = {key: float(np.mean([row[name] for row in rows.values()])) if rows else None for key, name in _MEANS.items()}
+    return {**means, "majority_class_accuracy": 0.5 if rows else None, "num_persons": len(scores), "per_state": rows}
+
+
+_MEANS = {
+    "mean_class_accuracy": "class_accuracy",
+    "mean_ap": "ap",
+    "accuracy": "accuracy",
+    "majority_accuracy": "majority_accuracy",
+    "base_rate_ap": "base_rate",
+}
