@@ -1,0 +1,107 @@
+"""TSM: a 2D network that shifts a part of its channels along time (Lin et al., ICCV 2019)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from timm.models._efficientnet_blocks import InvertedResidual
+from timm.models.resnet import BasicBlock, Bottleneck
+from torch import Tensor, nn
+
+from parsing.backbones import Backbone, Pretrained
+from parsing.configs import config
+from parsing.errors import InputError
+
+
+@config
+class TSMArchitecture:
+    """What the network is made of; travels in the header of its weights.
+
+    Args:
+        level: the backbone's feature level that is pooled; -1 the last.
+        num_segments: T, frames of a clip.
+        shift: share of the channels that move one frame back, and as many that move one frame on.
+        input_px: side of the square input.
+        dropout: before the classifier.
+    """
+
+    backbone: str
+    level: int = 4
+    num_segments: Annotated[int, Field(ge=1)] = 8
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.125
+    input_px: Annotated[int, Field(ge=32)] = 224
+    dropout: float = 0.5
+
+
+class TSM(nn.Module):
+    """Action logits of clips.
+
+    Args:
+        freeze_norm: keep the backbone's batch norms as they are, for small batches.
+        frozen_level: everything up to this feature level keeps its weights; -1 trains all.
+
+    Raises:
+        InputError: the backbone has no residual blocks that a shift fits into.
+    """
+
+    def __init__(
+        self,
+        architecture: TSMArchitecture,
+        num_actions: int,
+        pretrained: Pretrained = "none",
+        freeze_norm: bool = True,
+        frozen_level: int = -1,
+    ) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        self.backbone = Backbone(a.backbone, (a.level,), pretrained, freeze_norm=freeze_norm, frozen_level=frozen_level)
+        shifted = [_shift_input(block, a) for block in self.backbone.net.modules() if _takes_shift(block)]
+        if not shifted:
+            raise InputError(f"backbone {a.backbone!r}: has no residual block of the ResNet or MobileNet kind to shift")
+        self.dropout = nn.Dropout(a.dropout)
+        self.classifier = nn.Linear(self.backbone.channels[0], num_actions)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, A) logits, the mean over the frames, of (B, T, 3, H, W) RGB in [0, 1]."""
+        num_clips, num_segments = clips.shape[:2]
+        images = clips.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        (features,) = self.backbone(images)
+        pooled = self.dropout(features.float().mean((2, 3)))
+        logits: Tensor = self.classifier(pooled).view(num_clips, num_segments, -1).mean(1)
+        return logits.float()
+
+
+def shift_in_time(features: Tensor, num_segments: int, share: float) -> Tensor:
+    """Move the first `share` of the channels one frame back in time and the next `share` one frame on; zeros move in.
+
+    Args:
+        features: (B * T, C, H, W), frames of a clip next to each other.
+    """
+    fold = int(features.shape[1] * share)
+    x = features.view(-1, num_segments, *features.shape[1:])
+    out = torch.zeros_like(x)
+    out[:, :-1, :fold] = x[:, 1:, :fold]
+    out[:, 1:, fold : 2 * fold] = x[:, :-1, fold : 2 * fold]
+    out[:, :, 2 * fold :] = x[:, :, 2 * fold :]
+    return out.view_as(features)
+
+
+def _takes_shift(block: nn.Module) -> bool:
+    """ResNet blocks all take it; MobileNet-like ones where they have a skip connection, as in the paper's code."""
+    return isinstance(block, (Bottleneck, BasicBlock)) or (isinstance(block, InvertedResidual) and bool(block.has_skip))
+
+
+def _shift_input(block: nn.Module, architecture: TSMArchitecture) -> nn.Module:
+    """Shift what enters the residual branch and leave the skip connection alone ("residual shift")."""
+    first = block.conv_pw if isinstance(block, InvertedResidual) else block.conv1
+
+    def shifted(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        return (shift_in_time(inputs[0], architecture.num_segments, architecture.shift),)
+
+    assert isinstance(first, nn.Module)
+    first.register_forward_pre_hook(shifted)
+    return block
