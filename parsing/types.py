@@ -148,13 +148,17 @@ class PartStates(_Columns):
 
 @dataclass(frozen=True, eq=False)
 class FrameParse:
-    """Everything that was seen in one frame; the three columns describe the same N persons in the same order."""
+    """Everything that was seen in one frame; the three columns describe the same N persons in the same order.
+
+    `key` tells a frame that the networks saw from one whose boxes were carried over from its neighbours.
+    """
 
     index: int
     time_s: float
     persons: Detections
     parts: Parts
     states: PartStates
+    key: bool = True
 
     def __post_init__(self) -> None:
         lengths = (len(self.persons), len(self.parts), len(self.states))

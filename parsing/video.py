@@ -99,7 +99,7 @@ class VideoReader:
         """Coded frames up to the end or the first damage of the container; uses the reader up."""
         if self._file is None:
             return 1
-        count = 0
+        count: int = 0
         try:
             for packet in self._container.demux(self._stream):
                 count += 1 if packet.size else 0
@@ -109,9 +109,10 @@ class VideoReader:
 
     def _orient(self, picture: av.VideoFrame) -> int:
         """Quarter turns counter-clockwise to display orientation; the facts take the size that is displayed."""
-        turns = round(picture.rotation / 90) % 4
+        rotation = int(picture.rotation)  # counter-clockwise
+        turns = round(rotation / 90) % 4
         height, width = (picture.width, picture.height) if turns % 2 else (picture.height, picture.width)
-        self.facts = replace(self.facts, width=width, height=height, rotation=(-picture.rotation) % 360)
+        self.facts = replace(self.facts, width=width, height=height, rotation=-rotation % 360)
         return turns
 
     def _pictures(self) -> Iterator[av.VideoFrame]:

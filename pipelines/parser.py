@@ -8,18 +8,18 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from parsing.document import VideoParse
-from parsing.video import VideoReader, probe, read_frames
-from recognizers.ensemble import average_scores
 
+from parsing.document import VideoParse
 from parsing.errors import InputError
 from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector, Recognizer, Tracker
 from parsing.types import ActionScore, Array, Frame, FrameParse, ModelFacts, VideoFacts
+from parsing.video import VideoReader, count_frames, probe, read_frames
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
 from pipelines.interpolation import interpolate
 from pipelines.prefetch import prefetched
 from pipelines.settings import PipelineConfig, Schedule, read_pipeline
+from recognizers.ensemble import average_scores
 
 
 class VideoParser:
@@ -35,10 +35,10 @@ class VideoParser:
         self.part_detector: PartDetector = build["part_detector"](device)
         self.part_states: PartStateRecognizer = build["part_states"](device)
         self.recognizers: list[Recognizer] = [config.build(device) for config in settings.recognizers]
-        self._build_tracker = lambda: cast(Tracker, build["tracker"](device))
+        self._tracker, self._device = settings.stages["tracker"], device
         self.schedule: Schedule = settings.schedule
         self.vocabulary = self._agreed_vocabulary()
-        stages = (self.person_detector, self._build_tracker(), self.part_detector, self.part_states, *self.recognizers)
+        stages = (self.person_detector, self.new_tracker(), self.part_detector, self.part_states, *self.recognizers)
         self.models: tuple[ModelFacts, ...] = tuple(stage.facts for stage in stages)
 
     @classmethod
@@ -63,6 +63,10 @@ class VideoParser:
     def stream(self, path: str | Path) -> ParseStream:
         """Parse frame by frame in bounded memory; the action is known before the first frame comes."""
         return ParseStream(self, Path(path))
+
+    def new_tracker(self) -> Tracker:
+        """A tracker for one video."""
+        return cast(Tracker, self._tracker.build(self._device))
 
     def recognize(self, path: Path, facts: VideoFacts, num_frames: int) -> tuple[ActionScore, ...]:
         """Actions of the whole video, best first, from the frames that the recognizers sample."""
@@ -113,7 +117,7 @@ class ParseStream:
     def __init__(self, parser: VideoParser, path: Path) -> None:
         self.parser, self.path = parser, path
         self.facts = probe(path)
-        self.num_frames = self.facts.frames_declared or 0
+        self.num_frames = count_frames(path)
         self.actions = parser.recognize(path, self.facts, self.num_frames)
         self.complete = False
 
@@ -126,7 +130,7 @@ class ParseStream:
         Args:
             keep_images: False lets images between key frames go early; their frames then hold one black pixel.
         """
-        tracker = self.parser._build_tracker()
+        tracker = self.parser.new_tracker()
         actions = self._distribution()
         before: FrameParse | None = None
         waiting: list[Frame] = []  # frames after `before`, up to the next key frame

@@ -5,10 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
-_END = object()
 
 
 def prefetched(items: Iterable[T], ahead: int = 1) -> Iterator[T]:
@@ -16,13 +15,13 @@ def prefetched(items: Iterable[T], ahead: int = 1) -> Iterator[T]:
 
     An exception of the source is raised here; leaving the loop early stops the thread.
     """
-    channel: queue.Queue[object] = queue.Queue(maxsize=ahead)
+    channel: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(maxsize=ahead)
     stopped = threading.Event()
 
-    def put(item: object) -> None:
+    def put(item: T | None, error: BaseException | None) -> None:
         while not stopped.is_set():
             try:
-                channel.put(item, timeout=0.1)
+                channel.put((item, error), timeout=0.1)
                 return
             except queue.Full:
                 continue
@@ -30,21 +29,23 @@ def prefetched(items: Iterable[T], ahead: int = 1) -> Iterator[T]:
     def work() -> None:
         try:
             for item in items:
-                put((item, None))
+                put(item, None)
                 if stopped.is_set():
                     return
-            put(_END)
+            put(None, StopIteration())
         except BaseException as error:  # handed over, whatever it is
-            put((None, error))
+            put(None, error)
 
     thread = threading.Thread(target=work, name="decode", daemon=True)
     thread.start()
     try:
-        while (message := channel.get()) is not _END:
-            item, error = message  # type: ignore[misc]
+        while True:
+            item, error = channel.get()
+            if isinstance(error, StopIteration):
+                return
             if error is not None:
                 raise error
-            yield item
+            yield cast(T, item)
     finally:
         stopped.set()
         thread.join()

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-from parsing.document import ParseWriter
 from rich.console import Console
 from rich.table import Table
 
+from parsing.document import ParseWriter
 from parsing.errors import InputError
 from parsing.files import atomic
+from parsing.types import Frame, FrameParse
 from pipelines.command import describe, run_command
 from pipelines.encoding import VideoWriter
 from pipelines.parser import ParseStream, VideoParser
@@ -94,7 +95,7 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
     stream = parser.stream(job.source)
     num_frames = 0
     with ExitStack() as stack:
-        writer = stack.enter_context(ParseWriter(job.json_path, stream.facts, parser.vocabulary, stream.actions, parser.models))
+        writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary, stream.actions, parser.models))
         drawing = stack.enter_context(_Drawing(job.drawing_path, stream, parser)) if job.drawing_path else None
         progress = stack.enter_context(FrameProgress(job.source.name, stream.num_frames, quiet))
         for frame, parse in stream.with_frames(keep_images=drawing is not None):
@@ -119,23 +120,23 @@ class _Drawing:
     """The annotated copy of a source: an mp4, or a PNG for an image."""
 
     def __init__(self, path: Path, stream: ParseStream, parser: VideoParser) -> None:
-        self.path, self.stream, self.parser = path, stream, parser
-        self.stack = ExitStack()
-        self.video: VideoWriter | None = None
+        self.path, self.stream, self.vocabulary = path, stream, parser.vocabulary
+        facts = stream.facts
+        self.video = VideoWriter(path, (facts.height, facts.width), facts.fps) if path.suffix == ".mp4" else None
 
     def __enter__(self) -> _Drawing:
-        if self.path.suffix == ".mp4":
-            facts = self.stream.facts
-            self.video = self.stack.enter_context(VideoWriter(self.path, (facts.height, facts.width), facts.fps))
+        if self.video:
+            self.video.__enter__()
         return self
 
-    def __exit__(self, *failure: object) -> bool | None:
-        return self.stack.__exit__(*failure)  # type: ignore[arg-type]
-
-    def add(self, frame: object, parse: object) -> None:
-        picture = draw_parse(frame, parse, self.parser.vocabulary, self.stream.actions)  # type: ignore[arg-type]
+    def __exit__(self, *failure: object) -> None:
         if self.video:
-            self.video.add(picture, frame.time_s)  # type: ignore[attr-defined]
+            self.video.__exit__(*failure)
+
+    def add(self, frame: Frame, parse: FrameParse) -> None:
+        picture = draw_parse(frame, parse, self.vocabulary, self.stream.actions)
+        if self.video:
+            self.video.add(picture, frame.time_s)
             return
         with atomic(self.path) as temporary:
             if not cv2.imwrite(str(temporary), picture[:, :, ::-1]):

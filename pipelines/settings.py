@@ -63,7 +63,7 @@ def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> Pipelin
     path = config_path(name_or_path)
     settings = override(read_yaml(path), assignments)
     where = str(path)
-    schedule_keys = set(Schedule.__dataclass_fields__)  # type: ignore[attr-defined]
+    schedule_keys = set(Schedule.__dataclass_fields__)
     valid = {*STAGE_TABLES, "recognizers", *schedule_keys}
     for key in settings:
         if key not in valid:

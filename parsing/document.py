@@ -1,0 +1,306 @@
+"""parse.json: what a parse is on disk, its JSON Schema, a streaming writer and a reader.
+
+`python -m parsing.document` prints the schema that ships as `parsing/parse.schema.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal
+
+import numpy as np
+import pydantic
+from pydantic import Field
+
+from parsing.configs import config
+from parsing.errors import InputError
+from parsing.files import atomic
+from parsing.types import ActionScore, Array, Detections, FrameParse, ModelFacts, Parts, PartStates, VideoFacts
+from parsing.vocabulary import Vocabulary
+
+SCHEMA_VERSION = "1.0"
+SHOWN_STATE = 0.05  # states below this score are not written
+Box = tuple[float, float, float, float]
+Score = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+@config
+class VideoEntry:
+    """The source. `rotation` in degrees clockwise was applied already; `frames_declared` is null where the file does not say."""
+
+    name: str
+    width: Count
+    height: Count
+    rotation: int
+    fps: float
+    duration_s: float
+    frames_declared: int | None
+    frames_decoded: Count
+    decode_errors: Count
+
+
+@config
+class VocabularyEntry:
+    """The labels that this parse can hold; `part_states` lists the states of each part."""
+
+    name: str
+    parts: list[str]
+    states: list[str]
+    part_states: dict[str, list[str]]
+    actions: list[str]
+
+
+@config
+class ActionEntry:
+    """One action between two times; best first."""
+
+    label: str
+    score: Score
+    start_s: float
+    end_s: float
+
+
+@config
+class StateEntry:
+    """One state of a part; states are independent of each other."""
+
+    label: str
+    score: Score
+
+
+@config
+class PartEntry:
+    """One body part; `box` is null where the part is not visible."""
+
+    box: Box | None
+    score: Score
+    visible: bool
+    states: list[StateEntry]
+
+
+@config
+class PersonEntry:
+    """One person: box as x1, y1, x2, y2 in pixels, and parts by name. `track_id` is null where no track is confirmed."""
+
+    track_id: int | None
+    box: Box
+    score: Score
+    parts: dict[str, PartEntry]
+
+
+@config
+class FrameEntry:
+    """One frame; `key` is false where boxes were carried over from the frames that the networks saw."""
+
+    index: Count
+    time_s: float
+    key: bool
+    persons: list[PersonEntry]
+
+
+@config
+class TrackEntry:
+    """Where a track begins and ends, and in how many frames it is seen."""
+
+    track_id: int
+    start_s: float
+    end_s: float
+    first_frame: Count
+    last_frame: Count
+    num_frames: Count
+
+
+@config
+class ModelEntry:
+    """A component that took part, the sha256 of its weights, and its config as JSON."""
+
+    stage: str
+    name: str
+    weights_sha256: str | None
+    config: str
+
+
+@config
+class ParseDocument:
+    """The parse of one video. `complete` is false where the video was damaged or ended early."""
+
+    schema_version: Literal["1.0"]
+    vocabulary: VocabularyEntry
+    actions: list[ActionEntry]
+    models: list[ModelEntry]
+    frames: list[FrameEntry]
+    tracks: list[TrackEntry]
+    video: VideoEntry
+    complete: bool
+
+
+@dataclass(frozen=True, eq=False)
+class VideoParse:
+    """The parse of one video in memory."""
+
+    facts: VideoFacts
+    vocabulary: Vocabulary
+    actions: tuple[ActionScore, ...]
+    frames: tuple[FrameParse, ...]
+    models: tuple[ModelFacts, ...]
+    complete: bool
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of parse.json."""
+    schema = pydantic.TypeAdapter(ParseDocument).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Partwise parse"}
+
+
+class ParseWriter:
+    """Writes a parse frame by frame, in memory that does not grow with the video.
+
+    The file appears whole when the block ends after `finish`, and not at all otherwise. What is known last, the
+    tracks and the facts of the decoded video, stands at the end of the object.
+    """
+
+    def __init__(self, path: Path, vocabulary: Vocabulary, actions: Sequence[ActionScore], models: Sequence[ModelFacts]) -> None:
+        self.path, self.vocabulary, self.actions, self.models = path, vocabulary, actions, models
+        self.tracks: dict[int, TrackEntry] = {}
+        self._stack = ExitStack()
+        self._num_frames = 0
+
+    @property
+    def num_tracks(self) -> int:
+        return len(self.tracks)
+
+    def __enter__(self) -> ParseWriter:
+        temporary = self._stack.enter_context(atomic(self.path))
+        self._file: IO[str] = self._stack.enter_context(temporary.open("w", encoding="utf-8"))
+        head = {
+            "schema_version": SCHEMA_VERSION,
+            "vocabulary": self.vocabulary.to_json(),
+            "actions": [_rounded(action) for action in self.actions],
+            "models": [asdict(model) for model in self.models],
+        }
+        self._file.write(_dumps(head)[:-1] + ',\n"frames": [')
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._stack.__exit__(*failure)  # type: ignore[arg-type]
+
+    def add(self, parse: FrameParse) -> None:
+        """Append the next frame."""
+        self._file.write((",\n" if self._num_frames else "\n") + _dumps(frame_json(parse, self.vocabulary)))
+        self._num_frames += 1
+        for track_id in () if parse.persons.track_ids is None else parse.persons.track_ids.tolist():
+            if track_id >= 0:
+                self.tracks[track_id] = _seen(self.tracks.get(track_id), track_id, parse)
+
+    def finish(self, facts: VideoFacts, complete: bool) -> None:
+        """Close the object; the last call before the block ends."""
+        tracks = [_rounded(self.tracks[track_id]) for track_id in sorted(self.tracks)]
+        tail = {"tracks": tracks, "video": _rounded(facts), "complete": complete}
+        self._file.write("\n],\n" + _dumps(tail)[1:] + "\n")
+
+
+def write_parse(parse: VideoParse, path: Path) -> None:
+    """Write a parse that is in memory."""
+    with ParseWriter(path, parse.vocabulary, parse.actions, parse.models) as writer:
+        for frame in parse.frames:
+            writer.add(frame)
+        writer.finish(parse.facts, parse.complete)
+
+
+def read_parse(path: Path) -> VideoParse:
+    """Read a parse.json; scores and boxes are as rounded there, states that were not written score 0.
+
+    Raises:
+        InputError: the file is missing, no JSON, or does not fit the schema; names the first problem.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+    try:
+        document = pydantic.TypeAdapter(ParseDocument).validate_python(value)
+        vocabulary = Vocabulary.from_json(asdict(document.vocabulary))
+        frames = tuple(_frame(entry, vocabulary) for entry in document.frames)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{path}: not a parse: {'.'.join(map(str, first['loc'])) or 'value'}: {first['msg']}") from None
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a parse: {error}") from None
+    actions = tuple(ActionScore(**asdict(action)) for action in document.actions)
+    models = tuple(ModelFacts(**asdict(model)) for model in document.models)
+    return VideoParse(VideoFacts(**asdict(document.video)), vocabulary, actions, frames, models, document.complete)
+
+
+def frame_json(parse: FrameParse, vocabulary: Vocabulary) -> dict[str, Any]:
+    """One frame in the form of `FrameEntry`: 0.1 px, scores to four digits, states from 0.05 on, best first."""
+    persons = []
+    ids = parse.persons.track_ids
+    for row, (box, score) in enumerate(zip(parse.persons.xyxy, parse.persons.scores, strict=True)):
+        track_id = int(ids[row]) if ids is not None and ids[row] >= 0 else None
+        parts = {name: _part_json(parse, row, p, vocabulary) for p, name in enumerate(vocabulary.parts)}
+        persons.append({"track_id": track_id, "box": _box(box), "score": _score(score), "parts": parts})
+    return {"index": parse.index, "time_s": round(parse.time_s, 6), "key": parse.key, "persons": persons}
+
+
+def _part_json(parse: FrameParse, row: int, part: int, vocabulary: Vocabulary) -> dict[str, Any]:
+    visible = bool(parse.parts.visible[row, part])
+    scores = parse.states.scores[row, part]
+    shown = [s for s in np.argsort(-scores, kind="stable") if scores[s] >= SHOWN_STATE]
+    return {
+        "box": _box(parse.parts.xyxy[row, part]) if visible else None,
+        "score": _score(parse.parts.scores[row, part]),
+        "visible": visible,
+        "states": [{"label": vocabulary.states[s], "score": _score(scores[s])} for s in shown],
+    }
+
+
+def _frame(entry: FrameEntry, vocabulary: Vocabulary) -> FrameParse:
+    n, p, s = len(entry.persons), len(vocabulary.parts), len(vocabulary.states)
+    track_ids = np.array([-1 if person.track_id is None else person.track_id for person in entry.persons], np.int64)
+    persons = Detections(_boxes([person.box for person in entry.persons]), [x.score for x in entry.persons], np.zeros(n), track_ids)  # type: ignore[arg-type]
+    boxes, scores, visible = np.zeros((n, p, 4)), np.zeros((n, p)), np.zeros((n, p), bool)
+    states = np.zeros((n, p, s))
+    for i, person in enumerate(entry.persons):
+        for name, part in person.parts.items():
+            j = vocabulary.parts.index(name)
+            boxes[i, j], scores[i, j], visible[i, j] = part.box or (0, 0, 0, 0), part.score, part.visible
+            for state in part.states:
+                states[i, j, vocabulary.states.index(state.label)] = state.score
+    return FrameParse(entry.index, entry.time_s, persons, Parts(boxes, scores, visible), PartStates(states), entry.key)
+
+
+def _boxes(boxes: Iterable[Box]) -> Array:
+    return np.array(list(boxes), np.float32).reshape(-1, 4)
+
+
+def _seen(track: TrackEntry | None, track_id: int, parse: FrameParse) -> TrackEntry:
+    if track is None:
+        return TrackEntry(track_id, parse.time_s, parse.time_s, parse.index, parse.index, 1)
+    return TrackEntry(track_id, track.start_s, parse.time_s, track.first_frame, parse.index, track.num_frames + 1)
+
+
+def _rounded(value: Any) -> dict[str, Any]:
+    return {name: round(item, 6) if isinstance(item, float) else item for name, item in asdict(value).items()}
+
+
+def _box(box: Array) -> list[float]:
+    return [round(float(side), 1) for side in box]
+
+
+def _score(score: Any) -> float:
+    return round(float(score), 4)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=1))

@@ -1,0 +1,37 @@
+"""Boxes carried between key frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from parsing.types import Array, Detections, FrameParse, Parts
+
+
+def interpolate(before: FrameParse, after: FrameParse | None, index: int, time_s: float) -> FrameParse:
+    """The parse of a frame that lies between two key frames.
+
+    Persons, scores, visibility and states are those of the key frame that is nearer in time. Boxes of a track that
+    stands in both key frames move linearly in time, its part boxes where they are visible in both; all others hold
+    still. Without a later key frame (the video ends) everything is held.
+    """
+    share = 0.0 if after is None else (time_s - before.time_s) / max(after.time_s - before.time_s, 1e-9)
+    share = float(np.clip(share, 0, 1))
+    nearest, other = (before, after) if after is None or share < 0.5 else (after, before)
+    if other is None or nearest.persons.track_ids is None or other.persons.track_ids is None:
+        return FrameParse(index, time_s, nearest.persons, nearest.parts, nearest.states, key=False)
+    # How far from the nearer key frame towards the other one.
+    weight = share if nearest is before else 1 - share
+    rows, other_rows = _shared_tracks(nearest.persons.track_ids, other.persons.track_ids)
+    persons, parts = nearest.persons.xyxy.copy(), nearest.parts.xyxy.copy()
+    persons[rows] += weight * (other.persons.xyxy[other_rows] - persons[rows])
+    both = (nearest.parts.visible[rows] & other.parts.visible[other_rows])[..., None]
+    parts[rows] += weight * both * (other.parts.xyxy[other_rows] - parts[rows])
+    moved = Detections(persons, nearest.persons.scores, nearest.persons.class_ids, nearest.persons.track_ids)
+    return FrameParse(index, time_s, moved, Parts(parts, nearest.parts.scores, nearest.parts.visible), nearest.states, key=False)
+
+
+def _shared_tracks(first: Array, second: Array) -> tuple[Array, Array]:
+    """Rows of both that hold the same track; -1 is no track."""
+    same = (first[:, None] == second[None, :]) & (first[:, None] >= 0)
+    rows, columns = np.nonzero(same)
+    return rows, columns
