@@ -4,11 +4,11 @@ from parsing.configs import Table
 
 PERSON_DETECTORS: Table = {
     "cascade_rcnn": "detectors.stages:CascadePersonConfig",
-    "oracle": "parsing.recorded:OraclePersonDetectorConfig",
-    "replay": "parsing.recorded:ReplayPersonDetectorConfig",
+    "oracle": "parsing.recorded:RecordedPersonsConfig",
+    "replay": "parsing.recorded:RecordedPersonsConfig",
 }
 PART_DETECTORS: Table = {
     "cascade_rcnn": "detectors.stages:CascadePartConfig",
-    "oracle": "parsing.recorded:OraclePartDetectorConfig",
-    "replay": "parsing.recorded:ReplayPartDetectorConfig",
+    "oracle": "parsing.recorded:RecordedPartsConfig",
+    "replay": "parsing.recorded:RecordedPartsConfig",
 }

@@ -184,124 +184,81 @@ def _parse_of(record: ImageRecord) -> FrameParse:
     return FrameParse(0, 0.0, Detections(boxes, np.ones(len(people)), np.zeros(len(people))), parts, states)
 
 
-def _facts(stage: str, options: Any) -> ModelFacts:
-    return ModelFacts(stage, options.name, None, json.dumps(asdict(options)))
-
-
 @config
-class OraclePersonDetectorConfig:
-    """Ground-truth persons from `annotations`: COCO person_keypoints JSON, a parse.json, or a folder of parses."""
+class RecordedPersonsConfig:
+    """Persons from `recordings`: a parse.json, a folder of them, or COCO person_keypoints JSON.
 
-    name: Literal["oracle"]
-    annotations: str
+    The same holds for every stage here; `oracle` and `replay` tell in the parse whether these are truth or saved output.
+    """
+
+    name: Literal["oracle", "replay"]
+    recordings: str
 
     def build(self, device: str) -> RecordedPersons:  # noqa: ARG002  # every stage is built for a device
-        return RecordedPersons(Recordings(Path(self.annotations)), _facts("person_detector", self))
+        return RecordedPersons(Recordings(Path(self.recordings)), _facts("person_detector", self))
 
 
 @config
-class ReplayPersonDetectorConfig:
-    """Persons of saved `parses`: a parse.json or a folder of them."""
+class RecordedTracksConfig:
+    """Tracks from parses; COCO images have none."""
 
-    name: Literal["replay"]
-    parses: str
-
-    def build(self, device: str) -> RecordedPersons:  # noqa: ARG002
-        return RecordedPersons(Recordings(Path(self.parses)), _facts("person_detector", self))
-
-
-@config
-class OracleTrackerConfig:
-    """Ground-truth tracks from a parse.json or a folder of them."""
-
-    name: Literal["oracle"]
-    annotations: str
+    name: Literal["oracle", "replay"]
+    recordings: str
 
     def build(self, device: str) -> RecordedTracks:  # noqa: ARG002
-        return RecordedTracks(Recordings(Path(self.annotations)), _facts("tracker", self))
+        return RecordedTracks(Recordings(Path(self.recordings)), _facts("tracker", self))
 
 
 @config
-class ReplayTrackerConfig:
-    """Tracks of saved `parses`."""
+class RecordedPartsConfig:
+    """Parts from parses, or from COCO keypoints by the rules of `parsing.pose`."""
 
-    name: Literal["replay"]
-    parses: str
-
-    def build(self, device: str) -> RecordedTracks:  # noqa: ARG002
-        return RecordedTracks(Recordings(Path(self.parses)), _facts("tracker", self))
-
-
-@config
-class OraclePartDetectorConfig:
-    """Ground-truth parts; from keypoints by the rules of `parsing.pose` where `annotations` is a COCO file."""
-
-    name: Literal["oracle"]
-    annotations: str
+    name: Literal["oracle", "replay"]
+    recordings: str
 
     def build(self, device: str) -> RecordedParts:  # noqa: ARG002
-        return RecordedParts(Recordings(Path(self.annotations)), _facts("part_detector", self))
+        return RecordedParts(Recordings(Path(self.recordings)), _facts("part_detector", self))
 
 
 @config
-class ReplayPartDetectorConfig:
-    """Parts of saved `parses`."""
+class RecordedStatesConfig:
+    """States from parses, or from COCO keypoints by rule; `actions` are the recognizer's, where the recordings name none."""
 
-    name: Literal["replay"]
-    parses: str
-
-    def build(self, device: str) -> RecordedParts:  # noqa: ARG002
-        return RecordedParts(Recordings(Path(self.parses)), _facts("part_detector", self))
-
-
-@config
-class OraclePartStatesConfig:
-    """Ground-truth states, as for the parts; `actions` are the recognizer's, where the source names none."""
-
-    name: Literal["oracle"]
-    annotations: str
+    name: Literal["oracle", "replay"]
+    recordings: str
     actions: tuple[str, ...] = ()
 
     def build(self, device: str) -> RecordedStates:  # noqa: ARG002
-        return RecordedStates(Recordings(Path(self.annotations)), _facts("part_states", self), self.actions)
+        return RecordedStates(Recordings(Path(self.recordings)), _facts("part_states", self), self.actions)
 
 
 @config
-class ReplayPartStatesConfig:
-    """States of saved `parses`."""
+class RecordedActionsConfig:
+    """Action scores from parses, or true actions from a CSV with the columns file and label.
 
-    name: Literal["replay"]
-    parses: str
+    Args:
+        actions: names in the order of the scores; a CSV needs them, parses bring their own.
+    """
 
-    def build(self, device: str) -> RecordedStates:  # noqa: ARG002
-        return RecordedStates(Recordings(Path(self.parses)), _facts("part_states", self), ())
-
-
-@config
-class OracleRecognizerConfig:
-    """True actions from a CSV with the columns file and label; `actions` gives their order."""
-
-    name: Literal["oracle"]
-    labels: str
-    actions: tuple[str, ...]
+    name: Literal["oracle", "replay"]
+    recordings: str
+    actions: tuple[str, ...] = ()
 
     def build(self, device: str) -> RecordedActions:  # noqa: ARG002
-        path = Path(self.labels)
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                scores = {Path(row["file"]).name: {row["label"]: 1.0} for row in csv.DictReader(file)}
-        except (OSError, UnicodeDecodeError, KeyError) as error:
-            raise InputError(f"{path}: not a CSV with the columns file and label ({error})") from None
-        return RecordedActions(path, scores, self.actions, _facts("recognizer", self))
+        path, facts = Path(self.recordings), _facts("recognizer", self)
+        if path.suffix == ".csv":
+            return RecordedActions(path, _read_labels(path), self.actions, facts)
+        recordings = Recordings(path)
+        return RecordedActions(path, recordings.scores, self.actions or recordings.vocabulary.actions, facts)
 
 
-@config
-class ReplayRecognizerConfig:
-    """Action scores of saved `parses`."""
+def _read_labels(path: Path) -> dict[str, dict[str, float]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {Path(row["file"]).name: {row["label"]: 1.0} for row in csv.DictReader(file)}
+    except (OSError, UnicodeDecodeError, KeyError) as error:
+        raise InputError(f"{path}: not a CSV with the columns file and label ({error})") from None
 
-    name: Literal["replay"]
-    parses: str
 
-    def build(self, device: str) -> RecordedActions:  # noqa: ARG002
-        recordings = Recordings(Path(self.parses))
-        return RecordedActions(recordings.path, recordings.scores, recordings.vocabulary.actions, _facts("recognizer", self))
+def _facts(stage: str, options: Any) -> ModelFacts:
+    return ModelFacts(stage, options.name, None, json.dumps(asdict(options)))

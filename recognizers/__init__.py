@@ -4,6 +4,6 @@ from parsing.configs import Table
 
 RECOGNIZERS: Table = {
     "tsm": "recognizers.tsm:TSMConfig",
-    "oracle": "parsing.recorded:OracleRecognizerConfig",
-    "replay": "parsing.recorded:ReplayRecognizerConfig",
+    "oracle": "parsing.recorded:RecordedActionsConfig",
+    "replay": "parsing.recorded:RecordedActionsConfig",
 }
