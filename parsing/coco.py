@@ -39,12 +39,13 @@ class PersonRecord:
 
 @dataclass(frozen=True, eq=False)
 class ImageRecord:
-    """One annotated image: where it lies, its size, its persons, and the source that it came from."""
+    """One annotated image: where it lies, its size, its persons, the source that it came from, and its action if it has one."""
 
     path: Path
     image_hw: tuple[int, int]
     persons: tuple[PersonRecord, ...]
     source: str
+    action: str | None = None
 
 
 def read_coco(annotations: Path, images: Path, sources: tuple[str, ...] = ()) -> list[ImageRecord]:
@@ -83,7 +84,8 @@ def read_coco(annotations: Path, images: Path, sources: tuple[str, ...] = ()) ->
 def _image(record: dict[str, Any], images: Path, persons: list[PersonRecord], annotations: Path) -> ImageRecord:
     try:
         size = int(record["height"]), int(record["width"])
-        return ImageRecord(images / record["file_name"], size, tuple(persons), record.get("source", annotations.stem))
+        source, action = record.get("source", annotations.stem), record.get("action")
+        return ImageRecord(images / record["file_name"], size, tuple(persons), source, action)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{annotations}: image {record.get('id')!r} does not fit ({type(error).__name__}: {error})") from None
 

@@ -24,7 +24,10 @@ PART_DROP = 0.05
 
 @dataclass(frozen=True, eq=False)
 class StateSample:
-    """One person: where its image lies, its box, its part boxes (P, 4), visible (P,), states and known (P, S)."""
+    """One person: where its image lies, its box, its part boxes (P, 4), visible (P,), states and known (P, S).
+
+    `action` is the id of what is done in the image, -1 where that is not known.
+    """
 
     path: Path
     source: str
@@ -33,33 +36,37 @@ class StateSample:
     visible: Array
     holds: Array
     known: Array
+    action: int
 
 
 @dataclass(frozen=True)
 class StateBatch:
-    """Crops (B, 3, S, S) uint8 with boxes (B, P, 4) px of the crop, visible (B, P), holds and known (B, P, S)."""
+    """Crops (B, 3, S, S) uint8 with boxes (B, P, 4) px of the crop, visible (B, P), holds and known (B, P, S), actions (B,)."""
 
     crops: Tensor
     boxes: Tensor
     visible: Tensor
     holds: Tensor
     known: Tensor
+    actions: Tensor
 
     def to(self, device: torch.device | str) -> StateBatch:
         return StateBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
-def state_samples(records: Sequence[ImageRecord]) -> list[StateSample]:
+def state_samples(records: Sequence[ImageRecord], actions: Sequence[str]) -> list[StateSample]:
     """Every person with keypoints; states are known only on parts whose box is."""
     samples = []
     for record in records:
+        action = actions.index(record.action) if record.action in actions else -1
         for person in record.persons:
             keypoints = person.best_keypoints
             if keypoints is None:
                 continue
             boxes, visible = part_boxes(keypoints, person.xyxy)
             holds, known = part_states(keypoints, person.xyxy)
-            samples.append(StateSample(record.path, record.source, person.xyxy, boxes, visible, holds, known & visible[:, None]))
+            known = known & visible[:, None]
+            samples.append(StateSample(record.path, record.source, person.xyxy, boxes, visible, holds, known, action))
     return samples
 
 
@@ -71,6 +78,10 @@ def rare_state_weights(samples: Sequence[StateSample], strongest: float = 6.0) -
     return [float(value) for value in np.minimum(rarity, strongest)]
 
 
+# Pixels, boxes, visible, holds, known, action.
+StateItem = tuple[Array, Array, Array, Array, Array, int]
+
+
 class StateCrops:
     """Random crops for training: window, turn, flip with sides swapped, colour, and jittered part boxes."""
 
@@ -80,7 +91,7 @@ class StateCrops:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Array, Array, Array, Array, Array]:
+    def __getitem__(self, key: tuple[int, int]) -> StateItem:
         index, seed = key
         sample = self.samples[index]
         random = np.random.default_rng(seed)
@@ -95,7 +106,7 @@ class StateCrops:
         if random.random() < 0.5:
             pixels, boxes = flip_view(pixels, boxes)
             boxes, visible, holds, known = boxes[SWAP], visible[SWAP], holds[SWAP], known[SWAP]
-        return jitter_colour(pixels, random), boxes.astype(np.float32) * visible[:, None], visible, holds, known
+        return jitter_colour(pixels, random), boxes.astype(np.float32) * visible[:, None], visible, holds, known, sample.action
 
 
 class PlainCrops:
@@ -107,15 +118,15 @@ class PlainCrops:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> tuple[Array, Array, Array, Array, Array]:
+    def __getitem__(self, index: int) -> StateItem:
         sample = self.samples[index]
         crop = Crop.around(sample.person_xyxy, self.size, self.context)
-        return crop.pixels(read_image(sample.path)), crop.to_crop(sample.boxes), sample.visible, sample.holds, sample.known
+        return crop.pixels(read_image(sample.path)), crop.to_crop(sample.boxes), sample.visible, sample.holds, sample.known, sample.action
 
 
-def collate(items: Sequence[tuple[Array, Array, Array, Array, Array]]) -> StateBatch:
-    crops, boxes, visible, holds, known = (np.stack(column) for column in zip(*items, strict=True))
-    as_tensors = (torch.from_numpy(column) for column in (boxes.astype(np.float32), visible, holds, known))
+def collate(items: Sequence[StateItem]) -> StateBatch:
+    crops, boxes, visible, holds, known, actions = (np.stack(column) for column in zip(*items, strict=True))
+    as_tensors = (torch.from_numpy(column) for column in (boxes.astype(np.float32), visible, holds, known, actions))
     return StateBatch(torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2), *as_tensors)
 
 

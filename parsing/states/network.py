@@ -51,6 +51,7 @@ class PartStateNet(nn.Module):
     def __init__(self, architecture: PartStateArchitecture, allowed: Tensor, num_actions: int, pretrained: Pretrained = "none") -> None:
         super().__init__()
         a = self.architecture = architecture
+        self.num_actions = num_actions
         num_parts, num_states = allowed.shape
         self.backbone = Backbone(a.backbone, (a.part_level, a.person_level), pretrained)
         part_channels, person_channels = self.backbone.channels
