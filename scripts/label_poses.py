@@ -21,7 +21,7 @@ import mediapipe
 import numpy as np
 
 SHARES = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9)
-MIN_VISIBILITY, MIN_INSIDE, MIN_HEIGHT_PX = 0.5, 0.85, 60
+MIN_VISIBILITY, MIN_INSIDE, MIN_HEIGHT_PX = 0.65, 0.85, 60
 MARGIN = 0.06  # of the pose's extent: keypoints lie inside of the body's outline
 COCO_OF_BLAZEPOSE = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 
