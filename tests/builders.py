@@ -1,0 +1,91 @@
+"""What tests build: skeletons, small videos, parses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from parsing.pose import pose_vocabulary
+from parsing.types import Array, Detections, Frame, FrameParse, Parts, PartStates
+
+VOCABULARY = pose_vocabulary(("run", "walk"))
+
+
+def skeleton(**moved: tuple[float, float]) -> Array:
+    """(17, 3) COCO keypoints of a person 200 px tall who faces the camera, arms down; joints named in `moved` go elsewhere."""
+    joints = {
+        "nose": (100, 20), "left_eye": (105, 16), "right_eye": (95, 16), "left_ear": (110, 19), "right_ear": (90, 19),
+        "left_shoulder": (120, 45), "right_shoulder": (80, 45), "left_elbow": (124, 78), "right_elbow": (76, 78),
+        "left_wrist": (126, 110), "right_wrist": (74, 110), "left_hip": (112, 105), "right_hip": (88, 105),
+        "left_knee": (112, 150), "right_knee": (88, 150), "left_ankle": (112, 195), "right_ankle": (88, 195),
+    }  # fmt: skip
+    unknown = moved.keys() - joints.keys()
+    assert not unknown, unknown
+    return np.array([(*point, 2.0) for point in (joints | moved).values()], np.float32)
+
+
+def box_around(keypoints: Array) -> Array:
+    """(4,) person box with a margin."""
+    return np.concatenate([keypoints[:, :2].min(0) - 12, keypoints[:, :2].max(0) + 12]).astype(np.float32)
+
+
+def ramp(index: int, hw: tuple[int, int] = (48, 64)) -> Array:
+    """A flat picture whose grey tells its index: 10 + 8 * index."""
+    return np.full((*hw, 3), 10 + 8 * index, np.uint8)
+
+
+def write_video(
+    path: Path,
+    pictures: Sequence[Array],
+    fps: int = 10,
+    times_ms: Sequence[int] | None = None,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """A small video; with `times_ms`, each picture has its own presentation time."""
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=fps, options=options or {})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        if times_ms is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for i, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            if times_ms is not None:
+                frame.pts, frame.time_base = times_ms[i], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def frame(index: int = 0, video: str = "a.mp4", hw: tuple[int, int] = (240, 320), time_s: float | None = None) -> Frame:
+    return Frame(video, index, index / 10 if time_s is None else time_s, np.zeros((*hw, 3), np.uint8))
+
+
+def frame_parse(
+    index: int,
+    boxes: Sequence[Sequence[float]],
+    track_ids: Sequence[int] | None = None,
+    time_s: float | None = None,
+    key: bool = True,
+    seed: int = 0,
+) -> FrameParse:
+    """Persons with all parts but the last visible, and repeatable states."""
+    n, (p, s) = len(boxes), VOCABULARY.allowed.shape
+    random = np.random.default_rng(seed)
+    xyxy = np.array(boxes, np.float32).reshape(n, 4)
+    visible = np.ones((n, p), bool)
+    visible[:, -1] = False
+    parts = np.repeat(xyxy[:, None], p, 1) * visible[..., None]
+    states = random.random((n, p, s)).round(3) * VOCABULARY.allowed * visible[..., None]
+    ids = np.arange(1, n + 1) if track_ids is None else np.array(track_ids, int)
+    persons = Detections(xyxy, np.linspace(0.9, 0.5, n), np.zeros(n), ids)
+    return FrameParse(
+        index, index / 10 if time_s is None else time_s, persons, Parts(parts, visible * 0.75, visible), PartStates(states), key
+    )
