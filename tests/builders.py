@@ -85,6 +85,7 @@ def frame_parse(
     parts = np.repeat(xyxy[:, None], p, 1) * visible[..., None]
     states = random.random((n, p, s)).round(3) * VOCABULARY.allowed * visible[..., None]
     ids = np.arange(1, n + 1) if track_ids is None else np.array(track_ids, int)
+    parts_found = Parts(parts, visible * 0.75, visible)
     persons = Detections(xyxy, np.linspace(0.9, 0.5, n), np.zeros(n), ids)
     return FrameParse(
         index, index / 10 if time_s is None else time_s, persons, Parts(parts, visible * 0.75, visible), PartStates(states), key

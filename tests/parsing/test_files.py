@@ -17,7 +17,11 @@ def test_a_whole_file_appears_at_the_end(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), atomic(tmp_path / "a.json") as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+    def write() -> None:
+        with atomic(tmp_path / "a.json") as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
     assert list(tmp_path.iterdir()) == []

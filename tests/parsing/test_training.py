@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from parsing.errors import InputError
+from parsing.training import EpochSampler, FitConfig, RunFolder, fit, learning_rate_scale, parameter_groups
+
+
+class Points:
+    """Noisy samples of a line; the noise comes from the seed that the sampler gives."""
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[float, float]:
+        index, seed = key
+        return float(index), 2.0 * index + float(np.random.default_rng(seed).normal(0, 0.1))
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Linear(1, 4)
+        self.dropout = nn.Dropout(0.3)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        x, y = batch[:, :1], batch[:, 1:]
+        return {"square": (self.head(self.dropout(self.backbone(x))) - y).pow(2).mean()}
+
+
+class Broken(Line):
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        return super().forward(batch) | {"angle": batch.sum() * float("nan")}
+
+
+def collate(items: list[tuple[float, float]]) -> Tensor:
+    return torch.tensor(items)
+
+
+def settings(epochs: int = 4) -> FitConfig:
+    return FitConfig(epochs=epochs, batch_size=3, lr=0.01, ema_decay=0.9, seed=3)
+
+
+def train(out: Path, stop_after: int | None = None, resume: bool = False) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    task, weights = Line(), {}
+    for epoch in fit(task, Points(), collate, settings(), RunFolder(out, {}), sample_weights=[1.0] * 11 + [5.0], resume=resume, quiet=True):
+        weights = {name: value.clone() for name, value in epoch.module.state_dict().items()}
+        if stop_after == epoch.number:
+            break
+    return weights
+
+
+def test_resumed_training_equals_training_never_stopped(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    train(tmp_path / "parts", stop_after=2)  # killed before the state of its third epoch is written
+    resumed = train(tmp_path / "parts", resume=True)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_loss_falls(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    losses = [e.losses["square"] for e in fit(Line(), Points(), collate, settings(12), RunFolder(tmp_path, {}), quiet=True)]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_resume_needs_a_state_of_the_same_settings(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing to resume from"):
+        train(tmp_path, resume=True)
+    train(tmp_path)
+    other = FitConfig(epochs=9, batch_size=3, lr=0.01, ema_decay=0.9, seed=3)
+    with pytest.raises(InputError, match="other settings of epochs"):
+        next(fit(Line(), Points(), collate, other, RunFolder(tmp_path, {}), resume=True, quiet=True))
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FloatingPointError, match="loss angle is not finite"):
+        next(fit(Broken(), Points(), collate, settings(), RunFolder(tmp_path, {}), quiet=True))
+
+
+def test_run_folder_says_what_it_was(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run", {"lr": 0.1})
+    run.append_metrics({"epoch": 0, "AP": 0.5})
+    run.append_metrics({"epoch": 1, "AP": 0.6})
+    assert json.loads((tmp_path / "run/config.json").read_text()) == {"lr": 0.1}
+    assert "torch" in json.loads((tmp_path / "run/environment.json").read_text())
+    assert [json.loads(line)["AP"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()] == [0.5, 0.6]
+
+
+def test_ranks_share_an_epoch_without_overlap() -> None:
+    drawn = [list(EpochSampler(10, None, 1, rank, 2)) for rank in range(2)]
+    indices = [index for slice_ in drawn for index, _ in slice_]
+    assert sorted(indices) == list(range(10))
+    assert list(EpochSampler(10, None, 1)) == list(EpochSampler(10, None, 1))
+
+
+def test_epochs_differ_and_weights_count() -> None:
+    sampler = EpochSampler(400, [1.0] * 399 + [399.0], 0)
+    first = list(sampler)
+    sampler.epoch = 1
+    assert first != list(sampler)
+    assert sum(index == 399 for index, _ in first) == pytest.approx(200, abs=50)
+
+
+def test_learning_rate_by_hand() -> None:
+    assert learning_rate_scale(0, 100, 0.1) == pytest.approx(0.1)
+    assert learning_rate_scale(10, 100, 0.1) == pytest.approx(1)
+    assert learning_rate_scale(55, 100, 0.1) == pytest.approx(0.505)
+    assert learning_rate_scale(100, 100, 0.1) == pytest.approx(0.01)
+
+
+def test_backbone_has_its_own_rate_and_vectors_no_decay() -> None:
+    groups = parameter_groups(Line(), FitConfig(epochs=1, batch_size=1, lr=1.0, backbone_lr_scale=0.1, weight_decay=0.5))
+    found = {(group["lr"], group["weight_decay"]): len(group["params"]) for group in groups}
+    assert found == {(0.1, 0.5): 1, (0.1, 0.0): 1, (1.0, 0.5): 1, (1.0, 0.0): 1}
