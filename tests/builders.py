@@ -87,6 +87,5 @@ def frame_parse(
     ids = np.arange(1, n + 1) if track_ids is None else np.array(track_ids, int)
     parts_found = Parts(parts, visible * 0.75, visible)
     persons = Detections(xyxy, np.linspace(0.9, 0.5, n), np.zeros(n), ids)
-    return FrameParse(
-        index, index / 10 if time_s is None else time_s, persons, Parts(parts, visible * 0.75, visible), PartStates(states), key
-    )
+    at_s = index / 10 if time_s is None else time_s
+    return FrameParse(index, at_s, persons, parts_found, PartStates(states), key)

@@ -51,7 +51,8 @@ def test_sitting_seen_from_the_side() -> None:
 def test_stooping() -> None:
     bent = skeleton(
         left_shoulder=(165, 100), right_shoulder=(162, 102), nose=(192, 118), left_ear=(185, 106), right_ear=(184, 107),
-        left_eye=(190, 112), right_eye=(189, 113), left_elbow=(168, 130), right_elbow=(164, 131), left_wrist=(170, 160), right_wrist=(166, 160),
+        left_eye=(190, 112), right_eye=(189, 113), left_elbow=(168, 130), right_elbow=(164, 131),
+        left_wrist=(170, 160), right_wrist=(166, 160),
     )  # fmt: skip
     states = states_of(bent)
     assert states["hip"] == {"stoop"}
