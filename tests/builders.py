@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import torch
+import yaml
 
+from detectors.cascade_rcnn import CascadeArchitecture, CascadeRCNN
 from parsing.pose import pose_vocabulary
+from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, FrameParse, Parts, PartStates
+from parsing.vocabulary import PART_NAMES
+from parsing.weights import WeightsHeader, save_weights
+from recognizers.network import TSM, TSMArchitecture
 
 VOCABULARY = pose_vocabulary(("run", "walk"))
 
@@ -89,3 +98,50 @@ def frame_parse(
     persons = Detections(xyxy, np.linspace(0.9, 0.5, n), np.zeros(n), ids)
     at_s = index / 10 if time_s is None else time_s
     return FrameParse(index, at_s, persons, parts_found, PartStates(states), key)
+
+
+TINY_DETECTOR: dict[str, Any] = {
+    "backbone": "test_efficientnet",
+    "levels": (1, 2),
+    "fpn_channels": 8,
+    "anchor_sizes": ((16.0,), (32.0,), (64.0,)),
+    "hidden": 16,
+    "input_px": 64,
+    "proposals": 20,
+    "rois": 16,
+}
+
+
+def write_tiny_pipeline(folder: Path) -> Path:
+    """Real, small, untrained networks for every stage, and a pipeline config that names their weights.
+
+    Thresholds are 0, so that there is always somebody to pass on.
+    """
+    torch.manual_seed(0)
+    person = CascadeArchitecture(class_names=("person",), **TINY_DETECTOR)
+    part = CascadeArchitecture(class_names=PART_NAMES, **TINY_DETECTOR)
+    states = PartStateArchitecture("test_efficientnet", part_level=1, person_level=2, input_px=64, dim=16, heads=2)
+    tsm = TSMArchitecture("test_resnet", level=2, num_segments=2, input_px=32)
+    allowed = torch.from_numpy(VOCABULARY.allowed)
+    networks = {
+        "person": (CascadeRCNN(person), WeightsHeader("cascade_rcnn", asdict(person), {"classes": ["person"]})),
+        "part": (CascadeRCNN(part), WeightsHeader("cascade_rcnn", asdict(part), {"classes": list(PART_NAMES)})),
+        "states": (PartStateNet(states, allowed, 2), WeightsHeader("part_state_net", asdict(states), VOCABULARY.to_json())),
+        "tsm": (TSM(tsm, 2), WeightsHeader("tsm", asdict(tsm), {"actions": list(VOCABULARY.actions)})),
+    }
+    for name, (network, header) in networks.items():
+        save_weights(network, folder / f"{name}.safetensors", header)
+    settings = {
+        "person_detector": {
+            "name": "cascade_rcnn", "weights": str(folder / "person.safetensors"), "score_threshold": 0.0, "max_persons": 3,
+        },
+        "tracker": {"name": "bytetrack", "new_score": 0.0, "high_score": 0.0},
+        "part_detector": {"name": "cascade_rcnn", "weights": str(folder / "part.safetensors"), "score_threshold": 0.0},
+        "part_states": {"name": "part_state_net", "weights": str(folder / "states.safetensors")},
+        "recognizers": [{"name": "tsm", "weights": str(folder / "tsm.safetensors")}],
+        "every": 2,
+        "batch": 2,
+    }  # fmt: skip
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
