@@ -7,8 +7,6 @@ import logging
 import sys
 from collections.abc import Callable
 
-import torch
-
 from parsing.errors import InputError
 
 USAGE_ERROR = 2
@@ -21,6 +19,8 @@ def torch_device(name: str) -> str:
     Raises:
         InputError: CUDA is asked for and is not there.
     """
+    import torch  # late: help and usage errors need not wait for it
+
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no CUDA device here; use auto or cpu")
     if name == "auto":
