@@ -128,3 +128,9 @@ def test_numbers_that_json_lacks_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_parse(VideoParse(bad, VOCABULARY, (), (), (), True), tmp_path / "p.json")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readme_shows_a_valid_document() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    example = text.partition("```json\n")[2].partition("```")[0]
+    jsonschema.validate(json.loads(example), json_schema())

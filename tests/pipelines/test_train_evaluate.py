@@ -1,0 +1,87 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from builders import TINY_DETECTOR, box_around, skeleton
+
+from parsing.errors import InputError
+from pipelines import evaluate, train
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Four pictures of a bright person on a dark ground."""
+    root = tmp_path / "people"
+    (root / "images").mkdir(parents=True)
+    document: dict[str, list[dict[str, object]]] = {"images": [], "annotations": []}
+    points, box = skeleton(), box_around(skeleton())
+    for i in range(4):
+        image = np.full((240, 220, 3), 30, np.uint8)
+        x0, y0, x1, y1 = box.astype(int)
+        image[max(0, y0) : y1, x0:x1] = 220
+        cv2.imwrite(str(root / f"images/{i}.png"), image)
+        document["images"].append({"id": i, "file_name": f"{i}.png", "height": 240, "width": 220, "source": "made"})
+        document["annotations"].append(
+            {"image_id": i, "bbox": [float(v) for v in (*box[:2], *(box[2:] - box[:2]))], "keypoints": [float(v) for v in points.ravel()]}
+        )
+    for split in ("train", "val"):
+        (root / f"annotations_{split}.json").write_text(json.dumps(document))
+    return root
+
+
+def write_config(path: Path, people: Path, **changes: object) -> Path:
+    architecture = {key: [list(row) for row in value] if key == "anchor_sizes" else value for key, value in TINY_DETECTOR.items()}
+    settings = {
+        "name": "cascade_rcnn",
+        "target": "persons",
+        "architecture": architecture | {"levels": [1, 2], "class_names": ["person"]},
+        "data": {"root": str(people), "mosaic": 0.0},
+        "fit": {"epochs": 2, "batch_size": 2, "lr": 0.002},
+        "pretrained": "none",
+    }
+    path.write_text(yaml.safe_dump(settings | changes))
+    return path
+
+
+def test_train_resume_and_evaluate(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    config, run = write_config(tmp_path / "c.yaml", people), tmp_path / "run"
+    base = ["person_detector", "--config", str(config)]
+    assert train.main(train.build_parser().parse_args([*base, "--out", str(run), "--quiet"])) == 0
+    assert {"weights.safetensors", "metrics.jsonl", "config.json", "environment.json", "state.pt"} <= {p.name for p in run.iterdir()}
+    with pytest.raises(InputError, match="other settings of epochs"):
+        train.main(train.build_parser().parse_args([*base, "--out", str(run), "--quiet", "--resume", "--set", "fit.epochs=3"]))
+    capsys.readouterr()
+    report = tmp_path / "report.json"
+    weights = ["--weights", str(run / "weights.safetensors"), "--out", str(report)]
+    assert evaluate.main(evaluate.build_parser().parse_args([*base, *weights])) == 0
+    assert "AP50" in capsys.readouterr().out
+    assert json.loads(report.read_text())["made"]["num_images"] == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": "faces"}, "target"),
+        ({"fit": {"epochs": 1}}, r"fit\.batch_size"),
+        ({"epochs": 3}, "unknown key 'epochs'"),
+        ({"data": {"root": "nowhere"}}, r"nowhere/annotations_train\.json: cannot read annotations"),
+    ],
+)
+def test_bad_trainings_are_named(people: Path, tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    config = write_config(tmp_path / "c.yaml", people, **changes)
+    arguments = train.build_parser().parse_args(["person_detector", "--config", str(config), "--out", str(tmp_path / "run"), "--quiet"])
+    with pytest.raises(InputError, match=message):
+        train.main(arguments)
+
+
+def test_weights_of_other_classes_are_not_evaluated(people: Path, tmp_path: Path, tiny_pipeline: Path) -> None:
+    config = write_config(tmp_path / "c.yaml", people)
+    part = tiny_pipeline.parent / "part.safetensors"
+    arguments = evaluate.build_parser().parse_args(["person_detector", "--config", str(config), "--weights", str(part)])
+    with pytest.raises(InputError, match="detects head, hip"):
+        evaluate.main(arguments)
