@@ -80,8 +80,8 @@ class TrainConfig:
             raise InputError(f"{root / self.data.train}: no usable {self.target} for training")
         task = DetectionTask(CascadeRCNN(self.architecture, self.pretrained, self.frozen_level))
         val = read_coco(root / self.data.val, root / "images")
-        run = RunFolder(out, asdict(self))
-        best = -1.0
+        run = RunFolder(out, asdict(self), resume)
+        best = run.best("all", "AP")
         weights = self._sample_weights(views)
         for epoch in fit(task, views, collate, self.fit, run, sample_weights=weights, device=device, resume=resume, quiet=quiet):
             if (epoch.number + 1) % self.eval_every and epoch.number + 1 < self.fit.epochs:

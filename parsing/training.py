@@ -105,12 +105,17 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 class RunFolder:
-    """Where a training leaves its traces: resolved config, environment, TensorBoard log, resumable state."""
+    """Where a training leaves its traces: resolved config, environment, metrics, TensorBoard log, resumable state.
 
-    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+    Args:
+        resume: keep the metrics of the epochs before; without it they belong to a run that is now replaced.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], resume: bool = False) -> None:
         self.path = path
-        self.config = config
         path.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            self.metrics_path.unlink(missing_ok=True)
         self.write_json("config.json", config)
         self.write_json("environment.json", environment())
 
@@ -118,14 +123,25 @@ class RunFolder:
     def state_path(self) -> Path:
         return self.path / "state.pt"
 
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
     def write_json(self, name: str, value: Any) -> None:
         with atomic(self.path / name) as temporary:
             temporary.write_text(json.dumps(value, indent=1, default=str) + "\n", encoding="utf-8")
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add the figures of an epoch to `metrics.jsonl`."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+    def best(self, group: str, name: str) -> float:
+        """The highest figure so far of `row[group][name]`; -1 before the first."""
+        if not self.metrics_path.exists():
+            return -1.0
+        rows = [json.loads(line) for line in self.metrics_path.read_text(encoding="utf-8").splitlines()]
+        return max((float(row[group][name] or 0.0) for row in rows), default=-1.0)
 
 
 def environment() -> dict[str, Any]:

@@ -87,7 +87,7 @@ class TrainConfig:
         network = TSM(self.architecture, len(actions), self.pretrained, self.freeze_norm, self.frozen_level)
         views = ClipViews(clips, self.architecture.num_segments, self.architecture.input_px, self.data.smallest_crop)
         val = load_validation(records, actions, self.architecture.num_segments, self.num_clips)
-        run = RunFolder(out, asdict(self))
+        run = RunFolder(out, asdict(self), resume)
         task = RecognitionTask(network, self.label_smoothing)
         for epoch in fit(task, views, collate, self.fit, run, sample_weights=weights, device=device, resume=resume, quiet=quiet):
             if (epoch.number + 1) % self.eval_every and epoch.number + 1 < self.fit.epochs:

@@ -71,8 +71,8 @@ class TrainConfig:
         val = state_samples(self._records("val"), self.data.actions)
         network = PartStateNet(a, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions), self.pretrained)
         crops = StateCrops(samples, a.input_px, a.context, self.data.rotation_deg)
-        run = RunFolder(out, asdict(self))
-        best = -1.0
+        run = RunFolder(out, asdict(self), resume)
+        best = run.best("all", "mean_class_accuracy")
         weights = rare_state_weights(samples)
         for epoch in fit(
             StateTask(network),
