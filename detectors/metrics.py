@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from parsing.types import Array
+
+logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # it logs a table for every evaluation
 
 
 @dataclass(frozen=True, eq=False)

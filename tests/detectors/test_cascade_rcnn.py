@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from builders import TINY_DETECTOR
 
 from detectors.cascade_rcnn import STAGE_DELTAS, CascadeArchitecture, CascadeRCNN, Targets
 from detectors.stages import CascadePartDetector, CascadePersonDetector, best_per_class, load_cascade
@@ -8,21 +9,10 @@ from detectors.targets import box_in_region, match, sample_balanced
 from parsing import Detections, Frame, InputError
 from parsing.weights import WeightsHeader, save_weights
 
-TINY = {
-    "backbone": "test_efficientnet",
-    "levels": (1, 2),
-    "fpn_channels": 8,
-    "anchor_sizes": ((16.0,), (32.0,), (64.0,)),
-    "hidden": 16,
-    "input_px": 64,
-    "proposals": 20,
-    "rois": 16,
-}
-
 
 def tiny(class_names: tuple[str, ...] = ("person",)) -> CascadeRCNN:
     torch.manual_seed(0)
-    return CascadeRCNN(CascadeArchitecture(class_names=class_names, **TINY)).eval()
+    return CascadeRCNN(CascadeArchitecture(class_names=class_names, **TINY_DETECTOR)).eval()
 
 
 def frame(height: int, width: int, index: int = 0) -> Frame:
