@@ -21,6 +21,8 @@ from pipelines.prefetch import prefetched
 from pipelines.settings import PipelineConfig, Schedule, read_pipeline
 from recognizers.ensemble import average_scores
 
+GROUP_FRAMES = 48
+
 
 class VideoParser:
     """Parses videos with one set of networks; make it once, call it often.
@@ -156,18 +158,17 @@ class ParseStream:
         return frame.index % self.parser.schedule.every == 0
 
     def _groups(self, reader: Iterable[Frame], keep_images: bool) -> Iterator[list[Frame]]:
-        """Frames in runs that hold `batch` key frames each."""
+        """Frames in runs of at most `batch` key frames, and of at most GROUP_FRAMES, which bounds the memory."""
         group: list[Frame] = []
         num_keys = 0
         for frame in reader:
-            if self._is_key(frame):
-                if num_keys == self.parser.schedule.batch:
-                    yield group
-                    group, num_keys = [], 0
-                num_keys += 1
-                group.append(frame)
-            else:
-                group.append(frame if keep_images else Frame(frame.video, frame.index, frame.time_s, np.zeros((1, 1, 3), np.uint8)))
+            is_key = self._is_key(frame)
+            if len(group) == GROUP_FRAMES or (is_key and num_keys == self.parser.schedule.batch):
+                yield group
+                group, num_keys = [], 0
+            num_keys += is_key
+            kept = frame if is_key or keep_images else Frame(frame.video, frame.index, frame.time_s, np.zeros((1, 1, 3), np.uint8))
+            group.append(kept)
         if group:
             yield group
 

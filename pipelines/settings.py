@@ -22,6 +22,7 @@ STAGE_TABLES: dict[str, Table] = {
     "part_detector": PART_DETECTORS,
     "part_states": PART_STATES,
 }
+MOST_FRAMES_BETWEEN = 100  # frames between key frames wait in memory for the next one
 
 
 @config
@@ -34,7 +35,7 @@ class Schedule:
         max_persons: persons kept in a frame, best first.
     """
 
-    every: Annotated[int, Field(ge=1)] = 1
+    every: Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)] = 1
     batch: Annotated[int, Field(ge=1)] = 4
     max_persons: Annotated[int, Field(ge=1)] = 20
 

@@ -40,6 +40,15 @@ def test_batches_do_not_change_the_parse(tiny_pipeline: Path, clip: Path) -> Non
         assert one.states.scores == pytest.approx(other.states.scores, abs=1e-3)
 
 
+def test_groups_of_frames_do_not_change_the_parse(tiny_pipeline: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = VideoParser.from_config(str(tiny_pipeline), ["every=4"], "cpu")
+    whole = parser(clip)
+    monkeypatch.setattr("pipelines.parser.GROUP_FRAMES", 3)  # some groups now hold no key frame
+    for one, other in zip(whole.frames, parser(clip).frames, strict=True):
+        assert (one.index, one.key) == (other.index, other.key)
+        assert one.persons.xyxy == pytest.approx(other.persons.xyxy, abs=0.01)
+
+
 def test_streaming_gives_the_same_frames(tiny_pipeline: Path, clip: Path) -> None:
     parser = VideoParser.from_config(str(tiny_pipeline), device="cpu")
     stream = parser.stream(clip)
@@ -95,6 +104,7 @@ def test_one_frame(tiny_pipeline: Path, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"every": 0}, "every"),
+        ({"every": 101}, "every"),
         ({"evry": 2}, r"unknown key 'evry'; did you mean 'every'\?"),
         ({"tracker": {"name": "sort"}}, "unknown name 'sort'"),
         ({"tracker": None}, "expected a mapping"),
