@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,8 +40,7 @@ class StateSample:
     action: int
 
 
-@dataclass(frozen=True)
-class StateBatch:
+class StateBatch(NamedTuple):
     """Crops (B, 3, S, S) uint8 with boxes (B, P, 4) px of the crop, visible (B, P), holds and known (B, P, S), actions (B,)."""
 
     crops: Tensor
@@ -51,7 +51,7 @@ class StateBatch:
     actions: Tensor
 
     def to(self, device: torch.device | str) -> StateBatch:
-        return StateBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        return StateBatch(*(column.to(device) for column in self))
 
 
 def state_samples(records: Sequence[ImageRecord], actions: Sequence[str]) -> list[StateSample]:

@@ -118,7 +118,7 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
         "name": "part_state_net",
         "architecture": {"backbone": "test_efficientnet", "part_level": 1, "person_level": 2, "input_px": 64, "dim": 16, "heads": 2},
         "data": {"root": str(root), "action_root": str(root), "actions": ["run", "walk"]},
-        "fit": {"epochs": 3, "batch_size": 4, "lr": 0.01},
+        "fit": {"epochs": 3, "batch_size": 4, "lr": 0.01, "precision": "bf16-mixed"},
         "pretrained": "none",
     }
     torch.manual_seed(0)

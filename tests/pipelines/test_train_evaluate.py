@@ -40,7 +40,7 @@ def write_config(path: Path, people: Path, **changes: object) -> Path:
         "target": "persons",
         "architecture": architecture | {"levels": [1, 2], "class_names": ["person"]},
         "data": {"root": str(people), "mosaic": 0.0},
-        "fit": {"epochs": 2, "batch_size": 2, "lr": 0.002},
+        "fit": {"epochs": 2, "batch_size": 2, "lr": 0.002, "precision": "bf16-mixed"},
         "pretrained": "none",
     }
     path.write_text(yaml.safe_dump(settings | changes))

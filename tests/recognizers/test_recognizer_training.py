@@ -87,7 +87,7 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
         "name": "tsm",
         "architecture": {"backbone": "test_resnet", "level": 2, "num_segments": 2, "input_px": 32, "dropout": 0.0},
         "data": {"root": str(root), "cached_frames": 4, "short_side_px": 32, "repeat": 4},
-        "fit": {"epochs": 4, "batch_size": 4, "lr": 0.02, "ema_decay": 0.0},
+        "fit": {"epochs": 4, "batch_size": 4, "lr": 0.02, "ema_decay": 0.0, "precision": "bf16-mixed"},
         "pretrained": "none",
         "freeze_norm": False,
     }
