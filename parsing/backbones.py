@@ -62,19 +62,22 @@ class Backbone(nn.Module):
         if freeze_norm:
             for module in self._norms():
                 module.requires_grad_(False)
+        self._level_modules: list[str] = [level["module"] for level in info.info]
         if frozen_level >= 0:
-            self._freeze_through(info.info[frozen_level]["module"])
+            trained = {id(parameter) for module in self.modules_after(frozen_level) for parameter in module.parameters()}
+            for parameter in self.net.parameters():
+                parameter.requires_grad_(parameter.requires_grad and id(parameter) in trained)
 
-    def _freeze_through(self, last: str) -> None:
-        """Fix all weights up to and with the module that makes a feature level; modules are listed from stem to head."""
-        last, inside = last.replace(".", "_"), False
-        for name, module in self.net.named_modules():
-            here = name.replace(".", "_")
-            if inside and not here.startswith(last):
-                return
-            inside = inside or here.startswith(last)
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
+    def modules_after(self, level: int) -> list[nn.Module]:
+        """Modules that come after the one that makes a feature level, from stem to head; -1 gives all."""
+        modules = dict(self.net.named_modules())
+        if level < 0:
+            return list(modules.values())
+        last = self._level_modules[level].replace(".", "_")
+        names = [name for name in modules if name]
+        # Modules are listed in the order of the data; children share the prefix of their level's module.
+        inside = [i for i, name in enumerate(names) if name.replace(".", "_").startswith(last)]
+        return [modules[name] for name in names[inside[-1] + 1 :]]
 
     def _norms(self) -> list[nn.Module]:
         return [module for module in self.net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]

@@ -199,6 +199,20 @@ def read_frames(path: str | Path, indices: Iterable[int]) -> Iterator[Frame]:
             yield from reader.frames(wanted)
 
 
+def read_nearest(path: str | Path, indices: Iterable[int]) -> dict[int, Frame]:
+    """The frame of each index; what a damaged file lacks is replaced by the decoded frame that lies nearest.
+
+    Raises:
+        InputError: the file cannot be read, or none of the frames can be decoded.
+    """
+    wanted = sorted({int(index) for index in indices})
+    frames = {frame.index: frame for frame in read_frames(path, wanted)}
+    known = np.array(sorted(frames))
+    if wanted and not len(known):
+        raise InputError(f"{path}: damaged: none of its sampled frames can be decoded")
+    return {index: frames[int(known[np.abs(known - index).argmin()])] for index in wanted}
+
+
 def _empty_facts(path: Path) -> VideoFacts:
     return VideoFacts(path.name, 0, 0, 0, 0.0, 0.0, None, 0, 0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from parsing.document import VideoParse
 from parsing.errors import InputError
 from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector, Recognizer, Tracker
 from parsing.types import ActionScore, Array, Frame, FrameParse, ModelFacts, VideoFacts
-from parsing.video import VideoReader, count_frames, probe, read_frames
+from parsing.video import VideoReader, count_frames, probe, read_nearest
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
 from pipelines.interpolation import interpolate
@@ -75,13 +75,9 @@ class VideoParser:
         if not self.recognizers or num_frames == 0:
             return ()
         clips = [recognizer.sample(num_frames) for recognizer in self.recognizers]
-        wanted = sorted({int(i) for per_recognizer in clips for clip in per_recognizer for i in clip})
-        frames = {frame.index: frame for frame in read_frames(path, wanted)}
-        if not frames:
-            return ()
-        known = np.array(sorted(frames))
+        frames = read_nearest(path, (i for per_recognizer in clips for clip in per_recognizer for i in clip))
         scores = [
-            recognizer([[frames[nearest_index(known, i)] for i in clip] for clip in per_recognizer])
+            recognizer([[frames[int(i)] for i in clip] for clip in per_recognizer])
             for recognizer, per_recognizer in zip(self.recognizers, clips, strict=True)
         ]
         mean = average_scores(scores)
@@ -177,8 +173,3 @@ class ParseStream:
             return None
         scores = {action.label: action.score for action in self.actions}
         return np.array([scores[name] for name in self.parser.vocabulary.actions], np.float32)
-
-
-def nearest_index(known: Array, wanted: Any) -> int:
-    """The member of a sorted array that lies nearest to a value; damaged videos lack some frames."""
-    return int(known[np.abs(known - int(wanted)).argmin()])

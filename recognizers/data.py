@@ -16,8 +16,9 @@ from torch import Tensor
 from parsing.augment import jitter_colour
 from parsing.errors import InputError
 from parsing.types import Array, Frame
-from parsing.video import count_frames, read_frames
-from recognizers.sampling import random_segment_frames
+from parsing.video import count_frames, read_nearest
+from recognizers.sampling import random_segments, snippet_frames
+from recognizers.tsm import MOST_ASPECT
 
 log = logging.getLogger(__name__)
 COLUMNS = ("file", "label", "split")
@@ -71,29 +72,35 @@ def trainable_actions(records: Sequence[ClipRecord]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class CachedClip:
-    """Frames spread over a clip, (N, H, W, 3) uint8 RGB, and the id of its action."""
+    """Snippets spread over a clip, (N, snippet, H, W, 3) uint8 RGB, and the id of its action."""
 
-    frames: Array = field(repr=False)
+    snippets: Array = field(repr=False)
     label_id: int
 
 
-def cache_clips(records: Sequence[ClipRecord], action_names: Sequence[str], num_frames: int, short_side_px: int) -> list[CachedClip]:
-    """Decode every clip once, `num_frames` frames spread evenly; clips that cannot be read are reported and left out."""
+def cache_clips(
+    records: Sequence[ClipRecord], action_names: Sequence[str], positions: int, snippet: int, step: int, short_side_px: int
+) -> list[CachedClip]:
+    """Decode every clip once, `positions` snippets spread evenly; clips that cannot be read are reported and left out."""
     cached = []
     for record in records:
         try:
-            frames = [_shrink(frame.image, short_side_px) for frame in spread_frames(record.path, num_frames)]
+            frames = spread_snippets(record.path, positions, snippet, step)
         except InputError as error:
             log.warning("%s; left out", error)
             continue
-        cached.append(CachedClip(np.stack(frames), action_names.index(record.label)))
+        images = np.stack([_shrink(frame.image, short_side_px) for frame in frames])
+        cached.append(CachedClip(images.reshape(-1, snippet, *images.shape[1:]), action_names.index(record.label)))
     return cached
 
 
-def spread_frames(path: Path, num_frames: int) -> list[Frame]:
-    """At most `num_frames` frames, evenly spread over a clip."""
-    indices = np.linspace(0, max(0, count_frames(path) - 1), num_frames).round().astype(int)
-    return list(read_frames(path, indices))
+def spread_snippets(path: Path, positions: int, snippet: int, step: int) -> list[Frame]:
+    """Frames of snippets that are evenly spread over a clip, snippet after snippet."""
+    num_frames = count_frames(path)
+    starts = np.linspace(0, max(0, num_frames - 1), positions).round().astype(int)
+    indices = snippet_frames(starts, num_frames, snippet, step)
+    frames = read_nearest(path, indices)
+    return [frames[int(index)] for index in indices]
 
 
 def _shrink(image: Array, short_side_px: int) -> Array:
@@ -117,11 +124,13 @@ class ClipViews:
         index, seed = key
         clip = self.clips[index]
         random = np.random.default_rng(seed)
-        picked = clip.frames[random_segment_frames(len(clip.frames), self.num_segments, random)]
+        picked = clip.snippets[random_segments(len(clip.snippets), self.num_segments, random)]
+        picked = picked.reshape(-1, *picked.shape[2:])
         height, width = picked.shape[1:3]
-        # A square within the short side, its two sides stretched a little against each other (multi-scale crop).
-        side = min(height, width) * random.uniform(self.smallest_crop, 1.0)
-        crop_h, crop_w = (max(8, round(min(limit, side * random.uniform(0.87, 1.15)))) for limit in (height, width))
+        # A part of what testing looks at, its sides stretched a little against each other (multi-scale crop).
+        share = random.uniform(self.smallest_crop, 1.0)
+        limits = min(height, width * MOST_ASPECT), min(width, height * MOST_ASPECT)
+        crop_h, crop_w = (max(8, round(min(limit, limit * share * random.uniform(0.87, 1.15)))) for limit in limits)
         top, left = int(random.integers(0, height - crop_h + 1)), int(random.integers(0, width - crop_w + 1))
         mirrored, colour_seed = random.random() < 0.5, int(random.integers(2**31))
         views = []

@@ -21,7 +21,10 @@ class TSMArchitecture:
 
     Args:
         level: the backbone's feature level that is pooled; -1 the last.
-        num_segments: T, frames of a clip.
+        num_segments: segments that a video is cut into.
+        snippet: frames that are taken of each segment, `step` frames apart. From two on, the classifier also sees how
+            much each feature changes within the snippets, as temporal differences do (TDN, Wang et al., CVPR 2021).
+        shift_after: only blocks after this feature level shift; -1 takes all, as published.
         shift: share of the channels that move one frame back, and as many that move one frame on.
         input_px: side of the square input.
         dropout: before the classifier.
@@ -30,6 +33,9 @@ class TSMArchitecture:
     backbone: str
     level: int = 4
     num_segments: Annotated[int, Field(ge=1)] = 8
+    snippet: Annotated[int, Field(ge=1)] = 1
+    step: Annotated[int, Field(ge=1)] = 2
+    shift_after: int = -1
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.125
     input_px: Annotated[int, Field(ge=32)] = 224
     dropout: float = 0.5
@@ -57,32 +63,42 @@ class TSM(nn.Module):
         super().__init__()
         a = self.architecture = architecture
         self.backbone = Backbone(a.backbone, (a.level,), pretrained, freeze_norm=freeze_norm, frozen_level=frozen_level)
-        shifted = [_shift_input(block, a) for block in self.backbone.net.modules() if _takes_shift(block)]
-        if not shifted:
-            raise InputError(f"backbone {a.backbone!r}: has no residual block of the ResNet or MobileNet kind to shift")
+        blocks = [block for block in self.backbone.modules_after(a.shift_after) if _takes_shift(block)]
+        if not blocks:
+            raise InputError(
+                f"backbone {a.backbone!r}: no residual block of the ResNet or MobileNet kind after level {a.shift_after} to shift"
+            )
+        for block in blocks:
+            _shift_input(block, a)
+        width = self.backbone.channels[0] * (2 if a.snippet > 1 else 1)
+        # Means and changes differ in scale by orders of magnitude.
+        self.scale = nn.BatchNorm1d(width, affine=False) if a.snippet > 1 else nn.Identity()
         self.dropout = nn.Dropout(a.dropout)
-        self.classifier = nn.Linear(self.backbone.channels[0], num_actions)
+        self.classifier = nn.Linear(width, num_actions)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(B, A) logits, the mean over the frames, of (B, T, 3, H, W) RGB in [0, 1]."""
-        num_clips, num_segments = clips.shape[:2]
+        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]; T is segments times snippet, frames of a snippet side by side."""
         images = clips.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         (features,) = self.backbone(images)
-        pooled = self.dropout(features.float().mean((2, 3)))
-        logits: Tensor = self.classifier(pooled).view(num_clips, num_segments, -1).mean(1)
+        snippets = features.float().unflatten(0, (len(clips), self.architecture.num_segments, self.architecture.snippet))
+        pooled = snippets.mean((1, 2, 4, 5))
+        if self.architecture.snippet > 1:
+            change = (snippets[:, :, 1:] - snippets[:, :, :-1]).abs().mean((1, 2, 4, 5))
+            pooled = torch.cat([pooled, change], 1)
+        logits: Tensor = self.classifier(self.dropout(self.scale(pooled)))
         return logits.float()
 
 
-def shift_in_time(features: Tensor, num_segments: int, share: float) -> Tensor:
+def shift_in_time(features: Tensor, num_frames: int, share: float) -> Tensor:
     """Move the first `share` of the channels one frame back in time and the next `share` one frame on; zeros move in.
 
     Args:
         features: (B * T, C, H, W), frames of a clip next to each other.
     """
     fold = int(features.shape[1] * share)
-    x = features.view(-1, num_segments, *features.shape[1:])
+    x = features.view(-1, num_frames, *features.shape[1:])
     out = torch.zeros_like(x)
     out[:, :-1, :fold] = x[:, 1:, :fold]
     out[:, 1:, fold : 2 * fold] = x[:, :-1, fold : 2 * fold]
@@ -95,13 +111,12 @@ def _takes_shift(block: nn.Module) -> bool:
     return isinstance(block, (Bottleneck, BasicBlock)) or (isinstance(block, InvertedResidual) and bool(block.has_skip))
 
 
-def _shift_input(block: nn.Module, architecture: TSMArchitecture) -> nn.Module:
+def _shift_input(block: nn.Module, architecture: TSMArchitecture) -> None:
     """Shift what enters the residual branch and leave the skip connection alone ("residual shift")."""
     first = block.conv_pw if isinstance(block, InvertedResidual) else block.conv1
 
     def shifted(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        return (shift_in_time(inputs[0], architecture.num_segments, architecture.shift),)
+        return (shift_in_time(inputs[0], architecture.num_segments * architecture.snippet, architecture.shift),)
 
     assert isinstance(first, nn.Module)
     first.register_forward_pre_hook(shifted)
-    return block

@@ -7,11 +7,11 @@ import numpy as np
 from parsing.types import Array
 
 
-def segment_frames(num_frames: int, num_segments: int, num_clips: int = 1) -> list[Array]:
-    """Frame indices of each clip, (num_segments,) each, for testing.
+def segment_frames(num_frames: int, num_segments: int, num_clips: int = 1, snippet: int = 1, step: int = 1) -> list[Array]:
+    """Frame indices of each clip, (num_segments * snippet,) each, for testing.
 
-    The video is cut into equal segments and every clip takes one frame of each: clip c of C at the share
-    (c + 0.5) / C of the segment. Videos shorter than the segments repeat frames.
+    The video is cut into equal segments and every clip takes one snippet of each: clip c of C at the share
+    (c + 0.5) / C of the segment. A snippet is `snippet` frames that lie `step` apart. Short videos repeat frames.
 
     Raises:
         ValueError: the video has no frame.
@@ -19,12 +19,20 @@ def segment_frames(num_frames: int, num_segments: int, num_clips: int = 1) -> li
     if num_frames < 1:
         raise ValueError(f"num_frames is {num_frames}, expected at least 1")
     offsets = (np.arange(num_clips) + 0.5) / num_clips
-    return [_at(num_frames, num_segments, np.full(num_segments, offset)) for offset in offsets]
+    starts = [_at(num_frames, num_segments, np.full(num_segments, offset)) for offset in offsets]
+    return [snippet_frames(start, num_frames, snippet, step) for start in starts]
 
 
-def random_segment_frames(num_frames: int, num_segments: int, random: np.random.Generator) -> Array:
-    """(num_segments,) frame indices for training: a random frame of each segment."""
-    return _at(num_frames, num_segments, random.random(num_segments))
+def random_segments(num_positions: int, num_segments: int, random: np.random.Generator) -> Array:
+    """(num_segments,) positions for training: a random one of each segment."""
+    return _at(num_positions, num_segments, random.random(num_segments))
+
+
+def snippet_frames(starts: Array, num_frames: int, snippet: int, step: int) -> Array:
+    """(N * snippet,) frame indices from (N,) starts; a snippet that would pass the video's end begins earlier."""
+    reach = (snippet - 1) * step
+    begin = np.clip(starts, 0, max(0, num_frames - 1 - reach))
+    return np.minimum(begin[:, None] + np.arange(snippet) * step, num_frames - 1).ravel()
 
 
 def _at(num_frames: int, num_segments: int, shares: Array) -> Array:

@@ -18,7 +18,7 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.training import FitConfig, RunFolder, fit
 from parsing.types import Frame
-from parsing.video import count_frames, read_frames
+from parsing.video import count_frames, read_nearest
 from parsing.weights import WeightsHeader, save_weights
 from recognizers.data import ClipRecord, ClipViews, cache_clips, collate, read_clips, trainable_actions
 from recognizers.metrics import recognition_metrics
@@ -35,7 +35,7 @@ class ClipDataConfig:
 
     Args:
         actions: names to learn; empty takes all that have clips in both splits.
-        cached_frames: frames that are kept of each training clip, at `short_side_px`.
+        positions: snippets that are kept of each training clip, at `short_side_px`.
         smallest_crop: of the random crops, over the short side.
         repeat: how often a clip is drawn in an epoch.
         balance: exponent on the inverse frequency of a clip's action; 0 draws clips alike, 1 draws actions alike.
@@ -44,7 +44,7 @@ class ClipDataConfig:
     root: str
     labels: str = "labels.csv"
     actions: tuple[str, ...] = ()
-    cached_frames: Annotated[int, Field(ge=1)] = 24
+    positions: Annotated[int, Field(ge=1)] = 16
     short_side_px: Annotated[int, Field(ge=32)] = 192
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.7
     repeat: Annotated[int, Field(ge=1)] = 1
@@ -81,12 +81,13 @@ class TrainConfig:
         train = [r for r in records if r.split == "train" and r.trainable and r.label in actions]
         if not train:
             raise InputError(f"{Path(self.data.root) / self.data.labels}: no clip to train on")
-        clips = cache_clips(train, actions, self.data.cached_frames, self.data.short_side_px) * self.data.repeat
+        a = self.architecture
+        clips = cache_clips(train, actions, self.data.positions, a.snippet, a.step, self.data.short_side_px) * self.data.repeat
         counts = np.bincount([clip.label_id for clip in clips], minlength=len(actions))
         weights = [float(counts[clip.label_id] ** -self.data.balance) for clip in clips]
-        network = TSM(self.architecture, len(actions), self.pretrained, self.freeze_norm, self.frozen_level)
-        views = ClipViews(clips, self.architecture.num_segments, self.architecture.input_px, self.data.smallest_crop)
-        val = load_validation(records, actions, self.architecture.num_segments, self.num_clips)
+        network = TSM(a, len(actions), self.pretrained, self.freeze_norm, self.frozen_level)
+        views = ClipViews(clips, a.num_segments, a.input_px, self.data.smallest_crop)
+        val = load_validation(records, actions, a, self.num_clips)
         run = RunFolder(out, asdict(self), resume)
         task = RecognitionTask(network, self.label_smoothing)
         for epoch in fit(task, views, collate, self.fit, run, sample_weights=weights, device=device, resume=resume, quiet=quiet):
@@ -97,13 +98,13 @@ class TrainConfig:
             run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **metrics})
             log.info("epoch %d  top-1 %.4f  top-5 %.4f", epoch.number + 1, metrics["all"]["top1"] or 0, metrics["all"]["top5"] or 0)
             training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
-            header = WeightsHeader(self.name, asdict(self.architecture), {"actions": list(actions)}, metrics, training)
+            header = WeightsHeader(self.name, asdict(a), {"actions": list(actions)}, metrics, training)
             save_weights(current, out / "weights.safetensors", header)
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation clips: all, and those whose scene stands in no training clip."""
         network, actions = load_tsm(weights, device)
-        val = load_validation(self._records(), actions, network.architecture.num_segments, self.num_clips)
+        val = load_validation(self._records(), actions, network.architecture, self.num_clips)
         return evaluate_recognizer(network, actions, val, device, self.num_clips)
 
     def _records(self) -> list[ClipRecord]:
@@ -126,15 +127,14 @@ class RecognitionTask(nn.Module):
 Validation = list[tuple[ClipRecord, list[list[Frame]]]]
 
 
-def load_validation(records: Sequence[ClipRecord], actions: Sequence[str], num_segments: int, num_clips: int) -> Validation:
+def load_validation(records: Sequence[ClipRecord], actions: Sequence[str], a: TSMArchitecture, num_clips: int) -> Validation:
     """Validation clips with the frames that the recognizer will sample, decoded once."""
     loaded: Validation = []
     for record in records:
         if record.split == "val" and record.label in actions:
-            num_frames = count_frames(record.path)
-            sampled = segment_frames(num_frames, num_segments, num_clips)
-            frames = {frame.index: frame for frame in read_frames(record.path, np.concatenate(sampled))}
-            loaded.append((record, [[frames[int(i)] for i in clip] for clip in sampled]))
+            sampled = segment_frames(count_frames(record.path), a.num_segments, num_clips, a.snippet, a.step)
+            frames = read_nearest(record.path, np.concatenate(sampled))
+            loaded.append((record, [[frames[int(index)] for index in clip] for clip in sampled]))
     return loaded
 
 

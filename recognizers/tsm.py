@@ -19,6 +19,8 @@ from parsing.weights import load_weights, read_header, sha256_of, weights_path
 from recognizers.network import TSM, TSMArchitecture
 from recognizers.sampling import segment_frames
 
+MOST_ASPECT = 4 / 3
+
 
 @config
 class TSMConfig:
@@ -61,21 +63,26 @@ class TSMRecognizer:
 
     def sample(self, num_frames: int) -> list[Array]:
         """Frame indices of each clip, (T,) each."""
-        return segment_frames(num_frames, self.network.architecture.num_segments, self.num_clips)
+        a = self.network.architecture
+        return segment_frames(num_frames, a.num_segments, self.num_clips, a.snippet, a.step)
 
     @torch.inference_mode()
     def __call__(self, clips: Sequence[Sequence[Frame]]) -> Array:
-        """(A,) probabilities, from the centre squares of the frames."""
+        """(A,) probabilities of one video."""
         size = self.network.architecture.input_px
-        pixels = np.stack([[centre_square(frame.image, size) for frame in clip] for clip in clips])
+        pixels = np.stack([[squeeze(frame.image, size) for frame in clip] for clip in clips])
         inputs = torch.from_numpy(pixels).to(self.device).permute(0, 1, 4, 2, 3).float() / 255
         return np.asarray(self.network(inputs).mean(0).softmax(0).cpu().numpy())
 
 
-def centre_square(image: Array, size: int) -> Array:
-    """(size, size, 3) of an (H, W, 3) image: its largest centre square, scaled."""
-    side = min(image.shape[:2])
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    shrinks = side > size
-    square = image[top : top + side, left : left + side]
-    return np.asarray(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+def squeeze(image: Array, size: int) -> Array:
+    """(size, size, 3) of an (H, W, 3) image: its middle, at most 4:3 or 3:4, scaled to a square.
+
+    Surveillance cameras show what matters anywhere in the frame: a mild squeeze costs less than a square crop.
+    """
+    height, width = image.shape[:2]
+    crop_h, crop_w = min(height, round(width * MOST_ASPECT)), min(width, round(height * MOST_ASPECT))
+    top, left = (height - crop_h) // 2, (width - crop_w) // 2
+    window = image[top : top + crop_h, left : left + crop_w]
+    shrinks = min(crop_h, crop_w) > size
+    return np.asarray(cv2.resize(window, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))

@@ -9,7 +9,7 @@ from builders import write_video
 
 from parsing.configs import parse_config
 from parsing.errors import InputError
-from recognizers.data import CachedClip, ClipViews, cache_clips, read_clips, spread_frames, trainable_actions
+from recognizers.data import CachedClip, ClipViews, cache_clips, read_clips, spread_snippets, trainable_actions
 from recognizers.metrics import recognition_metrics
 from recognizers.train import TrainConfig
 
@@ -50,19 +50,19 @@ def test_damaged_clips_are_reported_and_left_out(tmp_path: Path, caplog: pytest.
     (root / "dark1.mp4").write_bytes(b"broken")
     records = [r for r in read_clips(root / "labels.csv") if r.label == "dark" and r.trainable]
     with caplog.at_level(logging.WARNING):
-        clips = cache_clips(records, ("dark",), 4, 32)
+        clips = cache_clips(records, ("dark",), 4, 2, 1, 32)
     assert len(clips) == len(records) - 1
-    assert clips[0].frames.shape == (4, 32, 43, 3)
+    assert clips[0].snippets.shape == (4, 2, 32, 43, 3)
     assert "dark1.mp4" in caplog.text
 
 
-def test_frames_are_spread_over_a_clip(tmp_path: Path) -> None:
+def test_snippets_are_spread_over_a_clip(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [np.full((16, 16, 3), 10 * i, np.uint8) for i in range(20)])
-    assert [frame.index for frame in spread_frames(path, 3)] == [0, 10, 19]
+    assert [frame.index for frame in spread_snippets(path, 3, 2, 2)] == [0, 2, 10, 12, 17, 19]
 
 
 def test_views_change_between_seeds_but_not_within_a_clip() -> None:
-    clip = CachedClip(np.full((6, 40, 50, 3), 120, np.uint8), 1)
+    clip = CachedClip(np.full((6, 1, 40, 50, 3), 120, np.uint8), 1)
     views = ClipViews([clip], 3, 32, 0.7)
     pixels, label = views[(0, 1)]
     assert pixels.shape == (3, 32, 32, 3)
@@ -85,9 +85,9 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
     root = write_clips(tmp_path / "c")
     settings = {
         "name": "tsm",
-        "architecture": {"backbone": "test_resnet", "level": 2, "num_segments": 2, "input_px": 32, "dropout": 0.0},
-        "data": {"root": str(root), "cached_frames": 4, "short_side_px": 32, "repeat": 4},
-        "fit": {"epochs": 4, "batch_size": 4, "lr": 0.02, "ema_decay": 0.0, "precision": "bf16-mixed"},
+        "architecture": {"backbone": "test_resnet", "level": 2, "num_segments": 2, "snippet": 2, "step": 1, "input_px": 32, "dropout": 0.0},
+        "data": {"root": str(root), "positions": 4, "short_side_px": 32, "repeat": 4},
+        "fit": {"epochs": 8, "batch_size": 4, "lr": 0.02, "ema_decay": 0.0, "precision": "bf16-mixed"},
         "pretrained": "none",
         "freeze_norm": False,
     }

@@ -10,8 +10,8 @@ from parsing.types import Frame
 from parsing.weights import WeightsHeader, save_weights
 from recognizers.ensemble import average_scores
 from recognizers.network import TSM, TSMArchitecture, shift_in_time
-from recognizers.sampling import random_segment_frames, segment_frames
-from recognizers.tsm import TSMConfig, TSMRecognizer, centre_square
+from recognizers.sampling import random_segments, segment_frames
+from recognizers.tsm import TSMConfig, TSMRecognizer, squeeze
 
 TINY = TSMArchitecture("test_resnet", level=2, num_segments=3, input_px=32, dropout=0.0)
 
@@ -56,13 +56,34 @@ def test_segments_by_hand() -> None:
     assert [clip.tolist() for clip in segment_frames(16, 4, 2)] == [[1, 5, 9, 13], [3, 7, 11, 15]]
     assert [clip.tolist() for clip in segment_frames(1, 4)] == [[0, 0, 0, 0]]
     assert [clip.tolist() for clip in segment_frames(3, 6)] == [[0, 0, 1, 1, 2, 2]]
+    assert [clip.tolist() for clip in segment_frames(16, 2, 1, snippet=2, step=3)] == [[4, 7, 12, 15]]
+    assert [clip.tolist() for clip in segment_frames(2, 1, 1, snippet=3, step=2)] == [[0, 1, 1]]
     with pytest.raises(ValueError, match="at least 1"):
         segment_frames(0, 4)
 
 
+def test_snippets_that_change_look_different_from_those_that_do_not() -> None:
+    """Two clips of the same frames: once each snippet holds still and they differ from each other, once the other way round."""
+    torch.manual_seed(0)
+    network = TSM(TSMArchitecture("test_resnet", level=2, num_segments=2, snippet=2, shift=0.0, input_px=32), 3).eval()
+    torch.nn.init.normal_(network.classifier.weight)
+    a, b = torch.rand(2, 3, 32, 32)
+    still, moving = torch.stack([a, a, b, b])[None], torch.stack([a, b, a, b])[None]
+    with torch.inference_mode():
+        assert (network(still) - network(moving)).abs().max() > 1e-3
+        assert torch.allclose(network(moving), network(torch.stack([b, a, b, a])[None]), atol=1e-5)
+
+
+def test_shift_may_be_kept_to_late_blocks() -> None:
+    network = TSM(TSMArchitecture("tf_efficientnet_lite0", shift_after=3, input_px=32), 2)
+    hooked = [name for name, module in network.backbone.net.named_modules() if module._forward_pre_hooks]
+    assert hooked
+    assert all(name.startswith(("blocks.5", "blocks.6")) for name in hooked)
+
+
 def test_random_segments_stay_in_their_segment() -> None:
     random = np.random.default_rng(0)
-    drawn = np.stack([random_segment_frames(40, 4, random) for _ in range(200)])
+    drawn = np.stack([random_segments(40, 4, random) for _ in range(200)])
     assert (drawn // 10 == np.arange(4)).all()
     assert len(np.unique(drawn[:, 0])) == 10
 
@@ -74,10 +95,14 @@ def test_average_by_hand() -> None:
             average_scores(bad)
 
 
-def test_centre_square_takes_the_middle() -> None:
-    image = np.zeros((20, 60, 3), np.uint8)
-    image[:, 20:40] = 255
-    assert (centre_square(image, 16) == 255).all()
+def test_squeeze_keeps_what_lies_within_four_to_three() -> None:
+    image = np.zeros((30, 80, 3), np.uint8)
+    image[:, 20:60] = 255
+    assert (squeeze(image, 16) == 255).all()
+    assert (squeeze(np.ascontiguousarray(image.transpose(1, 0, 2)), 16) == 255).all()
+    wide = np.zeros((30, 40, 3), np.uint8)
+    wide[:, :20] = 255
+    assert squeeze(wide, 16)[..., 0].mean() == pytest.approx(127.5, abs=1)  # nothing was cut off
 
 
 def test_stage_gives_probabilities_and_averages_logits(tmp_path: Path) -> None:
