@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from parsing.errors import InputError
@@ -105,7 +105,7 @@ def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: to
     fields = asdict(header)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={"partwise": json.dumps(fields, sort_keys=True)})
+        temporary.write_bytes(save(tensors, metadata={"partwise": json.dumps(fields, sort_keys=True)}))
 
 
 def sha256_of(weights: str) -> str:
