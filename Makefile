@@ -7,6 +7,7 @@ BIN := .venv/bin
 .PHONY: demo test check lock clean
 
 demo: .venv/installed .venv/demo-clip
+	@mkdir -p $(OUT)
 	@$(BIN)/python -m pipelines.run "$(or $(VIDEO),$$($(BIN)/python scripts/demo_clip))" --out $(OUT)/parse.json --save-video --overwrite
 	@echo "wrote $(OUT)/parse.json and $(OUT)/parse.mp4"
 
