@@ -122,4 +122,6 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
         table.add_row(
             o.job.source.name, str(o.num_frames), str(o.num_tracks), o.action, rate, "failed" if o.error else str(o.job.json_path)
         )
-    Console().print(table)
+    console = Console()
+    # Away from a terminal, lines need not fit a screen.
+    console.print(table, width=None if console.is_terminal else 160)

@@ -14,6 +14,7 @@ Colour = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]
 SHOWN_STATE = 0.5
 DRAWN_PARTS_PX, LABELLED_PX = 40, 96  # height of a person at 480p from which parts are drawn, and states written
+READABLE_PX = 120
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE: Colour = (255, 255, 255)
 UNTRACKED: Colour = (200, 200, 200)
@@ -28,13 +29,19 @@ TRACK_COLOURS: tuple[Colour, ...] = (
 
 
 def draw_parse(frame: Frame, parse: FrameParse, vocabulary: Vocabulary, actions: Sequence[ActionScore]) -> Array:
-    """(H, W, 3) uint8 RGB copy of the frame with person boxes, tracks, part boxes, states and the actions' banner."""
+    """(H, W, 3) uint8 RGB copy of the frame with person boxes, tracks, part boxes, states and the actions' banner.
+
+    Frames whose shorter side is below 120 px get boxes alone: text would cover what they show.
+    """
     image = frame.image.copy()
+    readable = min(frame.image_hw) >= READABLE_PX
     unit = max(0.5, min(frame.image_hw) / 480)
     order = range(len(parse.persons) - 1, -1, -1)  # best last, on top
     for row in order:
         _draw_parts(image, parse, row, unit)
-        _draw_person(image, parse, row, unit)
+        _draw_person(image, parse, row, unit, readable)
+    if not readable:
+        return image
     taken: list[Rectangle] = []
     for row in reversed(order):
         _draw_states(image, parse, row, vocabulary, unit, taken)
@@ -57,11 +64,13 @@ def _draw_parts(image: Array, parse: FrameParse, row: int, unit: float) -> None:
         cv2.rectangle(image, (x1, y1), (x2, y2), PART_COLOURS[p % len(PART_COLOURS)], max(1, round(1.2 * unit)), cv2.LINE_AA)
 
 
-def _draw_person(image: Array, parse: FrameParse, row: int, unit: float) -> None:
+def _draw_person(image: Array, parse: FrameParse, row: int, unit: float, labelled: bool) -> None:
     track_id = _track_id(parse, row)
     colour = UNTRACKED if track_id < 0 else TRACK_COLOURS[track_id % len(TRACK_COLOURS)]
     x1, y1, x2, y2 = _corners(parse.persons.xyxy[row])
     cv2.rectangle(image, (x1, y1), (x2, y2), colour, max(1, round(2 * unit)), cv2.LINE_AA)
+    if not labelled:
+        return
     text = f"#{track_id}" if track_id >= 0 else f"{parse.persons.scores[row]:.2f}"
     width, height = _text_size(text, 0.5 * unit)
     pad = round(3 * unit)

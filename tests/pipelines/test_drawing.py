@@ -23,7 +23,7 @@ def test_nobody_and_no_action_leave_the_picture_alone() -> None:
     assert np.array_equal(draw_parse(empty, frame_parse(0, []), VOCABULARY, ()), empty.image)
 
 
-@pytest.mark.parametrize("hw", [(480, 640), (1080, 1920), (34, 34)])
+@pytest.mark.parametrize("hw", [(480, 640), (1080, 1920)])
 def test_boxes_parts_and_banner_are_drawn(hw: tuple[int, int]) -> None:
     height, width = hw
     scene = frame(hw=hw)
@@ -32,9 +32,14 @@ def test_boxes_parts_and_banner_are_drawn(hw: tuple[int, int]) -> None:
     assert picture.shape == scene.image.shape
     assert not scene.image.any()  # the frame itself stays as it was
     # All parts of this person share one box: the last visible one is on top.
-    if height > 100:  # in tiny frames persons have no part boxes
-        assert PART_COLOURS[8] in colours(picture)
+    assert PART_COLOURS[8] in colours(picture)
     assert picture[round(height * 0.8) :, : width // 3].max() > 100  # text in the banner
+
+
+def test_tiny_frames_get_boxes_without_text() -> None:
+    picture = draw_parse(frame(hw=(34, 34)), frame_parse(0, [[4, 4, 20, 30]]), VOCABULARY, ACTIONS)
+    assert picture[4, 5:20].any()
+    assert not picture[32:].any()
 
 
 def test_boxes_may_reach_over_the_edge() -> None:
