@@ -92,8 +92,11 @@ class CascadePersonDetector:
         self.input_px = input_px or network.architecture.input_px
 
     def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
-        if not frames:
-            return []
+        # On a CPU a batch of frames is no faster than one after the other, and its last digits would depend on its size.
+        step = 1 if self.device == "cpu" else max(1, len(frames))
+        return [found for start in range(0, len(frames), step) for found in self._detect(frames[start : start + step])]
+
+    def _detect(self, frames: Sequence[Frame]) -> list[Detections]:
         resized = [resize_to(frame.image, self.input_px) for frame in frames]
         batch, sizes = pad_batch(resized, self.device)
         found = self.network.detect(batch, sizes, self.score_threshold, self.nms_iou, self.max_persons)
@@ -118,17 +121,20 @@ class CascadePartDetector:
         self.part_names = network.architecture.class_names
 
     def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Parts]:
+        return [self._of_frame(frame, found) for frame, found in zip(frames, persons, strict=True)]
+
+    def _of_frame(self, frame: Frame, persons: Detections) -> Parts:
+        """Parts of one frame's persons; batches do not reach across frames, so that results do not depend on their number."""
         size, context = self.network.architecture.input_px, self.network.architecture.context
-        work = [(i, Crop.around(box, size, context)) for i, found in enumerate(persons) for box in found.xyxy]
-        rows: list[list[tuple[Array, Array]]] = [[] for _ in frames]
-        for start in range(0, len(work), self.batch_size):
-            chunk = work[start : start + self.batch_size]
-            pixels = [crop.pixels(frames[i].image) for i, crop in chunk]
-            batch, sizes = pad_batch(pixels, self.device)
-            for (i, crop), (boxes, scores) in zip(chunk, self.network.score_proposals(batch, sizes), strict=True):
+        crops = [Crop.around(box, size, context) for box in persons.xyxy]
+        rows: list[tuple[Array, Array]] = []
+        for start in range(0, len(crops), self.batch_size):
+            chunk = crops[start : start + self.batch_size]
+            batch, sizes = pad_batch([crop.pixels(frame.image) for crop in chunk], self.device)
+            for crop, (boxes, scores) in zip(chunk, self.network.score_proposals(batch, sizes), strict=True):
                 best_boxes, best_scores = best_per_class(boxes, scores)
-                rows[i].append((clip_boxes(crop.to_image(best_boxes), frames[i].image_hw), best_scores))
-        return [self._collect(frame_rows) for frame_rows in rows]
+                rows.append((clip_boxes(crop.to_image(best_boxes), frame.image_hw), best_scores))
+        return self._collect(rows)
 
     def _collect(self, rows: list[tuple[Array, Array]]) -> Parts:
         if not rows:
@@ -139,7 +145,9 @@ class CascadePartDetector:
 
 
 def best_per_class(boxes: Tensor, scores: Tensor) -> tuple[Array, Array]:
-    """For each class the best box, averaged with the boxes that agree with it (IoU > 0.6), weighted by their scores.
+    """For each class the best box, averaged with the boxes that agree with it, weighted by score and by overlap past IoU 0.6.
+
+    The weight fades to zero at the limit, so that the last digits of an overlap decide nothing.
 
     Args:
         boxes: (R, 4) px.
@@ -152,7 +160,7 @@ def best_per_class(boxes: Tensor, scores: Tensor) -> tuple[Array, Array]:
     if len(boxes) == 0:
         return np.zeros((num_classes, 4), np.float32), np.zeros(num_classes, np.float32)
     best_scores, best = scores.max(0)
-    agree = (box_iou(boxes, boxes[best]) > 0.6) * scores  # (R, C)
+    agree = ((box_iou(boxes, boxes[best]) - 0.6) / 0.4).clamp(min=0) * scores  # (R, C)
     agree[best, torch.arange(num_classes)] = best_scores  # a degenerate box overlaps nothing, itself included
     weights = agree / agree.sum(0).clamp(min=1e-9)
     return (weights.T @ boxes).cpu().numpy(), best_scores.clamp(0, 1).cpu().numpy()

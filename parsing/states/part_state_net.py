@@ -63,31 +63,25 @@ class PartStateStage:
     def __call__(
         self, frames: Sequence[Frame], persons: Sequence[Detections], parts: Sequence[Parts], actions: Array | None
     ) -> list[PartStates]:
-        work = [(i, j) for i, found in enumerate(persons) for j in range(len(found))]
-        shape = (len(self.vocabulary.parts), len(self.vocabulary.states))
-        scores = [np.zeros((len(found), *shape), np.float32) for found in persons]
-        for start in range(0, len(work), self.batch_size):
-            chunk = work[start : start + self.batch_size]
-            for (i, j), row in zip(chunk, self._score(chunk, frames, persons, parts, actions), strict=True):
-                scores[i][j] = row
-        return [PartStates(rows) for rows in scores]
+        columns = zip(frames, persons, parts, strict=True)
+        return [PartStates(self._of_frame(frame, found, boxes, actions)) for frame, found, boxes in columns]
+
+    def _of_frame(self, frame: Frame, persons: Detections, parts: Parts, actions: Array | None) -> Array:
+        """(N, P, S) scores; batches do not reach across frames, so that results do not depend on their number."""
+        rows = [np.zeros((0, len(self.vocabulary.parts), len(self.vocabulary.states)), np.float32)]
+        for start in range(0, len(persons), self.batch_size):
+            chunk = np.arange(start, min(start + self.batch_size, len(persons)))
+            rows.append(self._score(frame, persons.select(chunk), parts.select(chunk), actions))
+        return np.concatenate(rows)
 
     @torch.inference_mode()
-    def _score(
-        self,
-        chunk: list[tuple[int, int]],
-        frames: Sequence[Frame],
-        persons: Sequence[Detections],
-        parts: Sequence[Parts],
-        actions: Array | None,
-    ) -> Array:
+    def _score(self, frame: Frame, persons: Detections, parts: Parts, actions: Array | None) -> Array:
         a = self.network.architecture
-        crops = [Crop.around(persons[i].xyxy[j], a.input_px, a.context) for i, j in chunk]
-        pixels = np.stack([crop.pixels(frames[i].image) for crop, (i, _) in zip(crops, chunk, strict=True)])
-        boxes = np.stack([crop.to_crop(parts[i].xyxy[j]) for crop, (i, j) in zip(crops, chunk, strict=True)])
-        visible = np.stack([parts[i].visible[j] for i, j in chunk])
+        crops = [Crop.around(box, a.input_px, a.context) for box in persons.xyxy]
+        pixels = np.stack([crop.pixels(frame.image) for crop in crops])
+        boxes = np.stack([crop.to_crop(row) for crop, row in zip(crops, parts.xyxy, strict=True)])
         images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
-        known = None if actions is None else torch.as_tensor(actions, dtype=torch.float32, device=self.device).expand(len(chunk), -1)
-        shown = torch.from_numpy(visible).to(self.device)
+        known = None if actions is None else torch.as_tensor(actions, dtype=torch.float32, device=self.device).expand(len(crops), -1)
+        shown = torch.from_numpy(parts.visible).to(self.device)
         logits = self.network(images, torch.from_numpy(boxes).float().to(self.device), shown, known)
         return np.asarray((logits.sigmoid() * shown[..., None]).cpu().numpy())
