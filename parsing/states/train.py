@@ -138,7 +138,10 @@ class StateTask(nn.Module):
 
 
 def evaluate_states(network: PartStateNet, vocabulary: Vocabulary, samples: Sequence[StateSample], device: str) -> dict[str, Any]:
-    """Figures over all persons (`all`) and over each source of images; once more with the true action given, where it is known."""
+    """Figures over all persons (`all`) and over each source of images, none told its action.
+
+    `action_hidden` and `action_given` compare the same persons, those whose action is known, without and with it.
+    """
     network.eval().to(device)
     holds, known = np.stack([s.holds for s in samples]), np.stack([s.known for s in samples])
     sources = np.array([sample.source for sample in samples])
@@ -147,8 +150,9 @@ def evaluate_states(network: PartStateNet, vocabulary: Vocabulary, samples: Sequ
     metrics = {name: state_metrics(scores[rows], holds[rows], known[rows], vocabulary) for name, rows in groups.items()}
     acting = [i for i, sample in enumerate(samples) if sample.action >= 0]
     if acting:
-        scores = score_states(network, [samples[i] for i in acting], device, actions=True)
-        metrics["with_true_action"] = state_metrics(scores, holds[acting], known[acting], vocabulary)
+        given = score_states(network, [samples[i] for i in acting], device, actions=True)
+        for name, found in (("action_hidden", scores[acting]), ("action_given", given)):
+            metrics[name] = state_metrics(found, holds[acting], known[acting], vocabulary)
     return metrics
 
 

@@ -130,4 +130,4 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
     best = max(row["all"]["mean_class_accuracy"] for row in rows)
     assert metrics["all"]["mean_class_accuracy"] == pytest.approx(best, abs=0.02)  # weights are stored in half precision
     assert metrics["all"]["num_persons"] == 12
-    assert metrics["with_true_action"]["num_persons"] == 12
+    assert metrics["action_hidden"]["num_persons"] == metrics["action_given"]["num_persons"] == 12
