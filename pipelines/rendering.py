@@ -35,7 +35,7 @@ def draw_parse(frame: Frame, parse: FrameParse, vocabulary: Vocabulary, actions:
     """
     image = frame.image.copy()
     readable = min(frame.image_hw) >= READABLE_PX
-    unit = max(0.5, min(frame.image_hw) / 480)
+    unit = max(0.8, min(frame.image_hw) / 480)
     order = range(len(parse.persons) - 1, -1, -1)  # best last, on top
     for row in order:
         _draw_parts(image, parse, row, unit)
