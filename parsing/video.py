@@ -232,8 +232,11 @@ def _open(file: IO[bytes], path: Path) -> av.container.InputContainer:
     try:
         container = av.open(file, options={"format_whitelist": FORMATS, "protocol_whitelist": "none"})
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        file.seek(0)
+        if file.read(8)[4:] == b"ftyp":
+            raise InputError(f"{path}: not a readable video: an MP4 or MOV that is cut off before its index (moov)") from None
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path}: not a readable video ({reason}); expected a whole file of one of {FORMATS}") from None
+        raise InputError(f"{path}: not a readable video ({reason}); expected one of {FORMATS}") from None
     if not container.streams.video:
         container.close()
         raise InputError(f"{path}: holds no video stream")

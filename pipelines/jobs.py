@@ -122,6 +122,5 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
         table.add_row(
             o.job.source.name, str(o.num_frames), str(o.num_tracks), o.action, rate, "failed" if o.error else str(o.job.json_path)
         )
-    console = Console()
     # Away from a terminal, lines need not fit a screen.
-    console.print(table, width=None if console.is_terminal else 160)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

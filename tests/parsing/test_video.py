@@ -133,7 +133,7 @@ def test_garbage_in_the_middle_is_counted(tmp_path: Path) -> None:
 def test_no_index_is_one_clear_line(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [ramp(i) for i in range(20)])
     path.write_bytes(path.read_bytes()[:-1200])  # the index (moov) stands last
-    with pytest.raises(InputError, match=r"a\.mp4: not a readable video"):
+    with pytest.raises(InputError, match=r"a\.mp4: not a readable video: .* cut off before its index"):
         probe(path)
 
 

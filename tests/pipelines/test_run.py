@@ -62,6 +62,7 @@ def test_a_folder_with_a_broken_video_goes_on(tiny_pipeline: Path, tmp_path: Pat
     assert len(done.stderr.strip().splitlines()) == 1
     assert "b.mp4: not a readable video" in done.stderr
     assert "failed" in done.stdout
+    assert str(out / "a.mp4.json") in done.stdout  # not folded
 
 
 def test_an_image_and_quiet(tiny_pipeline: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
