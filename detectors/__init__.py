@@ -3,12 +3,29 @@
 from parsing.configs import Table
 
 PERSON_DETECTORS: Table = {
-    "cascade_rcnn": "detectors.stages:CascadePersonConfig",
+    "cascade_rcnn": "detectors.persons:PersonDetectorConfig",
+    "retinanet": "detectors.persons:PersonDetectorConfig",
+    "gfl": "detectors.persons:PersonDetectorConfig",
+    "ensemble": "detectors.ensemble:EnsemblePersonsConfig",
+    "mmdet": "detectors.adapters.mmdet:MMDetPersonsConfig",
+    "ultralytics": "detectors.adapters.ultralytics:UltralyticsPersonsConfig",
     "oracle": "parsing.recorded:RecordedPersonsConfig",
     "replay": "parsing.recorded:RecordedPersonsConfig",
 }
 PART_DETECTORS: Table = {
-    "cascade_rcnn": "detectors.stages:CascadePartConfig",
+    "cascade_rcnn": "detectors.parts:PartDetectorConfig",
+    "retinanet": "detectors.parts:PartDetectorConfig",
+    "gfl": "detectors.parts:PartDetectorConfig",
+    "keypoints": "detectors.parts:KeypointPartsConfig",
+    "ensemble": "detectors.ensemble:EnsemblePartsConfig",
+    "mmdet": "detectors.adapters.mmdet:MMDetPartsConfig",
     "oracle": "parsing.recorded:RecordedPartsConfig",
     "replay": "parsing.recorded:RecordedPartsConfig",
+}
+POSE_ESTIMATORS: Table = {
+    "onnx": "detectors.adapters.onnx:OnnxPoseConfig",
+    "mmpose": "detectors.adapters.mmpose:MMPoseConfig",
+    "ultralytics": "detectors.adapters.ultralytics:UltralyticsPoseConfig",
+    "oracle": "parsing.recorded:RecordedPosesConfig",
+    "replay": "parsing.recorded:RecordedPosesConfig",
 }

@@ -6,69 +6,23 @@ higher IoU (0.5, 0.6, 0.7), regresses class-agnostic deltas scaled as published,
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection._utils import BoxCoder
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import FeaturePyramidNetwork, batched_nms, box_iou, clip_boxes_to_image, roi_align
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from torchvision.ops import box_iou, clip_boxes_to_image, roi_align
 
+from detectors.anchors import Anchors, Pyramid
+from detectors.architectures import Candidates, CascadeArchitecture, Targets
 from detectors.targets import box_in_region, match, sample_balanced
 from parsing.backbones import Backbone, Pretrained
-from parsing.configs import config
 
 STAGE_IOUS = (0.5, 0.6, 0.7)
 STAGE_LOSS_WEIGHTS = (1.0, 0.5, 0.25)
 # Inverse standard deviations of (x, y, w, h) deltas in the three stages.
-STAGE_DELTAS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
-
-
-@config
-class CascadeArchitecture:
-    """What the network is made of; travels in the header of its weights.
-
-    Args:
-        class_names: C classes, background not counted.
-        levels: feature levels of the backbone that feed the FPN; a pooled one is added on top.
-        anchor_sizes: sides in pixels of each level's anchors, one row more than `levels`.
-        anchor_ratios: height / width of anchors.
-        hidden: width of the box heads.
-        finest_scale_px: RoIs whose side is below twice this are pooled from the finest level.
-        input_px: longer side (persons) or side (part crops) of the input.
-        proposals: boxes that the RPN hands to the heads at test time.
-        rois: boxes per image that each head is trained on.
-        roi_samples: sampling points per bin and axis of RoIAlign; 0 adapts to the size of the RoI.
-        context: side of a person's crop over the longer side of its box; used by part detectors alone.
-    """
-
-    class_names: tuple[str, ...]
-    backbone: str = "resnet50"
-    levels: tuple[int, ...] = (1, 2, 3, 4)
-    fpn_channels: int = 256
-    anchor_sizes: tuple[tuple[float, ...], ...] = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))
-    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    hidden: int = 1024
-    finest_scale_px: float = 56.0
-    input_px: int = 1333
-    proposals: int = 1000
-    rois: int = 512
-    roi_samples: int = 0
-    context: float = 1.2
-
-
-@dataclass
-class Targets:
-    """Ground truth of one image: boxes (M, 4) px, labels (M,) from 1, and regions (K, 4) that no loss may judge."""
-
-    boxes: Tensor
-    labels: Tensor
-    ignored: Tensor
+STAGE_DELTAS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (1 / 0.033, 1 / 0.033, 1 / 0.067, 1 / 0.067))
 
 
 class _FloatRPNHead(RPNHead):  # type: ignore[misc]
@@ -114,9 +68,9 @@ class CascadeRCNN(nn.Module):
     def __init__(self, architecture: CascadeArchitecture, pretrained: Pretrained = "none", frozen_level: int = -1) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.backbone = Backbone(a.backbone, a.levels, pretrained, frozen_level=frozen_level)
-        self.fpn = FeaturePyramidNetwork(self.backbone.channels, a.fpn_channels, LastLevelMaxPool())
-        anchors = AnchorGenerator(a.anchor_sizes, (a.anchor_ratios,) * len(a.anchor_sizes))
+        self.backbone = Backbone(a.backbone, a.levels, pretrained, frozen_level=frozen_level, extra_channels=a.heatmaps)
+        self.pyramid = Pyramid(self.backbone.channels, self.backbone.strides, a.fpn_channels, "pool")
+        anchors = Anchors(a.anchor_sizes, a.anchor_ratios, self.pyramid.strides)
         self.rpn = _IgnoringRPN(
             anchors,
             _FloatRPNHead(a.fpn_channels, anchors.num_anchors_per_location()[0]),
@@ -132,18 +86,18 @@ class CascadeRCNN(nn.Module):
         self.coders = [BoxCoder(weights) for weights in STAGE_DELTAS]
 
     def forward(self, images: Tensor, sizes: list[tuple[int, int]], targets: list[Targets] | None = None) -> dict[str, Tensor]:
-        """Losses of a batch; `detect` is the way at test time.
+        """Losses of a batch; `candidates` is the way at test time.
 
         Args:
-            images: (B, 3, H, W) RGB in [0, 1], padded at the right and bottom.
+            images: (B, 3, H, W) RGB in [0, 1] and heatmaps after it, padded at the right and bottom.
             sizes: height and width of each image inside the padding.
             targets: ground truth of each image.
         """
         if targets is None:
-            raise ValueError("CascadeRCNN.forward computes losses and needs targets; call detect for boxes")
-        features = self._features(images)
+            raise ValueError("CascadeRCNN.forward computes losses and needs targets; call candidates for boxes")
+        features = self.pyramid(self.backbone(images))
         as_dicts = [{"boxes": t.boxes, "labels": t.labels, "ignored": t.ignored} for t in targets]
-        proposals, losses = self.rpn(ImageList(images, sizes), features, as_dicts)
+        proposals, losses = self.rpn(ImageList(images, sizes), _named(features), as_dicts)
         named = {"rpn_objectness": losses["loss_objectness"], "rpn_box": losses["loss_rpn_box_reg"]}
         boxes = [b.detach() for b in proposals]
         for stage in range(len(STAGE_IOUS)):
@@ -152,22 +106,10 @@ class CascadeRCNN(nn.Module):
         return named
 
     @torch.no_grad()
-    def detect(
-        self, images: Tensor, sizes: list[tuple[int, int]], score_threshold: float, nms_iou: float, max_boxes: int
-    ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Boxes (K, 4) px, scores (K,) and class ids (K,) from 0 of each image, best first."""
-        results = []
-        for boxes, scores in self.score_proposals(images, sizes):
-            rows, classes = torch.nonzero(scores > score_threshold, as_tuple=True)
-            kept = batched_nms(boxes[rows], scores[rows, classes], classes, nms_iou)[:max_boxes]
-            results.append((boxes[rows[kept]], scores[rows[kept], classes[kept]], classes[kept]))
-        return results
-
-    @torch.no_grad()
-    def score_proposals(self, images: Tensor, sizes: list[tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
+    def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates:
         """Refined proposals (R, 4) px of each image and their class scores (R, C), before any suppression."""
-        features = self._features(images)
-        boxes, _ = self.rpn(ImageList(images, sizes), features, None)
+        features = self.pyramid(self.backbone(images))
+        boxes, _ = self.rpn(ImageList(images, sizes), _named(features), None)
         counts = [len(b) for b in boxes]
         total = torch.zeros(())
         for stage, head in enumerate(self.heads):
@@ -177,14 +119,9 @@ class CascadeRCNN(nn.Module):
         scores = torch.split(total[:, 1:] / len(self.heads), counts)
         return list(zip(boxes, scores, strict=True))
 
-    def _features(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        levels = self.backbone(images)
-        features: OrderedDict[str, Tensor] = self.fpn(OrderedDict((str(i), level) for i, level in enumerate(levels)))
-        return features
-
-    def _pool(self, features: OrderedDict[str, Tensor], boxes: list[Tensor]) -> Tensor:
+    def _pool(self, features: list[Tensor], boxes: list[Tensor]) -> Tensor:
         """(sum of R, C, 7, 7): each RoI from the level that fits its size (Lin et al., FPN, equation 1)."""
-        levels = list(features.values())[:-1]  # the topmost serves the RPN alone
+        levels = features[:-1]  # the topmost serves the RPN alone
         rois = torch.cat([torch.cat([b.new_full((len(b), 1), i), b], 1) for i, b in enumerate(boxes)])
         scale = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).clamp(min=1).sqrt()
         chosen = torch.floor(torch.log2(scale / self.architecture.finest_scale_px + 1e-6)).clamp(0, len(levels) - 1)
@@ -202,7 +139,7 @@ class CascadeRCNN(nn.Module):
         return [clip_boxes_to_image(b, size) for b, size in zip(per_image, sizes, strict=True)]
 
     def _train_stage(
-        self, stage: int, features: OrderedDict[str, Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]], targets: list[Targets]
+        self, stage: int, features: list[Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]], targets: list[Targets]
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Losses of one head on sampled boxes, and these boxes refined for the next head."""
         sampled, labels, matched = [], [], []
@@ -228,3 +165,7 @@ class CascadeRCNN(nn.Module):
                 r[box_iou(s, t.boxes).amax(1) < 0.999] if len(t.boxes) else r for r, s, t in zip(refined, sampled, targets, strict=True)
             ]
         return refined, losses
+
+
+def _named(features: list[Tensor]) -> dict[str, Tensor]:
+    return {str(i): level for i, level in enumerate(features)}

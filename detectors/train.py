@@ -1,32 +1,33 @@
-"""Training and evaluation of person and part detectors on COCO keypoint files."""
+"""Training and evaluation of person and part detectors."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from detectors.cascade_rcnn import CascadeArchitecture, CascadeRCNN, Targets
-from detectors.data import PartViews, PersonViews, collate
-from detectors.metrics import BoxTruth, box_metrics
-from detectors.stages import CascadePartDetector, CascadePersonDetector, load_cascade
-from parsing.augment import read_image
+from detectors.architectures import DetectorArchitecture, Targets
+from detectors.drawing import draw_examples
+from detectors.evaluation import Target, evaluate_network
+from detectors.networks import DetectionNetwork, NetworkName, build_network, header_of, load_network, parse_architecture
+from detectors.parts import build_pose
+from detectors.sampling import Sampling, item_weights
+from detectors.views import PartViews, PersonViews, collate
 from parsing.backbones import Pretrained
-from parsing.coco import ImageRecord, read_coco
 from parsing.configs import config
 from parsing.errors import InputError
-from parsing.pose import part_boxes
+from parsing.formats import Format, OnError, Problems, read_records
+from parsing.records import ImageRecord, true_parts
+from parsing.stages import PoseEstimator
 from parsing.training import FitConfig, RunFolder, fit
-from parsing.types import Detections, Frame
 from parsing.vocabulary import PART_NAMES
-from parsing.weights import WeightsHeader, save_weights
+from parsing.weights import save_weights
 
 log = logging.getLogger(__name__)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,96 +35,132 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @config
 class DetectionDataConfig:
-    """COCO person_keypoints files under `root`, images under `root/images`.
+    """Annotated images under `root`.
 
     Args:
+        train, val: annotation files, or folders of them, below `root`.
+        images: folder of the images below `root`.
+        on_error: whether a record that does not fit ends the training or is left out.
         sources: image sources to train on; empty takes all.
         source_weights: how often images of a source are drawn, relative to 1.
-        rotation_deg, mosaic: of the random views; `mosaic` concerns persons alone.
+        sampling: whether items with rare classes are drawn more often.
+        rotation_deg, mosaic: of the random views; `mosaic` concerns whole images alone.
         view_px: side of the training views; 0 takes the architecture's `input_px`.
+        limit: train on the first images only; for trials.
     """
 
     root: str
+    format: Format = "coco"
     train: str = "annotations_train.json"
     val: str = "annotations_val.json"
+    images: str = "images"
+    on_error: OnError = "fail"
     sources: tuple[str, ...] = ()
     source_weights: dict[str, float] = Field(default_factory=dict)
+    sampling: Sampling = "uniform"
     rotation_deg: float = 8.0
     mosaic: Share = 0.25
     view_px: int = 0
+    limit: Annotated[int, Field(ge=1)] | None = None
+
+    def read(self, split: str) -> list[ImageRecord]:
+        """The records of `train` or `val`."""
+        root, problems = Path(self.root), Problems(self.on_error)
+        records = read_records(self.format, root / (self.train if split == "train" else self.val), root / self.images, problems)
+        if problems.found:
+            log.warning("%s: %d records left out", split, len(problems.found))
+        if split == "train":
+            records = [record for record in records if not self.sources or record.source in self.sources][: self.limit]
+        return records
 
 
 @config
 class TrainConfig:
-    """A training of one detector; `target` says whether it finds persons in images or parts in person crops.
+    """A training of one detector; `target` says whether it finds objects in images or parts in person crops.
 
     Args:
+        architecture: fields of the network's architecture.
+        pose: config of the pose estimator that gives heatmaps in evaluation, where the architecture asks for them.
         frozen_level: backbone weights up to this feature level stay as they are; -1 trains all.
         eval_every: epochs between evaluations; the last one is always evaluated.
     """
 
-    name: Literal["cascade_rcnn"]
-    target: Literal["persons", "parts"]
-    architecture: CascadeArchitecture
+    name: NetworkName
+    target: Target
+    architecture: dict[str, Any]
     data: DetectionDataConfig
     fit: FitConfig
+    pose: dict[str, Any] | None = None
     pretrained: Pretrained = "imagenet"
     frozen_level: int = -1
     eval_every: int = 1
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
         """Train into the run folder `out`; `weights.safetensors` holds the epoch of the best validation AP."""
-        root = Path(self.data.root)
-        records = read_coco(root / self.data.train, root / "images", self.data.sources)
-        views = self._views(records)
+        architecture = self._architecture()
+        pose = self._pose(architecture, device)
+        records, val = self.data.read("train"), self.data.read("val")
+        views = self._views(records, architecture)
         if len(views) == 0:
-            raise InputError(f"{root / self.data.train}: no usable {self.target} for training")
-        task = DetectionTask(CascadeRCNN(self.architecture, self.pretrained, self.frozen_level))
-        val = read_coco(root / self.data.val, root / "images")
+            raise InputError(f"{Path(self.data.root) / self.data.train}: no usable {self.target} for training")
+        task = DetectionTask(build_network(self.name, architecture, self.pretrained, self.frozen_level))
         run = RunFolder(out, asdict(self), resume)
         best = run.best("all", "AP")
-        weights = self._sample_weights(views)
+        weights = self._weights(views)
         for epoch in fit(task, views, collate, self.fit, run, sample_weights=weights, device=device, resume=resume, quiet=quiet):
-            if (epoch.number + 1) % self.eval_every and epoch.number + 1 < self.fit.epochs:
+            if not run.writes or ((epoch.number + 1) % self.eval_every and epoch.number + 1 < self.fit.epochs):
                 continue
-            network = cast(DetectionTask, epoch.module).network
-            metrics = evaluate_detector(network, val, self.target, device)
+            trained = cast(DetectionTask, epoch.module).network
+            network = cast(DetectionNetwork, trained)
+            metrics = evaluate_network(network, val, self.target, device, pose)
             run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **metrics})
+            run.add_image("examples", draw_examples(network, val, self.target, device, pose), epoch.number)
             score = metrics["all"]["AP"] or 0.0
+            run.add_scalars({f"val/{name}": metrics["all"][name] for name in ("AP", "AP50", "AR")}, epoch.number)
             log.info("epoch %d  AP %.4f  AP50 %.4f", epoch.number + 1, score, metrics["all"]["AP50"] or 0.0)
             if score > best:
                 best = score
-                save_weights(network, out / "weights.safetensors", self._header(metrics, epoch.number))
+                training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
+                save_weights(trained, out / "weights.safetensors", header_of(self.name, network, metrics, training))
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """COCO figures on the validation file, for all images and for each source."""
-        root = Path(self.data.root)
-        network = load_cascade(weights, self.architecture.class_names, device)
-        return evaluate_detector(network, read_coco(root / self.data.val, root / "images"), self.target, device)
+        architecture = self._architecture()
+        network = load_network(self.name, weights, architecture.class_names, device)
+        return evaluate_network(network, self.data.read("val"), self.target, device, self._pose(architecture, device))
 
-    def _views(self, records: list[ImageRecord]) -> PersonViews | PartViews:
-        size = self.data.view_px or self.architecture.input_px
-        if self.target == "persons":
-            return PersonViews(records, size, self.data.mosaic, self.data.rotation_deg)
-        if self.architecture.class_names != PART_NAMES:
-            raise InputError(f"architecture.class_names: found {self.architecture.class_names}, expected {PART_NAMES}")
-        return PartViews(records, size, self.architecture.context, self.data.rotation_deg)
+    def _architecture(self) -> DetectorArchitecture:
+        architecture = parse_architecture(self.name, self.architecture, "architecture")
+        if self.target == "parts" and architecture.class_names != PART_NAMES:
+            raise InputError(f"architecture.class_names: found {architecture.class_names}, expected {PART_NAMES}")
+        return architecture
 
-    def _sample_weights(self, views: PersonViews | PartViews) -> list[float] | None:
-        if not self.data.source_weights:
+    def _pose(self, architecture: DetectorArchitecture, device: str) -> PoseEstimator | None:
+        if not architecture.heatmaps:
             return None
-        records = views.records if isinstance(views, PersonViews) else [record for record, _ in views.persons]
-        return [self.data.source_weights.get(record.source, 1.0) for record in records]
+        if self.pose is None or self.target == "persons":
+            raise InputError("architecture.heatmaps: wants part detectors (target: parts) and a pose estimator (pose: {name: …})")
+        return build_pose(self.pose, device)
 
-    def _header(self, metrics: dict[str, Any], epoch: int) -> WeightsHeader:
-        training = {"epoch": epoch, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
-        return WeightsHeader("cascade_rcnn", asdict(self.architecture), {"classes": list(self.architecture.class_names)}, metrics, training)
+    def _views(self, records: list[ImageRecord], architecture: DetectorArchitecture) -> PersonViews | PartViews:
+        size = self.data.view_px or architecture.input_px
+        if self.target == "persons":
+            return PersonViews(records, architecture.class_names, size, self.data.mosaic, self.data.rotation_deg)
+        return PartViews(records, size, architecture.context, self.data.rotation_deg, bool(architecture.heatmaps))
+
+    def _weights(self, views: PersonViews | PartViews) -> list[float] | None:
+        if isinstance(views, PersonViews):
+            records, classes = list(views.records), [[item.label for item in record.objects] for record in views.records]
+        else:
+            records = [record for record, _ in views.persons]
+            classes = [[PART_NAMES[i] for i in np.flatnonzero(true_parts(person)[1])] for _, person in views.persons]
+        return item_weights(classes, self.data.sampling, [self.data.source_weights.get(record.source, 1.0) for record in records])
 
 
 class DetectionTask(nn.Module):
     """Named losses of a batch of uint8 images."""
 
-    def __init__(self, network: CascadeRCNN) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -134,38 +171,3 @@ class DetectionTask(nn.Module):
         size = (int(images.shape[2]), int(images.shape[3]))
         losses: dict[str, Tensor] = self.network(scaled, [size] * len(images), on_device)
         return losses
-
-
-def evaluate_detector(network: CascadeRCNN, records: Sequence[ImageRecord], target: str, device: str) -> dict[str, Any]:
-    """Figures over all images (`all`) and over each source. Parts are found in crops of the ground-truth persons."""
-    network.eval()
-    rows = [_persons_of(network, record, device) for record in records] if target == "persons" else _parts_of(network, records, device)
-    sources = [record.source for record in records] if target == "persons" else [source for source, _, _ in rows]
-    names = network.architecture.class_names
-    groups = {"all": range(len(rows))} | {s: [i for i, source in enumerate(sources) if source == s] for s in sorted(set(sources))}
-    return {name: box_metrics([rows[i][1] for i in index], [rows[i][2] for i in index], names) for name, index in groups.items()}
-
-
-def _persons_of(network: CascadeRCNN, record: ImageRecord, device: str) -> tuple[str, BoxTruth, Any]:
-    detector = CascadePersonDetector(network, device, score_threshold=0.01, nms_iou=0.6, max_persons=100)
-    found = detector([Frame(record.path.name, 0, 0.0, read_image(record.path))])[0]
-    boxes = np.array([p.xyxy for p in record.persons], np.float32).reshape(-1, 4)
-    truth = BoxTruth(boxes, np.zeros(len(boxes), int), np.array([p.crowd for p in record.persons], bool))
-    return record.source, truth, (found.xyxy, found.scores, found.class_ids)
-
-
-def _parts_of(network: CascadeRCNN, records: Sequence[ImageRecord], device: str) -> list[tuple[str, BoxTruth, Any]]:
-    detector = CascadePartDetector(network, device, score_threshold=0.0, batch_size=16)
-    rows = []
-    for record in records:
-        posed = [(p, k) for p in record.persons if (k := p.best_keypoints) is not None]
-        if not posed:
-            continue
-        persons = Detections(np.stack([p.xyxy for p, _ in posed]), np.ones(len(posed)), np.zeros(len(posed)))
-        found = detector([Frame(record.path.name, 0, 0.0, read_image(record.path))], [persons])[0]
-        for i, (person, keypoints) in enumerate(posed):
-            boxes, visible = part_boxes(keypoints, person.xyxy)
-            truth = BoxTruth(boxes[visible], np.flatnonzero(visible), np.zeros(int(visible.sum()), bool))
-            shown = np.flatnonzero(found.visible[i])
-            rows.append((record.source, truth, (found.xyxy[i, shown], found.scores[i, shown], shown)))
-    return rows

@@ -26,8 +26,11 @@ class Backbone(nn.Module):
             for `tf_efficientnet_lite0`, through timm (which needs a network or its cache) for others.
         freeze_norm: keep batch norms in evaluation mode and their affine terms fixed, for small batches.
         frozen_level: everything up to this feature level keeps its weights; -1 trains all.
+        extra_channels: maps that follow the colours in the input, as keypoint heatmaps do. They have a first
+            convolution of their own, from zero, so that a pre-trained network starts as what it was.
 
-    Input is (B, 3, H, W) RGB in [0, 1]; it is normalised here with the network's own mean and deviation.
+    Input is (B, 3 + extra, H, W), RGB in [0, 1]; the colours are normalised here with the network's own mean and
+    deviation. Networks without norms at their outputs (Swin) get a layer norm for each level, as in Swin's detectors.
     """
 
     def __init__(
@@ -38,12 +41,15 @@ class Backbone(nn.Module):
         freeze_norm: bool = True,
         frozen_level: int = -1,
         drop_path: float = 0.0,
+        extra_channels: int = 0,
     ) -> None:
         super().__init__()
         if name not in timm.list_models():
             raise InputError(f"backbone {name!r}: timm has no such model")
         from_timm = pretrained == "imagenet" and name != _LITE0
         extra = {"drop_path_rate": drop_path} if drop_path else {}
+        if name.startswith("swin_"):  # any size of input, always whole windows that are shifted, as Swin's detectors do
+            extra |= {"strict_img_size": False, "always_partition": True}
         self.net = timm.create_model(name, pretrained=from_timm, features_only=True, out_indices=levels, **extra)
         if pretrained == "imagenet" and name == _LITE0:
             _load_lite0(self.net)
@@ -62,11 +68,14 @@ class Backbone(nn.Module):
         if freeze_norm:
             for module in self._norms():
                 module.requires_grad_(False)
+        self.output_norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if self._channels_last_output else None
         self._level_modules: list[str] = [level["module"] for level in info.info]
         if frozen_level >= 0:
             trained = {id(parameter) for module in self.modules_after(frozen_level) for parameter in module.parameters()}
             for parameter in self.net.parameters():
                 parameter.requires_grad_(parameter.requires_grad and id(parameter) in trained)
+        if extra_channels:
+            _widen_first_conv(self.net, extra_channels)
 
     def modules_after(self, level: int) -> list[nn.Module]:
         """Modules that come after the one that makes a feature level, from stem to head; -1 gives all."""
@@ -91,8 +100,32 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of each level, (B, C, H / stride, W / stride), finest first."""
-        features: list[Tensor] = self.net((images - self.mean) / self.std)
-        return [level.permute(0, 3, 1, 2) for level in features] if self._channels_last_output else features
+        colours = (images[:, :3] - self.mean) / self.std
+        features: list[Tensor] = self.net(torch.cat([colours, images[:, 3:]], 1) if images.shape[1] > 3 else colours)
+        if self.output_norms is None:
+            return features
+        return [norm(level).permute(0, 3, 1, 2) for norm, level in zip(self.output_norms, features, strict=True)]
+
+
+class _WidenedConv(nn.Module):
+    """A convolution over more input channels: the old one over the colours plus a new one, from zero, over the rest."""
+
+    def __init__(self, colours: nn.Conv2d, extra_channels: int) -> None:
+        super().__init__()
+        size, stride, padding = colours.kernel_size, colours.stride, colours.padding
+        self.colours = colours
+        self.extra = nn.Conv2d(extra_channels, colours.out_channels, size, stride, padding, bias=False)  # type: ignore[arg-type]
+        nn.init.zeros_(self.extra.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self.colours(images[:, :3]) + self.extra(images[:, 3:])
+        return found
+
+
+def _widen_first_conv(net: nn.Module, extra_channels: int) -> None:
+    name, conv = next((name, module) for name, module in net.named_modules() if isinstance(module, nn.Conv2d))
+    parent, _, last = name.rpartition(".")
+    setattr(net.get_submodule(parent), last, _WidenedConv(conv, extra_channels))
 
 
 def _load_lite0(net: nn.Module) -> None:

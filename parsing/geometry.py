@@ -83,6 +83,12 @@ class Crop:
         origin = np.array([self.left, self.top, self.left, self.top], np.float32)
         return (np.asarray(boxes, np.float32) - origin) * np.float32(self.size / self.side_px)
 
+    def points_to_crop(self, points: Array) -> Array:
+        """(..., 2 or more) points from image pixels to crop pixels; what follows x and y stays."""
+        moved = np.array(points, np.float32)
+        moved[..., :2] = (moved[..., :2] - np.array([self.left, self.top], np.float32)) * np.float32(self.size / self.side_px)
+        return moved
+
     def to_image(self, boxes: Array) -> Array:
         """(..., 4) boxes from crop pixels to image pixels; not clipped."""
         origin = np.array([self.left, self.top, self.left, self.top], np.float32)

@@ -51,10 +51,18 @@ _JOINTS = {
     "left_wrist": (9, 15), "right_wrist": (10, 16), "left_hip": (11, 23), "right_hip": (12, 24),
     "left_knee": (13, 25), "right_knee": (14, 26), "left_ankle": (15, 27), "right_ankle": (16, 28),
 }  # fmt: skip
+COCO_NAMES = tuple(_JOINTS)
+# COCO's joints after a mirror.
+COCO_SWAP = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 _BLAZEPOSE_EXTRA = {
     "left_pinky": 17, "right_pinky": 18, "left_index": 19, "right_index": 20, "left_thumb": 21, "right_thumb": 22,
     "left_heel": 29, "right_heel": 30, "left_toe": 31, "right_toe": 32,
 }  # fmt: skip
+_EYES_AND_MOUTH = {
+    "left_eye_inner": 1, "left_eye_outer": 3, "right_eye_inner": 4, "right_eye_outer": 6, "mouth_left": 9, "mouth_right": 10,
+}  # fmt: skip
+_BLAZEPOSE = {name: pair[1] for name, pair in _JOINTS.items()} | _BLAZEPOSE_EXTRA | _EYES_AND_MOUTH
+BLAZEPOSE_NAMES = tuple(sorted(_BLAZEPOSE, key=_BLAZEPOSE.__getitem__))
 MIN_VISIBILITY = 0.5
 # Margins around joints, in body units: half the thickness of what surrounds the bones.
 ARM_MARGIN, HAND_MARGIN, LEG_MARGIN, FOOT_MARGIN, HIP_MARGIN = 0.11, 0.1, 0.14, 0.08, (0.2, 0.22)
@@ -101,6 +109,11 @@ def _skeleton(keypoints: Array, person_xyxy: Array) -> _Skeleton:
     if pair := skeleton.get("left_shoulder", "right_shoulder"):
         lengths.append(1.2 * float(np.linalg.norm(pair[0] - pair[1])))
     return _Skeleton(points, max(lengths))
+
+
+def coco_keypoints(keypoints: Array) -> Array:
+    """(17, 3) in COCO order from (17, 3) or (33, 3) BlazePose keypoints."""
+    return keypoints if len(keypoints) == 17 else keypoints[[blazepose for _, blazepose in _JOINTS.values()]]
 
 
 def part_boxes(keypoints: Array, person_xyxy: Array) -> tuple[Array, Array]:

@@ -16,13 +16,14 @@ from typing import Any, Literal
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from parsing.coco import ImageRecord, read_coco
 from parsing.configs import config
 from parsing.document import read_parse
 from parsing.errors import InputError
+from parsing.formats import read_coco
 from parsing.geometry import box_ious
-from parsing.pose import part_boxes, part_states, pose_vocabulary
-from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates
+from parsing.pose import coco_keypoints, part_states, pose_vocabulary
+from parsing.records import ImageRecord, ObjectRecord, true_parts
+from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import PART_NAMES, Vocabulary
 
 MATCH_IOU = 0.5
@@ -42,10 +43,12 @@ class Recordings:
         self.path = path
         self.frames: dict[tuple[str, int], FrameParse] = {}
         self.scores: dict[str, dict[str, float]] = {}
+        self.keypoints: dict[tuple[str, int], Array] = {}  # (N, 17, 3) of the same persons; annotated images alone have them
         self.vocabulary = pose_vocabulary(())
         if path.is_file() and _is_coco(path):
             for record in read_coco(path, path.parent):
                 self.frames[record.path.name, 0] = _parse_of(record)
+                self.keypoints[record.path.name, 0] = _keypoints_of(record)
             return
         files = sorted(path.glob("*.json")) if path.is_dir() else [path]
         if not files:
@@ -108,6 +111,22 @@ class RecordedParts:
         return parts
 
 
+class RecordedPoses:
+    """Pose estimator: the recorded keypoints of the person that overlaps most, scored 0 where none does."""
+
+    def __init__(self, recordings: Recordings, facts: ModelFacts) -> None:
+        self.recordings, self.facts = recordings, facts
+
+    def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Poses]:
+        result = []
+        for frame, found in zip(frames, persons, strict=True):
+            rows, others = match_boxes(found.xyxy, self.recordings[frame].persons.xyxy)
+            keypoints = np.zeros((len(found), 17, 3), np.float32)
+            keypoints[rows] = self.recordings.keypoints[frame.video, frame.index][others]
+            result.append(Poses(keypoints))
+        return result
+
+
 class RecordedStates:
     """Part states: the recorded ones of the person that overlaps most, none where none does."""
 
@@ -166,16 +185,31 @@ def _is_coco(path: Path) -> bool:
     return isinstance(value, dict) and "annotations" in value and "images" in value
 
 
+def _single(record: ImageRecord) -> list[ObjectRecord]:
+    return [person for person in record.persons if not person.crowd]
+
+
+def _keypoints_of(record: ImageRecord) -> Array:
+    """(N, 17, 3) with scores in [0, 1]; zeros for persons without keypoints."""
+    found = np.zeros((len(_single(record)), 17, 3), np.float32)
+    for i, person in enumerate(_single(record)):
+        if person.best_keypoints is not None:
+            found[i] = coco_keypoints(person.best_keypoints)
+            found[i, :, 2] = found[i, :, 2].clip(0, 1)
+    return found
+
+
 def _parse_of(record: ImageRecord) -> FrameParse:
     """Persons, parts and states of an annotated image; a person without keypoints has no visible part."""
-    people = [person for person in record.persons if not person.crowd]
+    people = _single(record)
     num_states = len(pose_vocabulary(()).states)
     parts = Parts.empty(len(people), len(PART_NAMES))
     states = PartStates.empty(len(people), len(PART_NAMES), num_states)
     for i, person in enumerate(people):
+        boxes, known, _ = true_parts(person)
+        parts.xyxy[i], parts.visible[i] = boxes, known
         keypoints = person.best_keypoints
         if keypoints is not None:
-            parts.xyxy[i], parts.visible[i] = part_boxes(keypoints, person.xyxy)
             holds, known = part_states(keypoints, person.xyxy)
             states.scores[i] = holds & known & parts.visible[i][:, None]
     parts.xyxy[~parts.visible] = 0
@@ -218,6 +252,20 @@ class RecordedPartsConfig:
 
     def build(self, device: str) -> RecordedParts:  # noqa: ARG002
         return RecordedParts(Recordings(Path(self.recordings)), _facts("part_detector", self))
+
+
+@config
+class RecordedPosesConfig:
+    """Keypoints from COCO person_keypoints JSON."""
+
+    name: Literal["oracle", "replay"]
+    recordings: str
+
+    def build(self, device: str) -> RecordedPoses:  # noqa: ARG002
+        recordings = Recordings(Path(self.recordings))
+        if not recordings.keypoints:
+            raise InputError(f"{self.recordings}: holds no keypoints; expected COCO person_keypoints JSON")
+        return RecordedPoses(recordings, _facts("pose", self))
 
 
 @config

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates
+from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import Vocabulary
 
 
@@ -26,6 +26,15 @@ class Tracker(Protocol):
 
     def __call__(self, frame: Frame, persons: Detections) -> Detections:
         """The same persons, same order, with `track_ids`; -1 where no track is confirmed yet."""
+
+
+class PoseEstimator(Protocol):
+    """No stage of a pipeline of its own: part detectors ask it."""
+
+    facts: ModelFacts
+
+    def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Poses]:
+        """Keypoints of each person of each frame, in frame pixels."""
 
 
 class PartDetector(Protocol):

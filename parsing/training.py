@@ -12,13 +12,16 @@ import logging
 import math
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import cv2
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -31,8 +34,11 @@ from torch.utils.tensorboard import SummaryWriter
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.files import atomic
+from parsing.types import Array
 
 log = logging.getLogger(__name__)
+# A block of a timm backbone: `layers_2.blocks.5`, `layer3.4`, `blocks.2.1`.
+_BLOCK = re.compile(r"(layers?_?\d+\.(blocks\.)?\d+|blocks\.\d+\.\d+|layers_\d+\.downsample)")
 
 
 class SeededDataset(Protocol):
@@ -50,6 +56,7 @@ class FitConfig:
         batch_size: items a step and process; `accumulate` steps make one update.
         lr: peak learning rate, after `warmup` (share of all updates) and before a cosine decay to 1 % of it.
         backbone_lr_scale: factor on `lr` for parameters whose name holds "backbone".
+        layer_decay: further factor for each block of the backbone below its last (Swin is fine-tuned with 0.7 to 0.95).
         clip_grad: largest gradient norm.
         ema_decay: decay of the weights' moving average, which is what is evaluated and saved; 0 turns it off.
         precision: as Lightning Fabric names it.
@@ -62,6 +69,7 @@ class FitConfig:
     weight_decay: float = 0.05
     warmup: float = 0.03
     backbone_lr_scale: float = 1.0
+    layer_decay: float = 1.0
     clip_grad: float = 5.0
     ema_decay: float = 0.998
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -114,6 +122,8 @@ class RunFolder:
     def __init__(self, path: Path, config: dict[str, Any], resume: bool = False) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
+        if not self.writes:
+            return
         if not resume:
             self.metrics_path.unlink(missing_ok=True)
         self.write_json("config.json", config)
@@ -130,6 +140,29 @@ class RunFolder:
     def write_json(self, name: str, value: Any) -> None:
         with atomic(self.path / name) as temporary:
             temporary.write_text(json.dumps(value, indent=1, default=str) + "\n", encoding="utf-8")
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process leaves traces: of several under torchrun the first alone does."""
+        return int(os.environ.get("RANK", "0")) == 0
+
+    @cached_property
+    def board(self) -> SummaryWriter:
+        return SummaryWriter(str(self.path))
+
+    def add_scalars(self, values: dict[str, float | None], epoch: int) -> None:
+        """Curves in TensorBoard; None leaves a gap."""
+        for name, value in values.items():
+            if value is not None and self.writes:
+                self.board.add_scalar(name, value, epoch)
+                self.board.flush()
+
+    def add_image(self, name: str, image: Array, epoch: int) -> None:
+        """An (H, W, 3) uint8 picture in TensorBoard, and as `NAME/epoch_N.png`."""
+        self.board.add_image(name, image, epoch, dataformats="HWC")
+        path = self.path / name / f"epoch_{epoch + 1}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), image[:, :, ::-1])
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add the figures of an epoch to `metrics.jsonl`."""
@@ -167,17 +200,26 @@ def learning_rate_scale(update: int, num_updates: int, warmup: float) -> float:
 
 
 def parameter_groups(task: nn.Module, settings: FitConfig) -> list[dict[str, Any]]:
-    """No weight decay on vectors (norms, biases); a scaled rate on the backbone."""
+    """No weight decay on vectors (norms, biases); a scaled rate on the backbone, smaller block by block towards its input."""
     groups: dict[tuple[float, float], list[Tensor]] = {}
+    depths = backbone_depths([name for name, _ in task.named_parameters()])
     for name, parameter in task.named_parameters():
         if parameter.requires_grad:
-            scale = settings.backbone_lr_scale if "backbone" in name else 1.0
+            scale = settings.backbone_lr_scale * settings.layer_decay ** depths[name] if "backbone" in name else 1.0
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((scale, decay), []).append(parameter)
     return [
         {"params": p, "lr": settings.lr * scale, "base_lr": settings.lr * scale, "weight_decay": decay}
         for (scale, decay), p in groups.items()
     ]
+
+
+def backbone_depths(names: Sequence[str]) -> dict[str, int]:
+    """How many blocks of the backbone lie behind each of its parameters; 0 for those in the last and outside of blocks after it."""
+    inside = [name for name in names if "backbone" in name]
+    block = {name: found.group() if (found := _BLOCK.search(name)) else "" for name in inside}
+    order = list(dict.fromkeys(block[name] for name in inside))  # parameters are listed from the input to the output
+    return {name: 0 if "output_norms" in name else len(order) - 1 - order.index(block[name]) for name in inside}
 
 
 def fit(
@@ -218,7 +260,6 @@ def fit(
     )
     num_updates = settings.epochs * max(1, len(loader) // settings.accumulate)
     first = _restore(run, task, ema, optimizer, settings) if resume else 0
-    writer = SummaryWriter(str(run.path)) if fabric.global_rank == 0 else None
     progress = _Progress(settings, len(loader), quiet or fabric.global_rank > 0)
     for number in range(first, settings.epochs):
         sampler.epoch = number
@@ -244,16 +285,11 @@ def fit(
                 sums[name] = sums.get(name, 0.0) + float(loss.detach())
             progress.advance(number, step, {name: total / (step + 1) for name, total in sums.items()})
         means = {name: total / max(1, len(loader)) for name, total in sums.items()}
-        if writer is not None:
-            for name, value in means.items():
-                writer.add_scalar(f"loss/{name}", value, number)
-            writer.flush()
+        run.add_scalars({f"loss/{name}": value for name, value in means.items()}, number)
         yield Epoch(number, means, ema.module if ema is not None else task)
         if fabric.global_rank == 0:
             _save_state(run, task, ema, optimizer, number + 1, settings)
     progress.close()
-    if writer is not None:
-        writer.close()
 
 
 def _torchrun() -> bool:

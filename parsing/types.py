@@ -127,6 +127,19 @@ class Parts(_Columns):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Poses(_Columns):
+    """Keypoints of the persons of one frame: keypoints (N, 17, 3) x, y in px and score, in COCO order."""
+
+    keypoints: Array
+
+    def __post_init__(self) -> None:
+        _check(self, "keypoints", (None, 17, 3), np.float32)
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class PartStates(_Columns):
     """Independent probabilities of the states of every part: scores (N, P, S) in [0, 1].
 

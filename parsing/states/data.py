@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from parsing.augment import flip_view, jitter_colour, read_image, view_matrix, warp_boxes, warp_image
-from parsing.coco import ImageRecord
 from parsing.geometry import Crop
 from parsing.pose import part_boxes, part_states
+from parsing.records import ImageRecord
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, flip_permutation
 

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parsing.backbones import Pretrained
-from parsing.coco import ImageRecord, read_coco
 from parsing.configs import config
 from parsing.errors import InputError
+from parsing.formats import read_coco
 from parsing.pose import pose_vocabulary
+from parsing.records import ImageRecord
 from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateSample, collate, rare_state_weights, state_samples
 from parsing.states.metrics import state_metrics
 from parsing.states.network import PartStateArchitecture, PartStateNet

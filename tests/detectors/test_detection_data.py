@@ -3,12 +3,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
 from detectors.data import PartViews, PersonViews, collate, keep_visible
+
 from parsing import PART_NAMES, InputError
 from parsing.augment import flip_view, read_image, view_matrix, warp_boxes, warp_image, warp_points
-from parsing.coco import ImageRecord, PersonRecord
 from parsing.pose import part_boxes
+from parsing.records import ImageRecord, ObjectRecord
 
 
 def standing(height: float = 160, left: float = 40, top: float = 20) -> np.ndarray:
@@ -26,8 +26,8 @@ def record(tmp_path: Path) -> ImageRecord:
     image = np.full((200, 160, 3), 200, np.uint8)
     image[20:180, 40:120] = (30, 90, 160)
     cv2.imwrite(str(tmp_path / "a.png"), image[:, :, ::-1])
-    person = PersonRecord(np.array([40, 20, 120, 180], np.float32), standing(), None, False, "human")
-    crowd = PersonRecord(np.array([0, 0, 30, 30], np.float32), None, None, True, "human")
+    person = ObjectRecord(np.array([40, 20, 120, 180], np.float32), standing(), None, False, "human")
+    crowd = ObjectRecord(np.array([0, 0, 30, 30], np.float32), None, None, True, "human")
     return ImageRecord(tmp_path / "a.png", (200, 160), (person, crowd), "made")
 
 

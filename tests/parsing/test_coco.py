@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from parsing.coco import read_coco
 from parsing.errors import InputError
+from parsing.formats import read_coco
 
 
 def write(path: Path, value: Any) -> Path:

@@ -38,7 +38,7 @@ def write_people(root: Path, count: int = 6) -> Path:
 
 @pytest.fixture
 def samples(tmp_path: Path) -> list[StateSample]:
-    from parsing.coco import read_coco
+    from parsing.formats import read_coco
 
     root = write_people(tmp_path / "people")
     return state_samples(read_coco(root / "annotations_train.json", root / "images"), ("run", "walk"))

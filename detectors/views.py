@@ -1,29 +1,31 @@
-"""Training views and evaluation items for detectors, from COCO records."""
+"""Training views for detectors, from annotated images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from detectors.cascade_rcnn import Targets
+from detectors.architectures import Targets
+from detectors.heatmaps import keypoint_heatmaps
 from parsing.augment import flip_view, jitter_colour, read_image, view_matrix, warp_boxes, warp_image, warp_points
-from parsing.coco import ImageRecord
 from parsing.geometry import box_areas, clip_boxes
-from parsing.pose import part_boxes
+from parsing.pose import COCO_SWAP, coco_keypoints
+from parsing.records import ImageRecord, ObjectRecord, true_parts
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, flip_permutation
 
 MIN_SIDE_PX = 4.0  # smaller boxes in a view are ignored
 MIN_SHARE = 0.35  # of a box that must be left in a view
+JOINT_JITTER, JOINT_DROP = 0.012, 0.08  # of the crop's side, and share: a pose estimator is less exact than annotations
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A training image (S, S, 3) uint8 RGB with boxes (M, 4), labels (M,) from 1, ignored regions (K, 4)."""
+    """A training image (S, S, 3) uint8 RGB (or 3 + 17 with heatmaps) with boxes (M, 4), labels (M,) from 1, ignored regions (K, 4)."""
 
     image: Array
     boxes: Array
@@ -42,16 +44,18 @@ def keep_visible(boxes: Array, labels: Array, size: int) -> tuple[Array, Array, 
 
 
 class PersonViews:
-    """Persons in whole images.
+    """Objects in whole images.
 
     Args:
+        class_names: labels that are learned; other objects are background.
         size: side of the views; an image's longer side becomes 0.5 to 1.6 times that.
         mosaic: share of views that are put together from four images.
         rotation_deg: largest turn to either side.
     """
 
-    def __init__(self, records: Sequence[ImageRecord], size: int, mosaic: float, rotation_deg: float) -> None:
+    def __init__(self, records: Sequence[ImageRecord], class_names: Sequence[str], size: int, mosaic: float, rotation_deg: float) -> None:
         self.records, self.size, self.mosaic, self.rotation_deg = records, size, mosaic, rotation_deg
+        self.labels = {name: i for i, name in enumerate(class_names, 1)}
 
     def __len__(self) -> int:
         return len(self.records)
@@ -74,11 +78,13 @@ class PersonViews:
         centre = np.array([width, height]) / 2 + random.uniform(-1, 1, 2) * slack
         matrix = view_matrix(centre, scale, random.uniform(-self.rotation_deg, self.rotation_deg), size)
         image = warp_image(read_image(record.path), matrix, size)
-        boxes = warp_boxes(np.array([p.xyxy for p in record.persons], np.float32).reshape(-1, 4), matrix)
+        objects = [item for item in record.objects if item.label in self.labels]
+        boxes = warp_boxes(np.array([item.xyxy for item in objects], np.float32).reshape(-1, 4), matrix)
         if random.random() < 0.5:
             image, boxes = flip_view(image, boxes)
-        crowd = np.array([p.crowd for p in record.persons], bool)
-        kept, labels, rest = keep_visible(boxes[~crowd], np.ones(int((~crowd).sum()), np.int64), size)
+        crowd = np.array([item.crowd for item in objects], bool)
+        labels = np.array([self.labels[item.label] for item in objects], np.int64)
+        kept, labels, rest = keep_visible(boxes[~crowd], labels[~crowd], size)
         return View(image, kept, labels, np.concatenate([rest, clip_boxes(boxes[crowd], (size, size))]))
 
     def _mosaic(self, quarters: list[View]) -> View:
@@ -94,17 +100,18 @@ class PersonViews:
 
 
 class PartViews:
-    """Ten parts in crops of single persons with keypoints; part boxes follow the turned keypoints and stay tight.
+    """Ten parts in crops of single persons; part boxes by rule follow the turned keypoints and stay tight.
 
     Args:
         size: side of the crops.
         context: side of a crop over the longer side of the person's box.
         rotation_deg: largest turn to either side.
+        heatmaps: give the keypoints, a little disturbed, as maps after the colours; persons without keypoints have none.
     """
 
-    def __init__(self, records: Sequence[ImageRecord], size: int, context: float, rotation_deg: float) -> None:
-        self.persons = [(r, p) for r in records for p in r.persons if p.best_keypoints is not None]
-        self.size, self.context, self.rotation_deg = size, context, rotation_deg
+    def __init__(self, records: Sequence[ImageRecord], size: int, context: float, rotation_deg: float, heatmaps: bool) -> None:
+        self.persons = [(r, p) for r in records for p in r.persons if p.has_parts and not p.crowd]
+        self.size, self.context, self.rotation_deg, self.heatmaps = size, context, rotation_deg, heatmaps
         self._swap = flip_permutation(PART_NAMES)
 
     def __len__(self) -> int:
@@ -119,20 +126,44 @@ class PartViews:
         centre = (person.xyxy[:2] + person.xyxy[2:]) / 2 + random.uniform(-0.1, 0.1, 2) * sides
         matrix = view_matrix(centre, self.size / side, random.uniform(-self.rotation_deg, self.rotation_deg), self.size)
         image = warp_image(read_image(record.path), matrix, self.size)
-        keypoints = person.best_keypoints
-        assert keypoints is not None  # only such persons are listed
-        turned = np.concatenate([warp_points(keypoints[:, :2], matrix), keypoints[:, 2:]], 1)
-        boxes, visible = part_boxes(turned, warp_boxes(person.xyxy[None], matrix)[0])
+        turned = warp_object(person, matrix)
+        boxes, known, ignored = true_parts(turned)
         labels = np.arange(1, len(PART_NAMES) + 1)
-        if random.random() < 0.5:
+        flip = random.random() < 0.5
+        if flip:
             image, boxes = flip_view(image, boxes)
             labels = labels[self._swap]
-        boxes, labels, rest = keep_visible(boxes[visible].astype(np.float32), labels[visible], self.size)
-        return View(jitter_colour(image, random), boxes, labels, rest)
+        shown, names, rest = keep_visible(boxes[known], labels[known], self.size)
+        image = jitter_colour(image, random)
+        if self.heatmaps:
+            image = np.concatenate([image, self._maps(turned, flip, random)], 2)
+        return View(image, shown, names, np.concatenate([rest, clip_boxes(boxes[ignored], (self.size, self.size))]))
+
+    def _maps(self, person: ObjectRecord, flip: bool, random: np.random.Generator) -> Array:
+        if person.best_keypoints is None:
+            return np.zeros((self.size, self.size, 17), np.uint8)
+        points = np.array(coco_keypoints(person.best_keypoints), np.float32)
+        if flip:
+            points[:, 0] = self.size - points[:, 0]
+            points = points[list(COCO_SWAP)]
+        points[:, :2] += random.normal(0, JOINT_JITTER * self.size, (17, 2))
+        points[random.random(17) < JOINT_DROP, 2] = 0
+        return keypoint_heatmaps(points, self.size)
+
+
+def warp_object(person: ObjectRecord, matrix: Array) -> ObjectRecord:
+    """A person after a similarity map: box, keypoints and given parts moved."""
+
+    def moved(points: Array | None) -> Array | None:
+        return None if points is None else np.concatenate([warp_points(points[:, :2], matrix), points[:, 2:]], 1)
+
+    boxes = warp_boxes(np.stack([person.xyxy, *(part.xyxy for part in person.parts)]), matrix)
+    parts = tuple(replace(part, xyxy=box) for part, box in zip(person.parts, boxes[1:], strict=True))
+    return replace(person, xyxy=boxes[0], keypoints17=moved(person.keypoints17), keypoints33=moved(person.keypoints33), parts=parts)
 
 
 def collate(views: list[View]) -> tuple[Tensor, list[Targets]]:
-    """A batch: images (B, 3, S, S) uint8 and their targets."""
+    """A batch: images (B, 3 or 20, S, S) uint8 and their targets."""
     images = torch.from_numpy(np.stack([view.image for view in views])).permute(0, 3, 1, 2)
     targets = [Targets(torch.from_numpy(v.boxes), torch.from_numpy(v.labels), torch.from_numpy(v.ignored)) for v in views]
     return images, targets

@@ -1,0 +1,112 @@
+"""Anchors on fixed strides, and the pyramid of features that they stand on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
+
+ExtraLevels = Literal["pool", "on_input", "on_output"]
+
+
+class Anchors(nn.Module):
+    """Boxes of every size and ratio around every position of every level.
+
+    torchvision's generator rounds the boxes and divides the padded image by the map for its strides; published
+    weights were trained on exact boxes and fixed strides, so both are kept here.
+
+    Args:
+        sizes: sides in pixels of each level's anchors.
+        ratios: height / width.
+        strides: pixels between positions of each level.
+    """
+
+    def __init__(self, sizes: tuple[tuple[float, ...], ...], ratios: tuple[float, ...], strides: list[int]) -> None:
+        super().__init__()
+        self.strides = strides
+        root = torch.tensor(ratios).sqrt()
+        for level, level_sizes in enumerate(sizes):
+            side = torch.tensor(level_sizes, dtype=torch.float32)
+            half_w, half_h = (side / root[:, None]).flatten() / 2, (side * root[:, None]).flatten() / 2
+            self.register_buffer(f"cell{level}", torch.stack([-half_w, -half_h, half_w, half_h], 1), persistent=False)
+        self.num_levels, self.per_position = len(sizes), len(ratios) * len(sizes[0])
+
+    def num_anchors_per_location(self) -> list[int]:
+        return [self.per_position] * self.num_levels
+
+    def of_levels(self, features: list[Tensor]) -> list[Tensor]:
+        """(H * W * A, 4) px of each level: row by row, all anchors of a position together."""
+        found = []
+        for level, (feature, stride) in enumerate(zip(features, self.strides, strict=True)):
+            cell = getattr(self, f"cell{level}")
+            y = torch.arange(feature.shape[-2], device=cell.device, dtype=cell.dtype) * stride
+            x = torch.arange(feature.shape[-1], device=cell.device, dtype=cell.dtype) * stride
+            grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+            shift = torch.stack([grid_x, grid_y, grid_x, grid_y], -1).reshape(-1, 1, 4)
+            found.append((shift + cell).reshape(-1, 4))
+        return found
+
+    def forward(self, images: Any, features: list[Tensor]) -> list[Tensor]:
+        """All levels' anchors for each image of torchvision's `ImageList`."""
+        together = torch.cat(self.of_levels(features))
+        return [together] * len(images.image_sizes)
+
+
+class _ConvLevels(ExtraFPNBlock):  # type: ignore[misc]
+    """Two coarser levels by strided convolutions, from the backbone's last level or from the pyramid's."""
+
+    def __init__(self, in_channels: int, channels: int, source: ExtraLevels) -> None:
+        super().__init__()
+        self.source = source
+        self.p6 = nn.Conv2d(in_channels, channels, 3, stride=2, padding=1)
+        self.p7 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        for module in (self.p6, self.p7):
+            nn.init.kaiming_uniform_(module.weight, a=1)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def forward(self, results: list[Tensor], x: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
+        p6 = self.p6(x[-1] if self.source == "on_input" else results[-1])
+        return [*results, p6, self.p7(p6)], [*names, "p6", "p7"]
+
+
+class Pyramid(nn.Module):
+    """Feature pyramid (Lin et al., CVPR 2017) with coarser levels on top: one pooled, or two convolved.
+
+    Args:
+        in_channels: channels of the backbone's levels.
+        strides: their strides; `strides` of the pyramid go on with the coarser ones.
+    """
+
+    def __init__(self, in_channels: list[int], strides: list[int], channels: int, extra: ExtraLevels) -> None:
+        super().__init__()
+        source = in_channels[-1] if extra == "on_input" else channels
+        block = LastLevelMaxPool() if extra == "pool" else _ConvLevels(source, channels, extra)
+        self.fpn = FeaturePyramidNetwork(in_channels, channels, block)
+        self.strides = [*strides, *(strides[-1] * 2 ** (i + 1) for i in range(1 if extra == "pool" else 2))]
+
+    def forward(self, levels: list[Tensor]) -> list[Tensor]:
+        found: OrderedDict[str, Tensor] = self.fpn(OrderedDict((str(i), level) for i, level in enumerate(levels)))
+        return list(found.values())
+
+
+def conv_norm_act(in_channels: int, channels: int) -> nn.Sequential:
+    """3x3 convolution, group norm of 32 groups (fewer for thin layers), ReLU."""
+    groups = next(g for g in (32, 16, 8, 4, 2, 1) if channels % g == 0)
+    return nn.Sequential(
+        OrderedDict(conv=nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), norm=nn.GroupNorm(groups, channels), act=nn.ReLU())
+    )
+
+
+def by_position(maps: Tensor, values: int) -> Tensor:
+    """(B, A * V, H, W) maps as (B, H * W * A, V) float32, in the order of `Anchors.of_levels`."""
+    batch, _, height, width = maps.shape
+    return maps.view(batch, -1, values, height, width).permute(0, 3, 4, 1, 2).reshape(batch, -1, values).float()
+
+
+def focal_bias(prior: float = 0.01) -> float:
+    """Bias that makes a sigmoid start at `prior` (Lin et al., Focal Loss)."""
+    return float(-torch.log(torch.tensor((1 - prior) / prior)))

@@ -1,0 +1,85 @@
+"""How well a network finds persons or parts in annotated images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from detectors.metrics import BoxTruth, box_metrics
+from detectors.networks import DetectionNetwork
+from detectors.parts import NetworkPartDetector
+from detectors.persons import NetworkPersonDetector
+from detectors.suppression import Boxes, Suppression
+from parsing.augment import read_image
+from parsing.records import ImageRecord, true_parts
+from parsing.stages import PartDetector, PoseEstimator
+from parsing.types import Detections, Frame
+
+Target = Literal["persons", "parts"]
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """An image (persons) or a person's crop (parts) with its truth and what was found."""
+
+    source: str
+    truth: BoxTruth
+    found: Boxes
+
+
+def frame_of(record: ImageRecord) -> Frame:
+    return Frame(record.path.name, 0, 0.0, read_image(record.path))
+
+
+def figures_by_source(items: Sequence[Item], class_names: Sequence[str]) -> dict[str, Any]:
+    """COCO figures over all items (`all`) and over each source."""
+    groups = {"all": list(items)} | {s: [i for i in items if i.source == s] for s in sorted({i.source for i in items})}
+    return {name: box_metrics([i.truth for i in group], [i.found for i in group], class_names) for name, group in groups.items()}
+
+
+def evaluate_network(
+    network: DetectionNetwork, records: Sequence[ImageRecord], target: Target, device: str, pose: PoseEstimator | None = None
+) -> dict[str, Any]:
+    """Figures of a network; parts are found in crops of the ground-truth persons.
+
+    Args:
+        pose: keypoints for part networks that take heatmaps.
+    """
+    network.eval()
+    names = network.architecture.class_names
+    if target == "persons":
+        return figures_by_source([_persons_of(network, record, device) for record in records], names)
+    detector = NetworkPartDetector(network, device, np.zeros(len(names), np.float32), batch_size=16, pose=pose)
+    return figures_by_source(part_items(detector, records), names)
+
+
+def _persons_of(network: DetectionNetwork, record: ImageRecord, device: str) -> Item:
+    names = network.architecture.class_names
+    objects = [item for item in record.objects if item.label in names]
+    detector = NetworkPersonDetector(network, device, 0.01, Suppression(), max_persons=100, classes=names)
+    found = detector([frame_of(record)])[0]
+    boxes = np.array([item.xyxy for item in objects], np.float32).reshape(-1, 4)
+    class_ids = np.array([names.index(item.label) for item in objects], int)
+    truth = BoxTruth(boxes, class_ids, np.array([item.crowd for item in objects], bool))
+    return Item(record.source, truth, (found.xyxy, found.scores, found.class_ids))
+
+
+def part_items(detector: PartDetector, records: Sequence[ImageRecord]) -> list[Item]:
+    """Every person whose parts are known, and the parts that a stage finds when it is given the true person."""
+    items = []
+    for record in records:
+        known = [person for person in record.persons if person.has_parts and not person.crowd]
+        if not known:
+            continue
+        persons = Detections(np.stack([person.xyxy for person in known]), np.ones(len(known)), np.zeros(len(known)))
+        found = detector([frame_of(record)], [persons])[0]
+        for i, person in enumerate(known):
+            boxes, sure, ignored = true_parts(person)
+            judged = np.flatnonzero(sure | ignored)
+            truth = BoxTruth(boxes[judged], judged, ignored[judged])
+            shown = np.flatnonzero(found.visible[i])
+            items.append(Item(record.source, truth, (found.xyxy[i, shown], found.scores[i, shown], shown)))
+    return items

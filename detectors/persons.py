@@ -1,0 +1,98 @@
+"""Detection networks as the pipeline's person detector."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, field
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from detectors.inputs import view_candidates
+from detectors.networks import DetectionNetwork, NetworkName, load_network
+from detectors.suppression import Share, Suppression, class_thresholds, select_boxes
+from parsing.configs import config
+from parsing.errors import InputError
+from parsing.geometry import clip_boxes
+from parsing.types import Detections, Frame, ModelFacts
+from parsing.weights import sha256_of, weights_path
+
+Count = Annotated[int, Field(ge=1)]
+PERSON = "person"
+
+
+@config
+class PersonDetectorConfig:
+    """Options of the person detector at run time.
+
+    Args:
+        weights: may detect other classes too, of which only `person` is used.
+        input_px: longer side of the input; None takes what the weights were trained for.
+        scales: factors on the input's size; each is a view of its own (test-time augmentation).
+        flip: also look at the mirrored image.
+    """
+
+    name: NetworkName
+    weights: str = "default/person_detector"
+    score_threshold: Share = 0.3
+    suppression: Suppression = field(default_factory=Suppression)
+    max_persons: Count = 50
+    input_px: Annotated[int, Field(ge=64)] | None = None
+    scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=1)] = (1.0,)
+    flip: bool = False
+
+    def build(self, device: str) -> NetworkPersonDetector:
+        network = load_network(self.name, self.weights, None, device)
+        names = network.architecture.class_names
+        if PERSON not in names:
+            raise InputError(f"{weights_path(self.weights)}: detects {', '.join(names)}; expected {PERSON}")
+        detector = NetworkPersonDetector(
+            network, device, self.score_threshold, self.suppression, self.max_persons, self.input_px, self.scales, self.flip
+        )
+        detector.facts = ModelFacts("person_detector", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
+        return detector
+
+
+class NetworkPersonDetector:
+    """Persons of whole frames, best first.
+
+    Args:
+        classes: names to look for, numbered in this order; a pipeline wants persons alone.
+    """
+
+    facts = ModelFacts("person_detector", "cascade_rcnn", None, "{}")
+
+    def __init__(
+        self,
+        network: DetectionNetwork,
+        device: str,
+        score_threshold: float,
+        suppression: Suppression,
+        max_persons: int,
+        input_px: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        classes: Sequence[str] = (PERSON,),
+    ) -> None:
+        self.network, self.device = network, device
+        self.suppression, self.max_persons = suppression, max_persons
+        self.input_px = input_px or network.architecture.input_px
+        self.views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
+        self.columns = [network.architecture.class_names.index(name) for name in classes]
+        self.thresholds = class_thresholds(classes, score_threshold, {})
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
+        # On a CPU a batch of frames is no faster than one after the other, and its last digits would depend on its size.
+        step = 1 if self.device == "cpu" else max(1, len(frames))
+        return [found for start in range(0, len(frames), step) for found in self._detect(frames[start : start + step])]
+
+    def _detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        views = [view_candidates(self.network, frames, self.device, self.input_px * scale, flip) for scale, flip in self.views]
+        return [self._select(frame, [view[i] for view in views]) for i, frame in enumerate(frames)]
+
+    def _select(self, frame: Frame, views: list[tuple[Tensor, Tensor]]) -> Detections:
+        wanted = [(boxes, scores[:, self.columns]) for boxes, scores in views]
+        boxes, scores, class_ids = select_boxes(wanted, self.thresholds, self.suppression, self.max_persons, frame.image_hw)
+        return Detections(clip_boxes(boxes, frame.image_hw), scores, class_ids)

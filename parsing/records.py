@@ -1,0 +1,104 @@
+"""Annotated images as typed records: what every reader of a data set gives, whatever its format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from parsing.pose import part_boxes
+from parsing.types import Array
+from parsing.vocabulary import PART_NAMES
+
+PERSON = "person"
+
+
+@dataclass(frozen=True, eq=False)
+class PartRecord:
+    """One annotated part of a person.
+
+    Args:
+        name: one of PART_NAMES.
+        xyxy: (4,) float32 pixels of the image.
+        source: who says so: `human`, `teacher` or `pseudo`.
+        score: in [0, 1]; 1 for what a person has drawn.
+        ignored: too uncertain to be a positive, too likely to be background.
+        states: what the part does, where the data set says so.
+    """
+
+    name: str
+    xyxy: Array
+    source: str = "human"
+    score: float = 1.0
+    ignored: bool = False
+    states: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectRecord:
+    """One annotated object, mostly a person.
+
+    Args:
+        xyxy: (4,) float32 pixels of the image.
+        keypoints17: (17, 3) x, y, v in COCO order (v: 0 unlabelled, 1 hidden, 2 visible), or None.
+        keypoints33: (33, 3) x, y, visibility in [0, 1] in BlazePose order, or None.
+        crowd: the box holds many objects; a detector is neither rewarded nor punished inside it.
+        box_source: `human` or `teacher`.
+        label: class of the object.
+        parts: boxes of parts that the data set itself gives.
+        id: what the file calls it.
+    """
+
+    xyxy: Array
+    keypoints17: Array | None = None
+    keypoints33: Array | None = None
+    crowd: bool = False
+    box_source: str = "human"
+    label: str = PERSON
+    parts: tuple[PartRecord, ...] = ()
+    id: int | str | None = None
+
+    @property
+    def best_keypoints(self) -> Array | None:
+        """The richer of the two sets of keypoints; None without any."""
+        return self.keypoints33 if self.keypoints33 is not None else self.keypoints17
+
+    @property
+    def has_parts(self) -> bool:
+        return bool(self.parts) or self.best_keypoints is not None
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRecord:
+    """One annotated image: where it lies, its size, its objects, the source that it came from, and its action if it has one."""
+
+    path: Path
+    image_hw: tuple[int, int]
+    objects: tuple[ObjectRecord, ...]
+    source: str
+    action: str | None = None
+    id: int | str | None = None
+
+    @property
+    def persons(self) -> tuple[ObjectRecord, ...]:
+        return tuple(item for item in self.objects if item.label == PERSON)
+
+
+def true_parts(person: ObjectRecord) -> tuple[Array, Array, Array]:
+    """Ground truth of a person's parts: given boxes win over boxes by rule from keypoints.
+
+    Returns:
+        (10, 4) float32 px in the order of PART_NAMES, (10,) bool whether the part is known, and (10,) bool whether it
+        is only an ignored region. All that is unknown is zero.
+    """
+    boxes, known = np.zeros((len(PART_NAMES), 4), np.float32), np.zeros(len(PART_NAMES), bool)
+    if person.best_keypoints is not None:
+        boxes, known = part_boxes(person.best_keypoints, person.xyxy)
+    ignored = np.zeros(len(PART_NAMES), bool)
+    for part in person.parts:
+        i = PART_NAMES.index(part.name)
+        if part.ignored and known[i]:
+            continue  # ground truth wins
+        boxes[i], known[i], ignored[i] = part.xyxy, not part.ignored, part.ignored
+    return boxes, known, ignored
