@@ -1,7 +1,7 @@
 """Cascade R-CNN (Cai and Vasconcelos, CVPR 2018) on a timm backbone.
 
 Three box heads refine the proposals one after the other. Each is trained on boxes that overlap ground truth by a
-higher IoU (0.5, 0.6, 0.7), regresses class-agnostic deltas scaled as published, and all three scores are averaged.
+higher IoU (0.5, 0.6, 0.7), regresses class-agnostic deltas scaled as published; the logits of all three are averaged, as in mmdet.
 """
 
 from __future__ import annotations
@@ -114,9 +114,9 @@ class CascadeRCNN(nn.Module):
         total = torch.zeros(())
         for stage, head in enumerate(self.heads):
             logits, deltas = head(self._pool(features, boxes))
-            total = total.to(logits.device) + logits.softmax(-1)
+            total = total.to(logits.device) + logits / len(self.heads)
             boxes = self._refine(stage, deltas, boxes, sizes)
-        scores = torch.split(total[:, 1:] / len(self.heads), counts)
+        scores = torch.split(total.softmax(-1)[:, 1:], counts)
         return list(zip(boxes, scores, strict=True))
 
     def _pool(self, features: list[Tensor], boxes: list[Tensor]) -> Tensor:

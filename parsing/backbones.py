@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from pathlib import Path
 from typing import Literal
 
 import timm
 import torch
+from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from parsing.errors import InputError
 
@@ -51,6 +54,9 @@ class Backbone(nn.Module):
         if name.startswith("swin_"):  # any size of input, always whole windows that are shifted, as Swin's detectors do
             extra |= {"strict_img_size": False, "always_partition": True}
         self.net = timm.create_model(name, pretrained=from_timm, features_only=True, out_indices=levels, **extra)
+        for block in self.net.modules():
+            if isinstance(block, SwinTransformerBlock):
+                block._attn = functools.partial(_padded_attention, block)
         if pretrained == "imagenet" and name == _LITE0:
             _load_lite0(self.net)
         info = self.net.feature_info
@@ -105,6 +111,17 @@ class Backbone(nn.Module):
         if self.output_norms is None:
             return features
         return [norm(level).permute(0, 3, 1, 2) for norm, level in zip(self.output_norms, features, strict=True)]
+
+
+def _padded_attention(block: SwinTransformerBlock, x: Tensor) -> Tensor:
+    """Attention of a Swin block over (B, H, W, C), padded to whole windows before they are shifted, as Swin's detectors do.
+
+    timm shifts first, which wraps other pixels around the border where the size is no multiple of the window.
+    """
+    height, width = x.shape[1:3]
+    padded = F.pad(x, (0, 0, 0, -width % block.window_size[1], 0, -height % block.window_size[0]))
+    attended: Tensor = type(block)._attn(block, padded)
+    return attended[:, :height, :width]
 
 
 class _WidenedConv(nn.Module):

@@ -98,7 +98,7 @@ def true_parts(person: ObjectRecord) -> tuple[Array, Array, Array]:
     ignored = np.zeros(len(PART_NAMES), bool)
     for part in person.parts:
         i = PART_NAMES.index(part.name)
-        if part.ignored and known[i]:
+        if known[i] and (part.ignored or part.source == "pseudo"):
             continue  # ground truth wins
         boxes[i], known[i], ignored[i] = part.xyxy, not part.ignored, part.ignored
     return boxes, known, ignored

@@ -20,7 +20,7 @@ from parsing.types import Frame, FrameParse
 from pipelines.command import describe
 from pipelines.encoding import VideoWriter
 from pipelines.parser import ParseStream, VideoParser
-from pipelines.progress import FrameProgress
+from pipelines.progress import Counter
 from pipelines.rendering import draw_parse
 from pipelines.sources import Job
 
@@ -66,7 +66,7 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
     with ExitStack() as stack:
         writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary, stream.actions, parser.models))
         drawing = stack.enter_context(_Drawing(job.drawing_path, stream, parser)) if job.drawing_path else None
-        progress = stack.enter_context(FrameProgress(job.source.name, stream.num_frames, quiet))
+        progress = stack.enter_context(Counter(job.source.name, stream.num_frames, quiet))
         for frame, parse in stream.with_frames(keep_images=drawing is not None):
             writer.add(parse)
             if drawing:

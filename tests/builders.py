@@ -13,7 +13,8 @@ import numpy as np
 import torch
 import yaml
 
-from detectors.cascade_rcnn import CascadeArchitecture, CascadeRCNN
+from detectors.architectures import CascadeArchitecture
+from detectors.cascade_rcnn import CascadeRCNN
 from parsing.pose import pose_vocabulary
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, FrameParse, Parts, PartStates

@@ -3,8 +3,12 @@ import pytest
 import torch
 from builders import TINY_DETECTOR
 
-from detectors.cascade_rcnn import STAGE_DELTAS, CascadeArchitecture, CascadeRCNN, Targets
-from detectors.stages import CascadePartDetector, CascadePersonDetector, best_per_class, load_cascade
+from detectors.architectures import CascadeArchitecture, Targets
+from detectors.cascade_rcnn import STAGE_DELTAS, CascadeRCNN
+from detectors.networks import load_network
+from detectors.parts import NetworkPartDetector, best_per_class
+from detectors.persons import NetworkPersonDetector
+from detectors.suppression import Suppression, select_boxes
 from detectors.targets import box_in_region, match, sample_balanced
 from parsing import Detections, Frame, InputError
 from parsing.weights import WeightsHeader, save_weights
@@ -44,10 +48,11 @@ def test_network_learns_one_image() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    found, scores, classes = network.eval().detect(image, [(64, 64)], 0.3, 0.5, 5)[0]
+    candidates = network.eval().candidates(image, [(64, 64)])
+    found, scores, classes = select_boxes(candidates, np.full(1, 0.3, np.float32), Suppression(), 5, (64, 64))
     assert scores[0] > 0.5
     assert classes[0] == 0
-    assert torch.allclose(found[0], target.boxes[0], atol=5)
+    np.testing.assert_allclose(found[0], target.boxes[0], atol=5)
 
 
 def test_ignored_region_gives_no_background_loss() -> None:
@@ -77,21 +82,21 @@ def test_deltas_are_the_published_ones() -> None:
     assert [tuple(1 / w for w in weights) for weights in STAGE_DELTAS] == [
         pytest.approx((0.1, 0.1, 0.2, 0.2)),
         pytest.approx((0.05, 0.05, 0.1, 0.1)),
-        pytest.approx((0.0333, 0.0333, 0.0667, 0.0667), abs=1e-4),
+        pytest.approx((0.033, 0.033, 0.067, 0.067)),
     ]
 
 
-def test_scores_are_the_mean_of_three_heads() -> None:
+def test_scores_come_from_the_mean_logits_of_three_heads() -> None:
     network = tiny()
     for head, bias in zip(network.heads, (0.0, 1.0, 2.0), strict=True):
         torch.nn.init.zeros_(head.classify.weight)
         head.classify.bias.data = torch.tensor([0.0, bias])
-    (_, scores) = network.score_proposals(torch.rand(1, 3, 64, 64), [(64, 64)])[0]
-    assert scores.flatten().tolist() == pytest.approx([float(torch.sigmoid(torch.tensor([0.0, 1.0, 2.0])).mean())] * len(scores), abs=1e-5)
+    (_, scores) = network.candidates(torch.rand(1, 3, 64, 64), [(64, 64)])[0]
+    assert scores.flatten().tolist() == pytest.approx([float(torch.sigmoid(torch.tensor(1.0)))] * len(scores), abs=1e-5)
 
 
 def test_person_detector_maps_boxes_to_frames_of_any_size() -> None:
-    detector = CascadePersonDetector(tiny(), "cpu", score_threshold=0.0, nms_iou=0.6, max_persons=7)
+    detector = NetworkPersonDetector(tiny(), "cpu", 0.0, Suppression(), max_persons=7)
     assert detector([]) == []
     for height, width in ((48, 100), (1, 1), (211, 37)):
         found = detector([frame(height, width)])[0]
@@ -102,7 +107,7 @@ def test_person_detector_maps_boxes_to_frames_of_any_size() -> None:
 
 
 def test_person_detector_is_independent_of_the_batch() -> None:
-    detector = CascadePersonDetector(tiny(), "cpu", score_threshold=0.0, nms_iou=0.6, max_persons=20)
+    detector = NetworkPersonDetector(tiny(), "cpu", 0.0, Suppression(), max_persons=20)
     frames = [frame(48, 64, i) for i in range(5)]
     for alone, together in zip([detector([f])[0] for f in frames], detector(frames), strict=True):
         np.testing.assert_allclose(alone.xyxy, together.xyxy, atol=1e-3)
@@ -110,13 +115,13 @@ def test_person_detector_is_independent_of_the_batch() -> None:
 
 
 def test_part_detector_keeps_one_box_per_part_and_none_without_persons() -> None:
-    detector = CascadePartDetector(tiny(("head", "hip")), "cpu", score_threshold=0.0, batch_size=2)
+    detector = NetworkPartDetector(tiny(("head", "hip")), "cpu", np.zeros(2), batch_size=2)
     persons = Detections(np.array([[2, 3, 30, 40], [10, 0, 60, 47], [0, 0, 5, 5]]), np.ones(3), np.zeros(3))
     empty, three = detector([frame(48, 64), frame(48, 64, 1)], [Detections.empty(), persons])
     assert empty.xyxy.shape == (0, 2, 4)
     assert three.xyxy.shape == (3, 2, 4)
     assert (three.xyxy[..., 2] <= 64).all()
-    hidden = CascadePartDetector(tiny(("head", "hip")), "cpu", score_threshold=1.0, batch_size=2)([frame(48, 64)], [persons])[0]
+    hidden = NetworkPartDetector(tiny(("head", "hip")), "cpu", np.ones(2), batch_size=2)([frame(48, 64)], [persons])[0]
     assert not hidden.visible.any()
     assert not hidden.xyxy.any()
 
@@ -138,8 +143,10 @@ def test_weights_round_trip_and_refuse_other_classes(tmp_path) -> None:  # type:
     network = tiny()
     path = tmp_path / "w.safetensors"
     save_weights(network, path, WeightsHeader("cascade_rcnn", asdict(network.architecture), {"classes": ["person"]}), torch.float32)
-    again = load_cascade(str(path), ("person",), "cpu")
+    again = load_network("cascade_rcnn", str(path), ("person",), "cpu")
     x = torch.rand(1, 3, 64, 64)
-    torch.testing.assert_close(again.score_proposals(x, [(64, 64)]), network.score_proposals(x, [(64, 64)]))
+    torch.testing.assert_close(again.candidates(x, [(64, 64)]), network.candidates(x, [(64, 64)]))
     with pytest.raises(InputError, match="detects person; expected head"):
-        load_cascade(str(path), ("head",), "cpu")
+        load_network("cascade_rcnn", str(path), ("head",), "cpu")
+    with pytest.raises(InputError, match="weights of 'cascade_rcnn', expected 'gfl'"):
+        load_network("gfl", str(path), None, "cpu")

@@ -3,8 +3,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from detectors.data import PartViews, PersonViews, collate, keep_visible
 
+from detectors.views import PartViews, PersonViews, collate, keep_visible
 from parsing import PART_NAMES, InputError
 from parsing.augment import flip_view, read_image, view_matrix, warp_boxes, warp_image, warp_points
 from parsing.pose import part_boxes
@@ -38,13 +38,13 @@ def test_unreadable_image_is_named(tmp_path: Path) -> None:
 
 
 def test_views_repeat_for_a_seed_and_differ_between_seeds(record: ImageRecord) -> None:
-    views = PersonViews([record], 96, mosaic=0.5, rotation_deg=10)
+    views = PersonViews([record], ("person",), 96, mosaic=0.5, rotation_deg=10)
     assert np.array_equal(views[(0, 7)].image, views[(0, 7)].image)
     assert not np.array_equal(views[(0, 7)].image, views[(0, 8)].image)
 
 
 def test_views_boxes_follow_the_pixels(record: ImageRecord) -> None:
-    views = PersonViews([record], 128, mosaic=0.0, rotation_deg=0)
+    views = PersonViews([record], ("person",), 128, mosaic=0.0, rotation_deg=0)
     checked = 0
     for seed in range(30):
         view = views[(0, seed)]
@@ -58,13 +58,13 @@ def test_views_boxes_follow_the_pixels(record: ImageRecord) -> None:
 
 
 def test_crowds_are_ignored(record: ImageRecord) -> None:
-    seen = [PersonViews([record], 128, 0.0, 0.0)[(0, seed)] for seed in range(20)]
+    seen = [PersonViews([record], ("person",), 128, 0.0, 0.0)[(0, seed)] for seed in range(20)]
     assert all(len(view.boxes) <= 1 for view in seen)
     assert any(len(view.ignored) for view in seen)
 
 
 def test_part_views_swap_sides_when_flipped(record: ImageRecord) -> None:
-    views = PartViews([record], 96, context=1.2, rotation_deg=0)
+    views = PartViews([record], 96, context=1.2, rotation_deg=0, heatmaps=False)
     left, right = PART_NAMES.index("left_arm") + 1, PART_NAMES.index("right_arm") + 1
     for seed in range(20):
         view = views[(0, seed)]
@@ -107,7 +107,7 @@ def test_flip_and_clip() -> None:
 
 
 def test_collate(record: ImageRecord) -> None:
-    views = PersonViews([record], 64, 0.0, 0.0)
+    views = PersonViews([record], ("person",), 64, 0.0, 0.0)
     images, targets = collate([views[(0, 1)], views[(0, 2)]])
     assert images.shape == (2, 3, 64, 64)
     assert len(targets) == 2

@@ -3,7 +3,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detectors.metrics import BoxTruth, _dataset, _results, box_metrics
+from detectors.metrics import BoxTruth, box_metrics, coco_dataset, coco_results
 
 NOTHING = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
 
@@ -49,9 +49,9 @@ def test_equals_pycocotools_on_random_boxes(capsys: pytest.CaptureFixture[str]) 
         found.append((boxes[:5] + random.normal(0, 2, (5, 4)), random.random(5), random.integers(0, 3, 5)))
     metrics = box_metrics(truths, found, ["a", "b", "c"])
     reference = COCO()
-    reference.dataset = _dataset(truths, ["a", "b", "c"])
+    reference.dataset = coco_dataset(truths, ["a", "b", "c"])
     reference.createIndex()
-    evaluation = COCOeval(reference, reference.loadRes(_results(found)), "bbox")
+    evaluation = COCOeval(reference, reference.loadRes(coco_results(found)), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()

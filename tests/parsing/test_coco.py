@@ -39,9 +39,9 @@ def test_sources_are_picked(tmp_path: Path) -> None:
     [
         ([], "expected COCO lists"),
         ({"images": []}, "expected COCO lists"),
-        ({"images": [image()], "annotations": [{"id": 7, "image_id": 1, "bbox": [1, 2]}]}, "annotation 7 does not fit"),
+        ({"images": [image()], "annotations": [{"id": 7, "image_id": 1, "bbox": [1, 2]}]}, "annotation 7: "),
         ({"images": [image()], "annotations": [{"id": 8, "image_id": 1, "bbox": [1, 2, 3, 4], "keypoints": [1]}]}, "annotation 8"),
-        ({"images": [{"id": 3, "file_name": "a"}], "annotations": []}, "image 3 does not fit"),
+        ({"images": [{"id": 3, "file_name": "a"}], "annotations": []}, "image 3: lacks"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, value: Any, message: str) -> None:

@@ -1,0 +1,69 @@
+"""Any top-down mmpose model with 17 COCO keypoints as pose estimator."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Literal
+
+import numpy as np
+
+from detectors.adapters import import_extra
+from detectors.adapters.openmmlab import fill, read_config
+from parsing.configs import config
+from parsing.errors import InputError
+from parsing.types import Array, Detections, Frame, ModelFacts, Poses
+from parsing.weights import sha256_of
+
+NUM_JOINTS = 17
+
+
+@config
+class MMPoseConfig:
+    """An mmpose model.
+
+    Args:
+        config: name of a config that mmpose ships, or a YAML or JSON dump.
+        weights: its checkpoint, tensors only.
+    """
+
+    name: Literal["mmpose"]
+    config: str
+    weights: str
+
+    def build(self, device: str) -> MMPose:
+        stage = MMPose(self.config, self.weights, device)
+        stage.facts = ModelFacts("pose", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
+        return stage
+
+
+class MMPose:
+    """Keypoints of every person, from the model's own crops."""
+
+    facts = ModelFacts("pose", "mmpose", None, "{}")
+
+    def __init__(self, config_name: str, weights: str, device: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # mmpose warns of optional parts of its own
+            self._apis = import_extra("mmpose.apis", "openmmlab")
+            settings = read_config(config_name, "mmpose")
+            settings.model.backbone.init_cfg = None
+            self.model = self._apis.init_model(settings, None, device=device)
+        fill(self.model, weights)
+
+    def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Poses]:
+        return [Poses(self._of_frame(frame, found.xyxy)) for frame, found in zip(frames, persons, strict=True)]
+
+    def _of_frame(self, frame: Frame, boxes: Array) -> Array:
+        if len(boxes) == 0:
+            return np.zeros((0, NUM_JOINTS, 3), np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = self._apis.inference_topdown(self.model, np.ascontiguousarray(frame.image[:, :, ::-1]), boxes)
+        points = np.stack([np.asarray(item.pred_instances.keypoints)[0] for item in found])
+        scores = np.stack([np.asarray(item.pred_instances.keypoint_scores)[0] for item in found])
+        if points.shape[1] != NUM_JOINTS:
+            raise InputError(f"mmpose model gives {points.shape[1]} keypoints, expected COCO's {NUM_JOINTS}")
+        return np.concatenate([points[..., :2], scores[..., None].clip(0, 1)], 2).astype(np.float32)

@@ -1,0 +1,66 @@
+"""Let a teacher fill in missing parts: `python -m pipelines.pseudo_label --config FILE --out annotations.json`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import cast
+
+from detectors import PART_DETECTORS
+from detectors.pseudo_labels import Additions, PseudoLabelConfig, add_pseudo_labels
+from parsing.configs import override, parse_config, read_yaml, resolve
+from parsing.formats.writing import write_coco
+from parsing.records import ImageRecord
+from parsing.stages import PartDetector
+from pipelines.command import run_command, torch_device
+from pipelines.progress import track
+from pipelines.trainings import training_config
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.pseudo_label", description="Complete the part boxes of a training set with those of a teacher."
+    )
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="teacher, data and thresholds, see configs/pseudo_labels/"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the COCO file to write")
+    parser.add_argument("--student", type=Path, metavar="FILE", help="training config of a student, for --rounds above 1")
+    parser.add_argument("--rounds", type=int, default=1, help="label, train the student on it, let it be the next teacher, … (default 1)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. positive=0.5")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> int:
+    settings = override(read_yaml(arguments.config), arguments.set)
+    if arguments.rounds > 1 and arguments.student is None:
+        build_parser().error("--rounds above 1 trains a student: --student names its config")
+    device = torch_device(arguments.device)
+    for number in range(1, arguments.rounds + 1):
+        label(parse_config(PseudoLabelConfig, settings, str(arguments.config)), arguments.out, device, arguments.quiet)
+        if number < arguments.rounds:
+            student = override(read_yaml(arguments.student), [f"data.train={arguments.out.resolve()}"])
+            run = arguments.out.with_name(f"{arguments.out.stem}_student{number}")
+            training_config("part_detector", student, str(arguments.student)).train(run, device=device, resume=False, quiet=arguments.quiet)
+            settings["teacher"] = {"name": student["name"], "weights": str(run / "weights.safetensors")}
+    return 0
+
+
+def label(settings: PseudoLabelConfig, out: Path, device: str, quiet: bool) -> None:
+    """One round: read, label, write, and say what was added."""
+    teacher = cast(PartDetector, resolve(PART_DETECTORS, {**settings.teacher, "score_threshold": settings.ignore}, "teacher").build(device))
+    records = settings.data.read("train")
+    additions = Additions()
+    labelled: list[ImageRecord] = list(track(add_pseudo_labels(records, teacher, settings, additions), len(records), "labelling", quiet))
+    info = {"made": time.strftime("%Y-%m-%d"), "teacher": settings.teacher, "positive": settings.positive, "ignore": settings.ignore}
+    write_coco(labelled, out, Path(settings.data.root) / settings.data.images, info)
+    if not quiet:
+        print("\n".join([*additions.lines(), f"wrote {out}"]))
+
+
+if __name__ == "__main__":
+    run_command(build_parser(), main)
