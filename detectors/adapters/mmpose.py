@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from detectors.adapters import import_extra
-from detectors.adapters.openmmlab import fill, read_config
+from detectors.adapters.openmmlab import fill, read_config, stand_in_for_imgaug
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
@@ -45,6 +45,7 @@ class MMPose:
     facts = ModelFacts("pose", "mmpose", None, "{}")
 
     def __init__(self, config_name: str, weights: str, device: str) -> None:
+        stand_in_for_imgaug()  # mmpose imports mmdet where that is installed
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # mmpose warns of optional parts of its own
             self._apis = import_extra("mmpose.apis", "openmmlab")

@@ -59,6 +59,7 @@ def read_coco(annotations: Path, images: Path, sources: tuple[str, ...] = (), pr
                 objects.append(_object(row, category, sizes[image["id"]], tuple(parts.get(row.get("id"), ()))))
             except (KeyError, TypeError, ValueError) as error:
                 problems.add(annotations, f"annotation {_name(row)}", _what(error))
+        objects += _ignore_regions(image, sizes[image["id"]])
         source, action = image.get("source", annotations.stem), image.get("action")
         records.append(ImageRecord(images / image["file_name"], sizes[image["id"]], tuple(objects), source, action, image["id"]))
     return records
@@ -153,6 +154,15 @@ def _given_parts(row: Row, image_hw: tuple[int, int]) -> tuple[PartRecord, ...]:
             x, y, width, height = (float(value) for value in box)
             found.append(PartRecord(name, checked_box((x, y, x + width, y + height), image_hw)))
     return tuple(found)
+
+
+def _ignore_regions(image: Row, image_hw: tuple[int, int]) -> list[ObjectRecord]:
+    """PoseTrack's polygons of people that nobody annotated, as crowds: the bound of each."""
+    found = []
+    for xs, ys in zip(image.get("ignore_regions_x") or (), image.get("ignore_regions_y") or (), strict=False):
+        if len(xs) > 2 and min(xs) < max(xs) and min(ys) < max(ys):
+            found.append(ObjectRecord(checked_box((min(xs), min(ys), max(xs), max(ys)), image_hw), crowd=True))
+    return found
 
 
 def _name(row: Any) -> str:

@@ -22,10 +22,11 @@ class Problems:
 
     Args:
         on_error: `fail` or `skip`.
+        quiet: do not log what is skipped.
     """
 
-    def __init__(self, on_error: OnError = "fail") -> None:
-        self.on_error = on_error
+    def __init__(self, on_error: OnError = "fail", quiet: bool = False) -> None:
+        self.on_error, self.quiet = on_error, quiet
         self.found: list[str] = []
 
     def add(self, file: Path, record: str, what: str) -> None:
@@ -38,7 +39,8 @@ class Problems:
         if self.on_error == "fail":
             raise InputError(line)
         self.found.append(line)
-        log.warning("skipped %s", line)
+        if not self.quiet:
+            log.warning("skipped %s", line)
 
 
 def read_json(path: Path) -> Any:

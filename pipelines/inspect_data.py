@@ -1,0 +1,48 @@
+"""See what a data set holds: `python -m pipelines.inspect_data ANNOTATIONS --images DIR --sheet sheet.png`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+import cv2
+
+from detectors.inspection import check_images, default_images, sheet, summary_lines
+from parsing.files import atomic
+from parsing.formats import Format, Problems, read_records
+from pipelines.command import run_command
+from pipelines.progress import track
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.inspect_data",
+        description="Count classes, box sizes and problems of a data set, and draw a sheet of its pictures.",
+        epilog="exit codes: 0 no problem, 1 problems were found, 2 the data set cannot be read",
+    )
+    parser.add_argument("annotations", type=Path, help="annotation file, or folder of annotations")
+    parser.add_argument("--format", choices=get_args(Format), default="coco", help="default: coco (also WholeBody, Halpe, PoseTrack, …)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="default: `images` beside the annotations")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet with the boxes drawn")
+    parser.add_argument("--on-error", choices=("skip", "fail"), default="skip", help="go on after a bad record (default) or stop")
+    parser.add_argument("--quiet", action="store_true", help="print the summary alone")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> int:
+    problems = Problems(arguments.on_error, quiet=True)  # the summary lists them
+    images = arguments.images or default_images(arguments.annotations)
+    records = read_records(arguments.format, arguments.annotations, images, problems)
+    good = check_images(track(records, len(records), "reading", arguments.quiet), problems)
+    print("\n".join(summary_lines(good, problems)))
+    if arguments.sheet:
+        with atomic(arguments.sheet) as temporary:
+            if not cv2.imwrite(str(temporary), sheet(good)[:, :, ::-1]):
+                raise OSError(f"{arguments.sheet}: cannot be written as an image")
+    return 1 if problems.found else 0
+
+
+if __name__ == "__main__":
+    run_command(build_parser(), main)
