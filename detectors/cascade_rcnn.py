@@ -42,6 +42,20 @@ class _IgnoringRPN(RegionProposalNetwork):  # type: ignore[misc]
             label[(label == 0) & box_in_region(anchor, target["ignored"])] = -1
         return labels, boxes
 
+    def compute_loss(
+        self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """As torchvision's, but 0 instead of NaN where everything is ignored."""
+        chosen_positive, chosen_negative = (torch.nonzero(torch.cat(mask)).squeeze(1) for mask in self.fg_bg_sampler(labels))
+        chosen = torch.cat([chosen_positive, chosen_negative])
+        norm = max(1, len(chosen))
+        box = F.smooth_l1_loss(
+            pred_bbox_deltas[chosen_positive], torch.cat(regression_targets)[chosen_positive], beta=1 / 9, reduction="sum"
+        )
+        wanted = torch.cat(labels)[chosen].to(objectness)
+        entropy = F.binary_cross_entropy_with_logits(objectness.flatten()[chosen], wanted, reduction="sum")
+        return entropy / norm, box / norm
+
 
 class BoxHead(nn.Module):
     """Two fully connected layers over a pooled RoI, then C + 1 class logits and 4 class-agnostic deltas."""
@@ -155,7 +169,7 @@ class CascadeRCNN(nn.Module):
         positive = label > 0
         wanted = torch.cat(self.coders[stage].encode(matched, sampled))
         losses = {
-            "class": F.cross_entropy(logits, label),
+            "class": F.cross_entropy(logits, label, reduction="sum") / max(1, len(label)),
             "box": F.smooth_l1_loss(deltas[positive], wanted[positive], reduction="sum") / max(1, len(label)),
         }
         with torch.no_grad():

@@ -14,7 +14,7 @@ from torchvision.ops import generalized_box_iou_loss
 from detectors.anchors import Anchors, Pyramid, by_position, conv_norm_act, focal_bias
 from detectors.architectures import Candidates, GFLArchitecture, Targets
 from detectors.dense import dense_candidates
-from detectors.targets import match_atss
+from detectors.targets import match_atss, mean_over_processes
 from parsing.backbones import Backbone, Pretrained
 
 BOX_WEIGHT, DISTRIBUTION_WEIGHT, QUALITY_BETA = 2.0, 0.25, 2.0
@@ -86,10 +86,11 @@ class GFL(nn.Module):
         wanted = torch.zeros_like(logits)
         wanted[(*torch.nonzero(positive).unbind(1), label[positive] - 1)] = pairwise_iou(found.detach(), truth)
         weight = logits[positive].detach().sigmoid().amax(1)
-        norm = weight.sum().clamp(min=1)
+        norm = mean_over_processes(weight.sum()).clamp(min=1)
+        num_positive = mean_over_processes(weight.new_tensor(len(truth))).clamp(min=1)
         sides = distances(truth, centres, strides).clamp(0, self.architecture.bins - 0.01)
         return {
-            "quality": quality_focal_loss(logits[label >= 0], wanted[label >= 0]) / max(1, len(truth)),
+            "quality": quality_focal_loss(logits[label >= 0], wanted[label >= 0]) / num_positive,
             "box": BOX_WEIGHT * (generalized_box_iou_loss(found, truth) * weight).sum() / norm,
             "distribution": DISTRIBUTION_WEIGHT * (self._distribution_loss(spreads[positive], sides) * weight).sum() / norm,
         }
@@ -116,13 +117,12 @@ class GFL(nn.Module):
 
     def _decode(self, spreads: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
         """Boxes (N, 4) px whose sides lie at the means of the distributions."""
-        sides = (spreads.view(len(spreads), 4, -1).softmax(-1) @ self.bins) * strides
+        sides = (spreads.view(-1, 4, len(self.bins)).softmax(-1) @ self.bins) * strides
         return torch.cat([centres - sides[:, :2], centres + sides[:, 2:]], 1)
 
-    @staticmethod
-    def _distribution_loss(spreads: Tensor, sides: Tensor) -> Tensor:
+    def _distribution_loss(self, spreads: Tensor, sides: Tensor) -> Tensor:
         """(N,) cross entropy with the two bins around each true distance, mean over the four sides."""
-        flat, low = spreads.view(len(spreads) * 4, -1), sides.flatten().floor().long()
+        flat, low = spreads.view(-1, len(self.bins)), sides.flatten().floor().long()
         share = sides.flatten() - low
         loss = F.cross_entropy(flat, low, reduction="none") * (1 - share) + F.cross_entropy(flat, low + 1, reduction="none") * share
         return loss.view(-1, 4).mean(1)

@@ -86,13 +86,13 @@ def _complete(person: ObjectRecord, found: Parts, row: int, settings: PseudoLabe
     additions.truth += known
     new = []
     for i in np.flatnonzero(~known & found.visible[row]):
-        score, box = float(found.scores[row, i]), found.xyxy[row, i]
+        score, box = round(float(found.scores[row, i]), 4), found.xyxy[row, i]
         too_small = float((box[2:] - box[:2]).min()) < settings.min_side_px
         if score <= settings.ignore or too_small or _taken(box, int(SWAP[i]), boxes, known):
             continue
         ignored = score <= settings.positive
         (additions.ignored if ignored else additions.positive)[i] += 1
-        new.append(PartRecord(PART_NAMES[i], box, "pseudo", round(score, 4), ignored))
+        new.append(PartRecord(PART_NAMES[i], box, "pseudo", score, ignored))
     return replace(person, parts=(*kept, *new))
 
 

@@ -13,6 +13,7 @@ from torchvision.ops import batched_nms
 
 from parsing.configs import config, nearest
 from parsing.errors import InputError
+from parsing.geometry import box_ious
 from parsing.types import Array
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -63,9 +64,8 @@ def select_boxes(
     together = [torch.cat(column) for column in zip(*pairs, strict=True)]
     if settings.method == "nms":
         return _nms(together[0], together[1], together[2], settings.iou, most)
-    return _soft_nms(
-        (together[0].cpu().numpy(), together[1].cpu().numpy(), together[2].cpu().numpy()), thresholds, settings.sigma, most, image_hw
-    )
+    boxes, scores, classes = (column.cpu().numpy() for column in together)
+    return _soft_nms((boxes, scores, classes), thresholds, settings.sigma, most)
 
 
 def _above(boxes: Tensor, scores: Tensor, thresholds: Array) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,16 +78,18 @@ def _nms(boxes: Tensor, scores: Tensor, classes: Tensor, iou: float, most: int) 
     return boxes[kept].cpu().numpy(), scores[kept].clamp(0, 1).cpu().numpy(), classes[kept].cpu().numpy()
 
 
-def _soft_nms(found: Boxes, thresholds: Array, sigma: float, most: int, image_hw: tuple[int, int]) -> Boxes:
-    from ensemble_boxes import soft_nms  # late: it compiles at import
-
-    if len(found[0]) == 0:
-        return found
-    size = _size(image_hw)
-    boxes, scores, classes = soft_nms([found[0] / size], [found[1]], [found[2]], sigma=sigma, thresh=float(thresholds.min()), method=2)
-    kept = np.flatnonzero(scores > thresholds[classes.astype(int)])
-    kept = kept[np.argsort(-scores[kept], kind="stable")][:most]
-    return (boxes[kept] * size).astype(np.float32), scores[kept].astype(np.float32), classes[kept].astype(np.int64)
+def _soft_nms(found: Boxes, thresholds: Array, sigma: float, most: int) -> Boxes:
+    """Gaussian soft-NMS within each class; scores are lowered until they fall to their class's threshold."""
+    boxes, scores, classes = found
+    scores, left, order = scores.copy(), np.ones(len(boxes), bool), list[int]()
+    while left.any() and len(order) < most:
+        best = int(np.where(left, scores, -1).argmax())
+        order.append(best)
+        left[best] = False
+        others = np.flatnonzero(left & (classes == classes[best]))
+        scores[others] *= np.exp(-(box_ious(boxes[best][None], boxes[others])[0] ** 2) / sigma)
+        left &= scores > thresholds[classes]
+    return boxes[order], scores[order].clip(0, 1), classes[order]
 
 
 def fuse(found: Sequence[Boxes], image_hw: tuple[int, int], iou: float, weights: Sequence[float] | None) -> Boxes:

@@ -5,10 +5,20 @@ from __future__ import annotations
 import itertools
 
 import torch
+import torch.distributed
 from torch import Tensor
 from torchvision.ops import box_iou
 
 from detectors.architectures import Targets
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of a scalar over all training processes, so that a loss normed by it equals that of one process with all images."""
+    if not torch.distributed.is_initialized():
+        return value
+    total = value.detach().clone()
+    torch.distributed.all_reduce(total)
+    return total / torch.distributed.get_world_size()
 
 
 def box_in_region(boxes: Tensor, regions: Tensor, share: float = 0.5) -> Tensor:

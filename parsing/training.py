@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import cv2
 import numpy as np
@@ -240,8 +240,13 @@ def fit(
         InputError: nothing to resume from, or the saved state belongs to other settings.
         FloatingPointError: a loss is not finite; names it and the step.
     """
+    local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))  # torchrun sets them
     fabric = Fabric(
-        accelerator="cuda" if device.startswith("cuda") else "cpu", devices="auto" if _torchrun() else 1, precision=settings.precision
+        accelerator="cuda" if device.startswith("cuda") else "cpu",
+        strategy="ddp" if world > 1 else "auto",
+        devices=local,
+        num_nodes=world // local,
+        precision=settings.precision,
     )
     fabric.launch()
     fabric.seed_everything(settings.seed, verbose=False)
@@ -284,16 +289,13 @@ def fit(
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(loss.detach())
             progress.advance(number, step, {name: total / (step + 1) for name, total in sums.items()})
-        means = {name: total / max(1, len(loader)) for name, total in sums.items()}
+        together = cast(Tensor, fabric.all_reduce(torch.tensor(list(sums.values()), dtype=torch.float64)))  # mean over processes
+        means = {name: total / max(1, len(loader)) for name, total in zip(sums, together.tolist(), strict=True)}
         run.add_scalars({f"loss/{name}": value for name, value in means.items()}, number)
         yield Epoch(number, means, ema.module if ema is not None else task)
         if fabric.global_rank == 0:
             _save_state(run, task, ema, optimizer, number + 1, settings)
     progress.close()
-
-
-def _torchrun() -> bool:
-    return "LOCAL_RANK" in os.environ
 
 
 def _check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:

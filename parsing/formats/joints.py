@@ -32,7 +32,9 @@ def joint_names(names: Sequence[str], count: int) -> tuple[str, ...]:
     """
     if len(names) == count or count % 133 == 0:
         lower = [name.lower().replace(" ", "_") for name in names[:count]]
-        return tuple(_SYNONYMS.get(name, name) for name in lower)
+        # CrowdPose's "head" is the top of it, JHMDB's (which has a belly) its middle.
+        synonyms = _SYNONYMS if "belly" in lower else {**_SYNONYMS, "head": "head_top"}
+        return tuple(synonyms.get(name, name) for name in lower)
     known = {17: COCO_NAMES, 26: _HALPE26, 136: (*_HALPE26, *(f"face{i}" for i in range(68)), *hand_names("left"), *hand_names("right"))}
     if count not in known:
         raise ValueError(f"{count} keypoints, expected {len(names) or '17, 26 or 136'}")
