@@ -4,7 +4,7 @@ OUT ?= demo
 VIDEO ?=
 BIN := .venv/bin
 
-.PHONY: demo test check lock clean
+.PHONY: demo test test-openmmlab check lock clean
 
 demo: .venv/installed .venv/demo-clip
 	@mkdir -p $(OUT)
@@ -30,8 +30,21 @@ check: .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements-demo.lock
 	@touch $@
 
+# Other people's detectors: mmdet, mmpose and ultralytics beside this package, in an environment of their own. Compiling
+# mmcv against this torch takes about ten minutes and needs a C++ compiler.
+test-openmmlab: .venv-openmmlab/installed
+	.venv-openmmlab/bin/python -m pytest tests/extras
+
+.venv-openmmlab/installed: requirements.lock requirements-openmmlab.txt pyproject.toml
+	$(PYTHON) -m venv .venv-openmmlab
+	.venv-openmmlab/bin/python -m pip install --disable-pip-version-check -q --require-hashes --only-binary :all: --no-deps -r requirements.lock
+	.venv-openmmlab/bin/python -m pip install --disable-pip-version-check -q "setuptools<81" wheel ninja cython
+	MMCV_WITH_OPS=1 MAX_JOBS=2 FORCE_CUDA=0 .venv-openmmlab/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -r requirements-openmmlab.txt
+	.venv-openmmlab/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@
+
 lock:
 	scripts/lock
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-openmmlab demo

@@ -14,7 +14,7 @@ from torchvision.ops import generalized_box_iou_loss
 from detectors.anchors import Anchors, Pyramid, by_position, conv_norm_act, focal_bias
 from detectors.architectures import Candidates, GFLArchitecture, Targets
 from detectors.dense import dense_candidates
-from detectors.targets import match_atss, mean_over_processes
+from detectors.targets import loss_norm, match_atss
 from parsing.backbones import Backbone, Pretrained
 
 BOX_WEIGHT, DISTRIBUTION_WEIGHT, QUALITY_BETA = 2.0, 0.25, 2.0
@@ -86,8 +86,8 @@ class GFL(nn.Module):
         wanted = torch.zeros_like(logits)
         wanted[(*torch.nonzero(positive).unbind(1), label[positive] - 1)] = pairwise_iou(found.detach(), truth)
         weight = logits[positive].detach().sigmoid().amax(1)
-        norm = mean_over_processes(weight.sum()).clamp(min=1)
-        num_positive = mean_over_processes(weight.new_tensor(len(truth))).clamp(min=1)
+        norm = loss_norm(weight.sum())
+        num_positive = loss_norm(weight.new_tensor(len(truth)))
         sides = distances(truth, centres, strides).clamp(0, self.architecture.bins - 0.01)
         return {
             "quality": quality_focal_loss(logits[label >= 0], wanted[label >= 0]) / num_positive,

@@ -12,7 +12,7 @@ from torchvision.ops import sigmoid_focal_loss
 from detectors.anchors import Anchors, Pyramid
 from detectors.architectures import Candidates, RetinaNetArchitecture, Targets
 from detectors.dense import dense_candidates
-from detectors.targets import match_anchors, mean_over_processes
+from detectors.targets import loss_norm, match_anchors
 from parsing.backbones import Backbone, Pretrained
 
 FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.4
@@ -50,7 +50,7 @@ class RetinaNet(nn.Module):
             encoded = self.coder.encode_single(truth, anchors[positive]) if len(truth) else truth
             box_losses.append(F.l1_loss(delta[positive], encoded, reduction="sum"))
             num_positive += int(positive.sum())
-        norm = mean_over_processes(anchors.new_tensor(num_positive)).clamp(min=1)
+        norm = loss_norm(anchors.new_tensor(num_positive))
         return {"class": torch.stack(class_losses).sum() / norm, "box": torch.stack(box_losses).sum() / norm}
 
     @torch.no_grad()

@@ -12,13 +12,16 @@ from torchvision.ops import box_iou
 from detectors.architectures import Targets
 
 
-def mean_over_processes(value: Tensor) -> Tensor:
-    """The mean of a scalar over all training processes, so that a loss normed by it equals that of one process with all images."""
+def loss_norm(value: Tensor) -> Tensor:
+    """What this process divides its summed loss by: the total of `value`, at least 1, shared among all training processes.
+
+    The mean of such losses over processes equals the loss of one process that sees all images.
+    """
     if not torch.distributed.is_initialized():
-        return value
+        return value.clamp(min=1)
     total = value.detach().clone()
     torch.distributed.all_reduce(total)
-    return total / torch.distributed.get_world_size()
+    return total.clamp(min=1) / torch.distributed.get_world_size()
 
 
 def box_in_region(boxes: Tensor, regions: Tensor, share: float = 0.5) -> Tensor:

@@ -103,6 +103,7 @@ class TrainConfig:
         views = self._views(records, architecture)
         if len(views) == 0:
             raise InputError(f"{Path(self.data.root) / self.data.train}: no usable {self.target} for training")
+        torch.manual_seed(self.fit.seed)  # initial weights too
         task = DetectionTask(build_network(self.name, architecture, self.pretrained, self.frozen_level))
         run = RunFolder(out, asdict(self), resume)
         best = run.best("all", "AP")

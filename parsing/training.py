@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
@@ -243,7 +244,7 @@ def fit(
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))  # torchrun sets them
     fabric = Fabric(
         accelerator="cuda" if device.startswith("cuda") else "cpu",
-        strategy="ddp" if world > 1 else "auto",
+        strategy=DDPStrategy(find_unused_parameters=True) if world > 1 else "auto",  # a pyramid may leave out the last level
         devices=local,
         num_nodes=world // local,
         precision=settings.precision,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,6 +86,7 @@ class TrainConfig:
         clips = cache_clips(train, actions, self.data.positions, a.snippet, a.step, self.data.short_side_px) * self.data.repeat
         counts = np.bincount([clip.label_id for clip in clips], minlength=len(actions))
         weights = [float(counts[clip.label_id] ** -self.data.balance) for clip in clips]
+        torch.manual_seed(self.fit.seed)  # initial weights too
         network = TSM(a, len(actions), self.pretrained, self.freeze_norm, self.frozen_level)
         views = ClipViews(clips, a.num_segments, a.input_px, self.data.smallest_crop)
         val = load_validation(records, actions, a, self.num_clips)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import torch
 import yaml
@@ -16,6 +17,7 @@ import yaml
 from detectors.architectures import CascadeArchitecture
 from detectors.cascade_rcnn import CascadeRCNN
 from parsing.pose import pose_vocabulary
+from parsing.records import ImageRecord, ObjectRecord
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, FrameParse, Parts, PartStates
 from parsing.vocabulary import PART_NAMES
@@ -99,6 +101,17 @@ def frame_parse(
     persons = Detections(xyxy, np.linspace(0.9, 0.5, n), np.zeros(n), ids)
     at_s = index / 10 if time_s is None else time_s
     return FrameParse(index, at_s, persons, parts_found, PartStates(states), key)
+
+
+def painted_person(folder: Path, name: str, keypoints: np.ndarray) -> ImageRecord:
+    """A picture of a person as a coloured block with dots at the joints, written into `folder`."""
+    image = np.full((220, 200, 3), 190, np.uint8)
+    x0, y0, x1, y1 = box_around(keypoints).astype(int)
+    image[max(0, y0) : y1, max(0, x0) : x1] = (40, 90, 170)
+    for x, y, _ in keypoints.astype(int):
+        cv2.circle(image, (int(x), int(y)), 5, (220, 60, 60), -1)
+    cv2.imwrite(str(folder / name), image)
+    return ImageRecord(folder / name, (220, 200), (ObjectRecord(box_around(keypoints).clip(0, 200), keypoints),), "made")
 
 
 TINY_DETECTOR: dict[str, Any] = {

@@ -1,7 +1,9 @@
 from pathlib import Path
 
 import pytest
-from builders import write_tiny_pipeline
+from builders import painted_person, skeleton, write_tiny_pipeline
+
+from parsing.formats.writing import write_coco
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +19,15 @@ def development_data() -> Path:
     if not folder.is_dir():
         pytest.skip("development data is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of eight painted persons: annotations_train.json, annotations_val.json, images/."""
+    root = tmp_path_factory.mktemp("people")
+    images = root / "images"
+    images.mkdir()
+    records = [painted_person(images, f"{i}.png", skeleton(left_wrist=(130 + 4 * i, 110 - 9 * i))) for i in range(8)]
+    write_coco(records, root / "annotations_train.json", images, {})
+    write_coco(records[:3], root / "annotations_val.json", images, {})
+    return root

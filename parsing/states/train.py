@@ -70,6 +70,7 @@ class TrainConfig:
         if not samples:
             raise InputError(f"{root / self.data.train}: no person with keypoints to train on")
         val = state_samples(self._records("val"), self.data.actions)
+        torch.manual_seed(self.fit.seed)  # initial weights too
         network = PartStateNet(a, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions), self.pretrained)
         crops = StateCrops(samples, a.input_px, a.context, self.data.rotation_deg)
         run = RunFolder(out, asdict(self), resume)

@@ -1,0 +1,43 @@
+"""Two processes under torchrun (gloo) train as one with the doubled batch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def losses(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line)["losses"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_give_the_losses_of_one_with_the_doubled_batch(people: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "name": "gfl",
+        "target": "persons",
+        "architecture": {"class_names": ["person"], "backbone": "test_efficientnet", "levels": [1, 2], "fpn_channels": 8, "convs": 1},
+        "data": {"root": str(people), "mosaic": 0.0, "view_px": 64},
+        "fit": {"epochs": 2, "batch_size": 4, "lr": 0.01, "ema_decay": 0.0},
+        "pretrained": "none",
+    }
+    config = tmp_path / "c.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    command = ["-m", "pipelines.train", "person_detector", "--config", str(config), "--quiet", "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    alone = [sys.executable, *command, "--out", str(tmp_path / "one")]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    together = [*torchrun, *command, "--out", str(tmp_path / "two"), "--set", "fit.batch_size=2"]
+    for line in (alone, together):
+        done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=250)
+        assert done.returncode == 0, done.stderr[-2000:]
+    first, second = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(first) == len(second) == 2
+    for one, two in zip(first, second, strict=True):
+        assert one.keys() == two.keys()
+        np.testing.assert_allclose([two[key] for key in one], list(one.values()), rtol=1e-4)
