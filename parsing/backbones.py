@@ -131,7 +131,8 @@ class _WidenedConv(nn.Module):
         super().__init__()
         size, stride, padding = colours.kernel_size, colours.stride, colours.padding
         self.colours = colours
-        self.extra = nn.Conv2d(extra_channels, colours.out_channels, size, stride, padding, bias=False)  # type: ignore[arg-type]
+        same_kind = type(colours)  # timm has convolutions that pad on the way
+        self.extra = same_kind(extra_channels, colours.out_channels, size, stride, padding, bias=False)  # type: ignore[arg-type]
         nn.init.zeros_(self.extra.weight)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -11,22 +11,28 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import mmdet
 import numpy as np
 import torch
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from detectors.adapters.openmmlab import stand_in_for_imgaug
+
+stand_in_for_imgaug()
+
+import mmdet
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-from seeded import sample, seeded_image, seeded_tensor  # noqa: E402
+from seeded import sample, seeded_image, seeded_tensor
 
 CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 IMAGE_HW = (192, 256)
+COMPUTED = ("relative_position_index", "project")  # follow from the architecture
 SWIN_T = {
     "_delete_": True, "type": "SwinTransformer", "embed_dims": 96, "depths": [2, 2, 6, 2], "num_heads": [3, 6, 12, 24],
     "window_size": 7, "mlp_ratio": 4, "qkv_bias": True, "drop_path_rate": 0.0, "patch_norm": True, "out_indices": (0, 1, 2, 3),
@@ -39,7 +45,8 @@ def swin(config: Config) -> Config:
     return config
 
 
-def main() -> None:
+def seeded_models() -> Iterator[tuple[str, torch.nn.Module]]:
+    """mmdet's detectors by the name of what they convert to, filled with weights that follow from their names."""
     register_all_modules()
     for target, config in (
         ("cascade_rcnn_r50", Config.fromfile(CONFIGS / "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py")),
@@ -49,17 +56,19 @@ def main() -> None:
     ):
         config.model.backbone.init_cfg = None
         model = MODELS.build(config.model).eval()
-        write_fixture(target, model)
+        names = [name for name in model.state_dict() if not name.endswith(COMPUTED)]
+        shapes = {name: tuple(model.state_dict()[name].shape) for name in names}
+        filled = {name: torch.from_numpy(np.asarray(seeded_tensor(name, shape))) for name, shape in shapes.items()}
+        model.load_state_dict(filled, strict=False)
+        yield target, model
 
 
 @torch.no_grad()
 def write_fixture(target: str, model: torch.nn.Module) -> None:
-    state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(("relative_position_index", "project"))}
-    model.load_state_dict({n: torch.from_numpy(np.asarray(seeded_tensor(n, tuple(t.shape)))) for n, t in state.items()}, strict=False)
     image = torch.from_numpy(seeded_image(*IMAGE_HW)).permute(2, 0, 1)
     meta = {"img_shape": IMAGE_HW, "ori_shape": IMAGE_HW, "pad_shape": IMAGE_HW, "scale_factor": (1.0, 1.0), "batch_input_shape": IMAGE_HW}
-    sample_ = DetDataSample(metainfo=meta)
-    data = model.data_preprocessor({"inputs": [image.flip(0)], "data_samples": [sample_]}, False)  # BGR in, as mmdet reads
+    inputs = {"inputs": [image.flip(0)], "data_samples": [DetDataSample(metainfo=meta)]}  # BGR in, as mmdet reads
+    data = model.data_preprocessor(inputs, False)
     levels = model.backbone(data["inputs"])
     pyramid = model.neck(levels)
     outputs = {f"backbone{i}": level for i, level in enumerate(levels)} | {f"pyramid{i}": level for i, level in enumerate(pyramid)}
@@ -67,20 +76,18 @@ def write_fixture(target: str, model: torch.nn.Module) -> None:
     for name, maps in zip(("class", "box"), head(pyramid), strict=True):
         outputs |= {f"{name}{i}": level for i, level in enumerate(maps)}
     found = model.predict(data["inputs"], data["data_samples"])[0].pred_instances
-    print(
-        target,
-        len(found.scores),
-        "boxes, scores",
-        found.scores[:3].tolist(),
-        float(found.scores[-1]) if len(found.scores) else None,
-        {n: round(float(v.std()), 3) for n, v in outputs.items()},
-    )
+    print(f"{target}: {len(found.scores)} boxes, scores {float(found.scores.min()):.3f} to {float(found.scores.max()):.3f}")
     arrays = {name: sample(value.numpy()) for name, value in outputs.items()}
-    shapes = json.dumps({name: list(tensor.shape) for name, tensor in state.items()})
+    shapes = json.dumps({name: list(t.shape) for name, t in model.state_dict().items() if not name.endswith(COMPUTED)})
     np.savez_compressed(
         ROOT / "tests" / "data" / f"mmdet_{target}.npz", shapes=shapes, boxes=found.bboxes.numpy(), scores=found.scores.numpy(),
         labels=found.labels.numpy(), image_hw=IMAGE_HW, mmdet=mmdet.__version__, **arrays,
     )  # fmt: skip
+
+
+def main() -> None:
+    for target, model in seeded_models():
+        write_fixture(target, model)
 
 
 if __name__ == "__main__":

@@ -118,6 +118,13 @@ def test_weights_round_trip_and_refuse_others(name: str, tmp_path: Any) -> None:
         load_network(other, path, None, "cpu")
 
 
+def test_heatmaps_enter_networks_that_pad_on_the_way() -> None:
+    network = build_network("gfl", GFLArchitecture(("a",), backbone="tf_efficientnet_lite0", levels=(3, 4), fpn_channels=8, heatmaps=17))
+    with torch.no_grad():
+        levels = network.backbone(torch.rand(1, 20, 64, 64))  # type: ignore[operator]
+    assert [level.shape[-1] for level in levels] == [4, 2]
+
+
 def test_swin_takes_any_size() -> None:
     network = build_network(
         "retinanet", RetinaNetArchitecture(("a",), backbone="swin_tiny_patch4_window7_224", levels=(1, 2, 3), fpn_channels=16)
