@@ -69,7 +69,7 @@ class KeypointPartsConfig:
 
     name: Literal["keypoints"]
     pose: dict[str, Any]
-    score_threshold: Share = 0.3
+    score_threshold: Share = 0.2
 
     def build(self, device: str) -> KeypointPartDetector:
         detector = KeypointPartDetector(build_pose(self.pose, device), self.score_threshold)

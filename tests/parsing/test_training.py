@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from parsing.errors import InputError
-from parsing.training import EpochSampler, FitConfig, RunFolder, fit, learning_rate_scale, parameter_groups
+from parsing.training import EpochSampler, FitConfig, RunFolder, backbone_depths, fit, learning_rate_scale, parameter_groups
 
 
 class Points:
@@ -121,3 +121,24 @@ def test_backbone_has_its_own_rate_and_vectors_no_decay() -> None:
     groups = parameter_groups(Line(), FitConfig(epochs=1, batch_size=1, lr=1.0, backbone_lr_scale=0.1, weight_decay=0.5))
     found = {(group["lr"], group["weight_decay"]): len(group["params"]) for group in groups}
     assert found == {(0.1, 0.5): 1, (0.1, 0.0): 1, (1.0, 0.5): 1, (1.0, 0.0): 1}
+
+
+def test_layer_decay_lowers_the_rate_block_by_block_towards_the_input() -> None:
+    names = [
+        "backbone.net.patch_embed.proj.weight", "backbone.net.layers_0.blocks.0.a", "backbone.net.layers_0.blocks.0.b",
+        "backbone.net.layers_1.downsample.reduction.weight", "backbone.net.layers_1.blocks.0.a", "backbone.output_norms.0.weight", "head.a",
+    ]  # fmt: skip
+    assert backbone_depths(names) == {names[0]: 3, names[1]: 2, names[2]: 2, names[3]: 1, names[4]: 0, names[5]: 0}
+    task = nn.ModuleDict(
+        {"backbone": nn.ModuleDict({"layer1": nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])}), "head": nn.Linear(2, 2)}
+    )
+    rates = {group["lr"] for group in parameter_groups(task, FitConfig(1, 1, lr=1.0, layer_decay=0.5, backbone_lr_scale=0.5))}
+    assert rates == {1.0, 0.5, 0.25}
+
+
+def test_run_folder_keeps_curves_and_pictures(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, {})
+    run.add_scalars({"val/AP": 0.5, "val/AR": None}, 0)
+    run.add_image("examples", np.full((8, 8, 3), (200, 0, 0), np.uint8), 0)
+    assert (tmp_path / "examples" / "epoch_1.png").stat().st_size > 0
+    assert any(path.name.startswith("events.out") for path in tmp_path.iterdir())

@@ -1,12 +1,14 @@
 import json
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 import yaml
 from builders import TINY_DETECTOR
 
 from parsing.errors import InputError
+from parsing.vocabulary import PART_NAMES
 from pipelines import evaluate, train
 
 
@@ -62,3 +64,41 @@ def test_weights_of_other_classes_are_not_evaluated(people: Path, tmp_path: Path
     arguments = evaluate.build_parser().parse_args(["person_detector", "--config", str(config), "--weights", str(part)])
     with pytest.raises(InputError, match="detects head, hip"):
         evaluate.main(arguments)
+
+
+@pytest.mark.parametrize("name", ["cascade_rcnn", "retinanet", "gfl"])
+def test_every_part_network_trains_with_examples_drawn(name: str, people: Path, tmp_path: Path) -> None:
+    common = {"class_names": list(PART_NAMES), "backbone": "test_efficientnet", "levels": [1, 2], "fpn_channels": 8, "input_px": 64}
+    own = {"anchor_sizes": [[16], [32], [64]], "hidden": 16} if name == "cascade_rcnn" else {"convs": 1}
+    config, run = tmp_path / "c.yaml", tmp_path / "run"
+    changes = {"name": name, "target": "parts", "architecture": {**common, **own}}
+    write_config(config, people, **changes, data={"root": str(people), "sampling": "repeat_factor"})
+    arguments = ["part_detector", "--config", str(config), "--out", str(run), "--quiet", "--set", "fit.epochs=1"]
+    assert train.main(train.build_parser().parse_args(arguments)) == 0
+    assert cv2.imread(str(run / "examples" / "epoch_1.png")) is not None
+    assert json.loads((run / "metrics.jsonl").read_text())["all"]["num_images"] == 3
+
+
+def test_heatmaps_need_a_pose(people: Path, tmp_path: Path) -> None:
+    architecture = {"class_names": list(PART_NAMES), "backbone": "test_efficientnet", "levels": [1, 2], "heatmaps": 17}
+    settings = {"name": "gfl", "target": "parts", "architecture": architecture}
+    config = write_config(tmp_path / "c.yaml", people, **settings)
+    arguments = ["part_detector", "--config", str(config), "--out", str(tmp_path / "run"), "--quiet"]
+    with pytest.raises(InputError, match="wants part detectors"):
+        train.main(train.build_parser().parse_args(arguments))
+    pose = {"name": "oracle", "recordings": str(people / "annotations_val.json")}
+    config = write_config(tmp_path / "c.yaml", people, **settings, pose=pose)
+    fast = ["--set", "fit.epochs=1", "--set", "architecture.input_px=64", "--set", "architecture.fpn_channels=8"]
+    assert train.main(train.build_parser().parse_args([*arguments, *fast])) == 0
+
+
+def test_bad_records_are_left_out_when_asked(people: Path, tmp_path: Path) -> None:
+    document = json.loads((people / "annotations_train.json").read_text())
+    document["annotations"][0]["bbox"] = [0, 0, float("nan"), 3]
+    (tmp_path / "bad.json").write_text(json.dumps(document))
+    config = write_config(tmp_path / "c.yaml", people)
+    base = ["person_detector", "--config", str(config), "--out", str(tmp_path / "run"), "--quiet", "--set", "fit.epochs=1"]
+    base += ["--set", f"data.train={tmp_path / 'bad.json'}"]
+    with pytest.raises(InputError, match=r"annotation 1: .*not finite"):
+        train.main(train.build_parser().parse_args(base))
+    assert train.main(train.build_parser().parse_args([*base, "--set", "data.on_error=skip"])) == 0
