@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import supervision as sv
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -42,6 +43,7 @@ def precision_recall(evaluation: Evaluation) -> Figure:
     """Precision over recall of each class that occurs, at IoU 0.5."""
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.add_subplot(xlabel="recall", ylabel="precision", title="IoU 0.50", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_prop_cycle(color=colormaps["tab20"](range(20)))  # more classes than the default has colours
     recall = np.linspace(0, 1, evaluation.precision.shape[1])
     for i, name in enumerate(evaluation.class_names):
         precision = evaluation.precision[0, :, i, 0, -1]
