@@ -19,6 +19,7 @@ from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 from parsing.weights import sha256_of
 
 NUM_JOINTS = 17
+SUFFIXES = (".onnx", ".tflite")
 
 
 @config
@@ -56,8 +57,8 @@ class OnnxPose:
     ) -> None:
         openvino = import_extra("openvino", "openvino")
         self.path, self.context, self.bgr = path, context, bgr
-        if not path.is_file():
-            raise InputError(f"{path}: pose graph not found")
+        if not path.is_file() or path.suffix not in SUFFIXES:
+            raise InputError(f"{path}: pose graph not found; expected a file that ends in {', '.join(SUFFIXES)}")
         try:
             model = openvino.Core().read_model(path)
             shape = [side.get_length() if side.is_static else 0 for side in model.inputs[0].partial_shape]

@@ -51,11 +51,13 @@ def read_json(path: Path) -> Any:
     """
     try:
         size = path.stat().st_size
-        if size > MAX_JSON_BYTES:
-            raise InputError(f"{path}: {size / 2**20:.0f} MiB of annotations, at most {MAX_JSON_BYTES // 2**20} are read; split the file")
-        return json.loads(path.read_bytes())
+        data = path.read_bytes() if size <= MAX_JSON_BYTES else b""
     except OSError as error:
         raise InputError(f"{path}: cannot read annotations ({error.strerror})") from None
+    if size > MAX_JSON_BYTES:
+        raise InputError(f"{path}: {size / 2**20:.0f} MiB of annotations, at most {MAX_JSON_BYTES // 2**20} are read; split the file")
+    try:
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error})") from None
 
