@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -33,12 +33,15 @@ class PseudoLabelConfig:
         data: where the annotated images are; `train` is labelled.
         positive: missing parts that score above this become positives.
         ignore: those that score above this, up to `positive`, become regions that no loss judges.
+        persons: `annotated` completes persons of whom some part is annotated, `all` labels the others too.
+        min_side_px: smaller boxes are not added.
     """
 
     teacher: dict[str, Any]
     data: DetectionDataConfig
     positive: Share = 0.4
     ignore: Share = 0.1
+    persons: Literal["annotated", "all"] = "annotated"
     min_side_px: Annotated[float, Field(ge=0)] = 3.0
 
     def __post_init__(self) -> None:
@@ -70,7 +73,7 @@ def add_pseudo_labels(
         additions: counts, filled on the way.
     """
     for record in records:
-        people = [person for person in record.persons if not person.crowd]
+        people = [person for person in record.persons if not person.crowd and (person.has_parts or settings.persons == "all")]
         if not people:
             yield record
             continue

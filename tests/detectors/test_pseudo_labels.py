@@ -108,3 +108,15 @@ def test_command_writes_a_file_that_can_be_trained_on(people: Path, tmp_path: Pa
     assert all({"score", "ignore", "person_id"} <= row.keys() for row in rows)
     assert read_image(records[0].path).shape == (220, 200, 3)
     assert box_around(skeleton()).shape == (4,)
+
+
+def test_persons_without_any_annotated_part_are_left_alone_unless_asked(people: Path) -> None:
+    from dataclasses import replace
+
+    (record, *_) = read_records("coco", people / "annotations_train.json", people / "images")
+    bare = replace(record, objects=tuple(replace(person, keypoints17=None) for person in record.objects))
+    teacher = Teacher({HEAD: 0.9})
+    (left,) = add_pseudo_labels([bare], teacher, settings(), Additions())  # type: ignore[arg-type]
+    (labelled,) = add_pseudo_labels([bare], teacher, settings(persons="all"), Additions())  # type: ignore[arg-type]
+    assert left.persons[0].parts == ()
+    assert [part.name for part in labelled.persons[0].parts] == ["head"]
