@@ -9,8 +9,8 @@ PERSON_DETECTORS: Table = {
     "ensemble": "detectors.ensemble:EnsemblePersonsConfig",
     "mmdet": "detectors.adapters.mmdet:MMDetPersonsConfig",
     "ultralytics": "detectors.adapters.ultralytics:UltralyticsPersonsConfig",
-    "oracle": "parsing.recorded:RecordedPersonsConfig",
-    "replay": "parsing.recorded:RecordedPersonsConfig",
+    "oracle": "parsing.recorded_configs:RecordedPersonsConfig",
+    "replay": "parsing.recorded_configs:RecordedPersonsConfig",
 }
 PART_DETECTORS: Table = {
     "cascade_rcnn": "detectors.parts:PartDetectorConfig",
@@ -19,13 +19,13 @@ PART_DETECTORS: Table = {
     "keypoints": "detectors.parts:KeypointPartsConfig",
     "ensemble": "detectors.ensemble:EnsemblePartsConfig",
     "mmdet": "detectors.adapters.mmdet:MMDetPartsConfig",
-    "oracle": "parsing.recorded:RecordedPartsConfig",
-    "replay": "parsing.recorded:RecordedPartsConfig",
+    "oracle": "parsing.recorded_configs:RecordedPartsConfig",
+    "replay": "parsing.recorded_configs:RecordedPartsConfig",
 }
 POSE_ESTIMATORS: Table = {
     "onnx": "detectors.adapters.onnx:OnnxPoseConfig",
     "mmpose": "detectors.adapters.mmpose:MMPoseConfig",
     "ultralytics": "detectors.adapters.ultralytics:UltralyticsPoseConfig",
-    "oracle": "parsing.recorded:RecordedPosesConfig",
-    "replay": "parsing.recorded:RecordedPosesConfig",
+    "oracle": "parsing.recorded_configs:RecordedPosesConfig",
+    "replay": "parsing.recorded_configs:RecordedPosesConfig",
 }

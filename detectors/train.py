@@ -24,8 +24,9 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.formats import Format, OnError, Problems, read_records
 from parsing.records import ImageRecord, true_parts
+from parsing.runs import RunFolder
 from parsing.stages import PoseEstimator
-from parsing.training import FitConfig, RunFolder, fit
+from parsing.training import FitConfig, fit
 from parsing.vocabulary import PART_NAMES
 from parsing.weights import save_weights
 

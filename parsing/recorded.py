@@ -6,17 +6,14 @@ quality (oracle) or lets the later stages run alone (replay).
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from parsing.configs import config
 from parsing.document import read_parse
 from parsing.errors import InputError
 from parsing.formats import read_coco
@@ -216,97 +213,3 @@ def _parse_of(record: ImageRecord) -> FrameParse:
     parts.scores[parts.visible] = 1
     boxes = np.array([person.xyxy for person in people], np.float32).reshape(-1, 4)
     return FrameParse(0, 0.0, Detections(boxes, np.ones(len(people)), np.zeros(len(people))), parts, states)
-
-
-@config
-class RecordedPersonsConfig:
-    """Persons from `recordings`: a parse.json, a folder of them, or COCO person_keypoints JSON.
-
-    The same holds for every stage here; `oracle` and `replay` tell in the parse whether these are truth or saved output.
-    """
-
-    name: Literal["oracle", "replay"]
-    recordings: str
-
-    def build(self, device: str) -> RecordedPersons:  # noqa: ARG002  # every stage is built for a device
-        return RecordedPersons(Recordings(Path(self.recordings)), _facts("person_detector", self))
-
-
-@config
-class RecordedTracksConfig:
-    """Tracks from parses; COCO images have none."""
-
-    name: Literal["oracle", "replay"]
-    recordings: str
-
-    def build(self, device: str) -> RecordedTracks:  # noqa: ARG002
-        return RecordedTracks(Recordings(Path(self.recordings)), _facts("tracker", self))
-
-
-@config
-class RecordedPartsConfig:
-    """Parts from parses, or from COCO keypoints by the rules of `parsing.pose`."""
-
-    name: Literal["oracle", "replay"]
-    recordings: str
-
-    def build(self, device: str) -> RecordedParts:  # noqa: ARG002
-        return RecordedParts(Recordings(Path(self.recordings)), _facts("part_detector", self))
-
-
-@config
-class RecordedPosesConfig:
-    """Keypoints from COCO person_keypoints JSON."""
-
-    name: Literal["oracle", "replay"]
-    recordings: str
-
-    def build(self, device: str) -> RecordedPoses:  # noqa: ARG002
-        recordings = Recordings(Path(self.recordings))
-        if not recordings.keypoints:
-            raise InputError(f"{self.recordings}: holds no keypoints; expected COCO person_keypoints JSON")
-        return RecordedPoses(recordings, _facts("pose", self))
-
-
-@config
-class RecordedStatesConfig:
-    """States from parses, or from COCO keypoints by rule; `actions` are the recognizer's, where the recordings name none."""
-
-    name: Literal["oracle", "replay"]
-    recordings: str
-    actions: tuple[str, ...] = ()
-
-    def build(self, device: str) -> RecordedStates:  # noqa: ARG002
-        return RecordedStates(Recordings(Path(self.recordings)), _facts("part_states", self), self.actions)
-
-
-@config
-class RecordedActionsConfig:
-    """Action scores from parses, or true actions from a CSV with the columns file and label.
-
-    Args:
-        actions: names in the order of the scores; a CSV needs them, parses bring their own.
-    """
-
-    name: Literal["oracle", "replay"]
-    recordings: str
-    actions: tuple[str, ...] = ()
-
-    def build(self, device: str) -> RecordedActions:  # noqa: ARG002
-        path, facts = Path(self.recordings), _facts("recognizer", self)
-        if path.suffix == ".csv":
-            return RecordedActions(path, _read_labels(path), self.actions, facts)
-        recordings = Recordings(path)
-        return RecordedActions(path, recordings.scores, self.actions or recordings.vocabulary.actions, facts)
-
-
-def _read_labels(path: Path) -> dict[str, dict[str, float]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {Path(row["file"]).name: {row["label"]: 1.0} for row in csv.DictReader(file)}
-    except (OSError, UnicodeDecodeError, KeyError) as error:
-        raise InputError(f"{path}: not a CSV with the columns file and label ({error})") from None
-
-
-def _facts(stage: str, options: Any) -> ModelFacts:
-    return ModelFacts(stage, options.name, None, json.dumps(asdict(options)))

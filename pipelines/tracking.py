@@ -17,8 +17,8 @@ from parsing.types import Detections, Frame, ModelFacts
 
 TRACKERS: Table = {
     "bytetrack": "pipelines.tracking:ByteTrackConfig",
-    "oracle": "parsing.recorded:RecordedTracksConfig",
-    "replay": "parsing.recorded:RecordedTracksConfig",
+    "oracle": "parsing.recorded_configs:RecordedTracksConfig",
+    "replay": "parsing.recorded_configs:RecordedTracksConfig",
 }
 Share = Annotated[float, Field(ge=0, le=1)]
 LIBRARY_RATE = 30.0  # the library counts its buffer in frames of this rate

@@ -4,6 +4,6 @@ from parsing.configs import Table
 
 RECOGNIZERS: Table = {
     "tsm": "recognizers.tsm:TSMConfig",
-    "oracle": "parsing.recorded:RecordedActionsConfig",
-    "replay": "parsing.recorded:RecordedActionsConfig",
+    "oracle": "parsing.recorded_configs:RecordedActionsConfig",
+    "replay": "parsing.recorded_configs:RecordedActionsConfig",
 }

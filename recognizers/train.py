@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from parsing.backbones import Pretrained
 from parsing.configs import config
 from parsing.errors import InputError
-from parsing.training import FitConfig, RunFolder, fit
+from parsing.runs import RunFolder
+from parsing.training import FitConfig, fit
 from parsing.types import Frame
 from parsing.video import count_frames, read_nearest
 from parsing.weights import WeightsHeader, save_weights

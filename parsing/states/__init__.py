@@ -4,6 +4,6 @@ from parsing.configs import Table
 
 PART_STATES: Table = {
     "part_state_net": "parsing.states.part_state_net:PartStateNetConfig",
-    "oracle": "parsing.recorded:RecordedStatesConfig",
-    "replay": "parsing.recorded:RecordedStatesConfig",
+    "oracle": "parsing.recorded_configs:RecordedStatesConfig",
+    "replay": "parsing.recorded_configs:RecordedStatesConfig",
 }

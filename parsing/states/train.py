@@ -19,11 +19,12 @@ from parsing.errors import InputError
 from parsing.formats import read_coco
 from parsing.pose import pose_vocabulary
 from parsing.records import ImageRecord
+from parsing.runs import RunFolder
 from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateSample, collate, rare_state_weights, state_samples
 from parsing.states.metrics import state_metrics
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.part_state_net import load_part_state_net
-from parsing.training import FitConfig, RunFolder, fit
+from parsing.training import FitConfig, fit
 from parsing.types import Array
 from parsing.vocabulary import Vocabulary
 from parsing.weights import WeightsHeader, save_weights

@@ -5,13 +5,11 @@ from builders import TINY_DETECTOR
 
 from detectors.architectures import CascadeArchitecture, Targets
 from detectors.cascade_rcnn import STAGE_DELTAS, CascadeRCNN
-from detectors.networks import load_network
 from detectors.parts import NetworkPartDetector, best_per_class
 from detectors.persons import NetworkPersonDetector
-from detectors.suppression import Suppression, select_boxes
+from detectors.suppression import Suppression
 from detectors.targets import box_in_region, match, sample_balanced
-from parsing import Detections, Frame, InputError
-from parsing.weights import WeightsHeader, save_weights
+from parsing import Detections, Frame
 
 
 def tiny(class_names: tuple[str, ...] = ("person",)) -> CascadeRCNN:
@@ -35,24 +33,6 @@ def test_losses_are_finite_and_named_without_any_person() -> None:
     assert set(losses) == {"rpn_objectness", "rpn_box", "class1", "class2", "class3", "box1", "box2", "box3"}
     assert all(torch.isfinite(value) for value in losses.values())
     assert losses["box1"] == 0
-
-
-def test_network_learns_one_image() -> None:
-    network = tiny().train()
-    image = torch.zeros(1, 3, 64, 64)
-    image[:, :, 16:48, 20:40] = 1
-    target = Targets(boxes((20, 16, 40, 48)), torch.tensor([1]), boxes())
-    optimizer = torch.optim.Adam(network.parameters(), 0.003)
-    for _ in range(60):
-        loss = torch.stack(list(network(image, [(64, 64)], [target]).values())).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    candidates = network.eval().candidates(image, [(64, 64)])
-    found, scores, classes = select_boxes(candidates, np.full(1, 0.3, np.float32), Suppression(), 5, (64, 64))
-    assert scores[0] > 0.5
-    assert classes[0] == 0
-    np.testing.assert_allclose(found[0], target.boxes[0], atol=5)
 
 
 def test_ignored_region_gives_no_background_loss() -> None:
@@ -135,18 +115,3 @@ def test_best_per_class_averages_boxes_that_agree() -> None:
     np.testing.assert_allclose(best, [[0, 0, 10, (0.6 * 10 + low * 12) / (0.6 + low)], [50, 50, 60, 60]], rtol=1e-5)
     np.testing.assert_allclose(best_scores, [0.6, 0.9])
     assert best_per_class(boxes(), torch.zeros(0, 2))[0].shape == (2, 4)
-
-
-def test_weights_round_trip_and_refuse_other_classes(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from dataclasses import asdict
-
-    network = tiny()
-    path = tmp_path / "w.safetensors"
-    save_weights(network, path, WeightsHeader("cascade_rcnn", asdict(network.architecture), {"classes": ["person"]}), torch.float32)
-    again = load_network("cascade_rcnn", str(path), ("person",), "cpu")
-    x = torch.rand(1, 3, 64, 64)
-    torch.testing.assert_close(again.candidates(x, [(64, 64)]), network.candidates(x, [(64, 64)]))
-    with pytest.raises(InputError, match="detects person; expected head"):
-        load_network("cascade_rcnn", str(path), ("head",), "cpu")
-    with pytest.raises(InputError, match="weights of 'cascade_rcnn', expected 'gfl'"):
-        load_network("gfl", str(path), None, "cpu")

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from builders import box_around, skeleton
 
 from detectors.pseudo_labels import Additions, PseudoLabelConfig, add_pseudo_labels
@@ -120,3 +121,25 @@ def test_persons_without_any_annotated_part_are_left_alone_unless_asked(people: 
     (labelled,) = add_pseudo_labels([bare], teacher, settings(persons="all"), Additions())  # type: ignore[arg-type]
     assert left.persons[0].parts == ()
     assert [part.name for part in labelled.persons[0].parts] == ["head"]
+
+
+def test_the_student_is_the_teacher_of_the_next_round(people: Path, tmp_path: Path) -> None:
+    config, student, out = tmp_path / "pseudo.yaml", tmp_path / "student.yaml", tmp_path / "labelled.json"
+    config.write_text(f"teacher: {{name: cascade_rcnn, weights: default/part_detector}}\ndata: {{root: {people}}}\n")
+    architecture = {"class_names": list(PART_NAMES), "backbone": "test_efficientnet", "levels": [1, 2], "fpn_channels": 8, "input_px": 64}
+    fit = {"epochs": 1, "batch_size": 2, "lr": 0.01}
+    settings = {
+        "name": "gfl",
+        "target": "parts",
+        "architecture": architecture,
+        "data": {"root": str(people)},
+        "fit": fit,
+        "pretrained": "none",
+    }
+    student.write_text(yaml.safe_dump(settings))
+    arguments = ["--config", str(config), "--out", str(out), "--rounds", "2", "--student", str(student), "--quiet"]
+    assert main(build_parser().parse_args(arguments)) == 0
+    weights = tmp_path / "labelled_student1" / "weights.safetensors"
+    assert json.loads(out.read_text())["info"]["teacher"] == {"name": "gfl", "weights": str(weights)}
+    with pytest.raises(SystemExit):
+        main(build_parser().parse_args(["--config", str(config), "--out", str(out), "--rounds", "2"]))

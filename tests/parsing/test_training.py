@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from parsing.errors import InputError
-from parsing.training import EpochSampler, FitConfig, RunFolder, backbone_depths, fit, learning_rate_scale, parameter_groups
+from parsing.runs import RunFolder
+from parsing.training import EpochSampler, FitConfig, backbone_depths, fit, learning_rate_scale, parameter_groups
 
 
 class Points:
