@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import box_iou, clip_boxes_to_image, roi_align
+from torchvision.ops import box_iou, clip_boxes_to_image
 
 from detectors.anchors import Anchors, Pyramid
 from detectors.architectures import Candidates, CascadeArchitecture, Targets
+from detectors.pooling import align_regions
 from detectors.targets import box_in_region, match, sample_balanced
 from parsing.backbones import Backbone, Pretrained
 
@@ -143,7 +144,7 @@ class CascadeRCNN(nn.Module):
         pooled = levels[0].new_zeros((len(rois), levels[0].shape[1], 7, 7), dtype=torch.float32)
         for i, (level, stride) in enumerate(zip(levels, self.backbone.strides, strict=True)):
             here = torch.nonzero(chosen == i).squeeze(1)
-            cut = roi_align(level.float(), rois[here], 7, 1 / stride, samples, aligned=True)
+            cut = align_regions(level.float(), rois[here], 7, 1 / stride, samples)
             pooled = pooled.index_put((here,), cut)
         return pooled
 

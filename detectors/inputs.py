@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from detectors.architectures import Candidates
 from detectors.networks import DetectionNetwork
 from parsing.types import Array, Frame
 
+Precision = Literal["float32", "bfloat16"]
 PAD_TO_PX = 32  # the coarsest stride of a backbone
 # ImageNet's mean: what published detectors, which pad after normalisation, see beside the image.
 PAD_COLOUR = (124, 116, 104)
@@ -45,11 +47,19 @@ def pad_batch(images: Sequence[Array], device: str) -> tuple[Tensor, list[tuple[
     return tensor, [(image.shape[0], image.shape[1]) for image in images]
 
 
-def view_candidates(network: DetectionNetwork, frames: Sequence[Frame], device: str, longer_px: float, flip: bool) -> Candidates:
+def find_candidates(network: DetectionNetwork, batch: Tensor, sizes: list[tuple[int, int]], precision: Precision) -> Candidates:
+    """What a network finds in a batch; under bfloat16 its convolutions and linear layers compute in half the bits."""
+    with torch.autocast(batch.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        return network.candidates(batch, sizes)
+
+
+def view_candidates(
+    network: DetectionNetwork, frames: Sequence[Frame], device: str, longer_px: float, flip: bool, precision: Precision = "float32"
+) -> Candidates:
     """What a network finds in frames at one size, mirrored or not; boxes in pixels of the frames."""
     resized = [resize_to(frame.image, round(longer_px), network.architecture.shorter_px) for frame in frames]
     batch, sizes = pad_batch([np.ascontiguousarray(image[:, ::-1]) if flip else image for image in resized], device)
-    found = network.candidates(batch, sizes)
+    found = find_candidates(network, batch, sizes, precision)
     return [
         (to_frame(boxes, size, frame.image_hw, flip), scores) for (boxes, scores), size, frame in zip(found, sizes, frames, strict=True)
     ]

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchvision.ops import roi_align
 
 from detectors.architectures import CascadeArchitecture, DetectorArchitecture, GFLArchitecture, RetinaNetArchitecture, Targets
 from detectors.gfl import distances, quality_focal_loss
+from detectors.inputs import find_candidates
 from detectors.networks import NETWORKS, build_network, header_of, load_network
+from detectors.pooling import align_regions
 from detectors.suppression import Suppression, select_boxes
 from detectors.targets import match_anchors, match_atss
 from parsing import InputError
@@ -159,3 +162,30 @@ def test_quality_focal_loss_by_hand() -> None:
 
 def test_distances_in_strides() -> None:
     assert distances(boxes((2, 4, 20, 40)), torch.tensor([[10.0, 20.0]]), torch.tensor([[2.0]])).tolist() == [[4, 8, 5, 10]]
+
+
+def test_regions_are_aligned_alike_on_one_and_on_many_threads() -> None:
+    random = np.random.default_rng(0)
+    level = torch.from_numpy(random.normal(size=(2, 4, 20, 30)).astype(np.float32))
+    low = random.uniform(0, 60, (200, 2))
+    rois = torch.from_numpy(
+        np.concatenate([random.integers(0, 2, (200, 1)), low, low + random.uniform(1, 80, (200, 2))], 1).astype(np.float32)
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with torch.no_grad():
+            found = align_regions(level, rois, 7, 0.25, 0)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(found, roi_align(level, rois, 7, 0.25, 0, aligned=True))
+
+
+def test_bfloat16_moves_boxes_only_a_little() -> None:
+    network = tiny("retinanet").eval()
+    image = torch.rand(1, 3, 64, 64)
+    ((_, one),) = find_candidates(network, image, [(64, 64)], "float32")
+    ((second, two),) = find_candidates(network, image, [(64, 64)], "bfloat16")
+    assert two.dtype == second.dtype == torch.float32
+    assert not torch.equal(one, two)
+    assert float(one.max()) == pytest.approx(float(two.max()), abs=0.01)
