@@ -15,7 +15,7 @@ from detectors.persons import NetworkPersonDetector
 from detectors.suppression import Boxes, Suppression
 from parsing.augment import read_image
 from parsing.records import ImageRecord, true_parts
-from parsing.stages import PartDetector, PoseEstimator
+from parsing.stages import PartDetector, PersonDetector, PoseEstimator
 from parsing.types import Detections, Frame
 
 Target = Literal["persons", "parts"]
@@ -65,6 +65,17 @@ def _persons_of(network: DetectionNetwork, record: ImageRecord, device: str) -> 
     class_ids = np.array([names.index(item.label) for item in objects], int)
     truth = BoxTruth(boxes, class_ids, np.array([item.crowd for item in objects], bool))
     return Item(record.source, truth, (found.xyxy, found.scores, found.class_ids))
+
+
+def person_items(detector: PersonDetector, records: Sequence[ImageRecord]) -> list[Item]:
+    """Every image with its persons, and those that a stage finds."""
+    items = []
+    for record in records:
+        found = detector([frame_of(record)])[0]
+        boxes = np.array([person.xyxy for person in record.persons], np.float32).reshape(-1, 4)
+        truth = BoxTruth(boxes, np.zeros(len(boxes), int), np.array([person.crowd for person in record.persons], bool))
+        items.append(Item(record.source, truth, (found.xyxy, found.scores, found.class_ids)))
+    return items
 
 
 def part_items(detector: PartDetector, records: Sequence[ImageRecord]) -> list[Item]:

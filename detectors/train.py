@@ -12,18 +12,19 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from detectors import PART_DETECTORS, PERSON_DETECTORS
 from detectors.architectures import DetectorArchitecture, Targets
 from detectors.drawing import draw_examples
-from detectors.evaluation import Target, evaluate_network
+from detectors.evaluation import Target, evaluate_network, figures_by_source, part_items, person_items
 from detectors.networks import DetectionNetwork, NetworkName, build_network, header_of, load_network, parse_architecture
 from detectors.parts import build_pose
 from detectors.sampling import Sampling, item_weights
 from detectors.views import PartViews, PersonViews, collate
 from parsing.backbones import Pretrained
-from parsing.configs import config
+from parsing.configs import config, resolve
 from parsing.errors import InputError
 from parsing.formats import Format, OnError, Problems, read_records
-from parsing.records import ImageRecord, true_parts
+from parsing.records import PERSON, ImageRecord, true_parts
 from parsing.runs import RunFolder
 from parsing.stages import PoseEstimator
 from parsing.training import FitConfig, fit
@@ -130,6 +131,17 @@ class TrainConfig:
         architecture = self._architecture()
         network = load_network(self.name, weights, architecture.class_names, device)
         return evaluate_network(network, self.data.read("val"), self.target, device, self._pose(architecture, device))
+
+    def evaluate_component(self, component: dict[str, Any], *, device: str) -> dict[str, Any]:
+        """The same figures for any component of the stage's table: other views, ensembles, adapters, pose-guided parts.
+
+        Boxes below the component's own score threshold are not counted, so set that low.
+        """
+        table = PERSON_DETECTORS if self.target == "persons" else PART_DETECTORS
+        stage: Any = resolve(table, component, "component").build(device)
+        if self.target == "persons":
+            return figures_by_source(person_items(stage, self.data.read("val")), (PERSON,))
+        return figures_by_source(part_items(stage, self.data.read("val")), stage.part_names)
 
     def _architecture(self) -> DetectorArchitecture:
         architecture = parse_architecture(self.name, self.architecture, "architecture")

@@ -92,13 +92,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: the file is missing, is not YAML, or holds something other than a mapping.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot read config ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML config ({' '.join(str(error).split())[:160]})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a YAML config ({error})") from None
+
+
+def parse_yaml(text: str, where: str) -> dict[str, Any]:
+    """A YAML mapping from text; never runs tags.
+
+    Raises:
+        InputError: it is not YAML, or holds something other than a mapping.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{where}: not a YAML config ({' '.join(str(error).split())[:160]})") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: found {type(value).__name__}, expected a mapping of settings")
+        raise InputError(f"{where}: found {type(value).__name__}, expected a mapping of settings")
     return value
 
 

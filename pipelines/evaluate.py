@@ -1,6 +1,7 @@
 """Evaluate one stage on its validation data, or saved detections against annotations.
 
 python -m pipelines.evaluate STAGE --config FILE [--weights FILE] [--out report.json]
+python -m pipelines.evaluate part_detector --config FILE --component '{name: cascade_rcnn, flip: true, score_threshold: 0.01}'
 python -m pipelines.evaluate detections FOUND --truth ANNOTATIONS [--images DIR] --out FOLDER
 """
 
@@ -9,13 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
-from parsing.configs import override, read_yaml
+from parsing.configs import override, parse_yaml, read_yaml
 from parsing.files import atomic
 from parsing.formats import Format, Problems, read_records
 from pipelines.command import run_command, torch_device
 from pipelines.trainings import STAGES, training_config
+
+if TYPE_CHECKING:
+    from detectors.train import TrainConfig
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,6 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
         one = kinds.add_parser(stage, parents=[common], help="on the validation data of its training config")
         one.add_argument("--config", type=Path, required=True, metavar="FILE", help="the training config that names the data")
         one.add_argument("--weights", metavar="FILE", help="default: the shipped weights of the stage")
+        if stage.endswith("_detector"):
+            one.add_argument("--component", metavar="YAML", help="config of a component to evaluate instead of weights, as in a pipeline")
         one.add_argument("--out", type=Path, metavar="FILE", help="also write the figures as JSON")
         one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. data.root=…")
         one.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
@@ -51,7 +57,11 @@ def main(arguments: argparse.Namespace) -> int:
 def evaluate_stage(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = override(read_yaml(arguments.config), arguments.set)
     training = training_config(arguments.stage, settings, str(arguments.config))
-    metrics = training.evaluate(arguments.weights or f"default/{arguments.stage}", device=torch_device(arguments.device))
+    device = torch_device(arguments.device)
+    if getattr(arguments, "component", None):
+        metrics = cast("TrainConfig", training).evaluate_component(parse_yaml(arguments.component, "--component"), device=device)
+    else:
+        metrics = training.evaluate(arguments.weights or f"default/{arguments.stage}", device=device)
     if arguments.out:
         with atomic(arguments.out) as temporary:
             temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")

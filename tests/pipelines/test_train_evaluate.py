@@ -92,6 +92,21 @@ def test_heatmaps_need_a_pose(people: Path, tmp_path: Path) -> None:
     assert train.main(train.build_parser().parse_args([*arguments, *fast])) == 0
 
 
+@pytest.mark.parametrize(("stage", "target"), [("person_detector", "persons"), ("part_detector", "parts")])
+def test_any_component_can_be_evaluated(stage: str, target: str, people: Path, tmp_path: Path) -> None:
+    names = ["person"] if target == "persons" else list(PART_NAMES)
+    architecture = {**TINY_DETECTOR, "class_names": names, "levels": [1, 2], "anchor_sizes": [[16], [32], [64]]}
+    config = write_config(tmp_path / "c.yaml", people, target=target, architecture=architecture)
+    base = [stage, "--config", str(config), "--quiet", "--out", str(tmp_path / "report.json"), "--component"]
+    oracle = f"{{name: oracle, recordings: {people / 'annotations_val.json'}}}"
+    assert evaluate.main(evaluate.build_parser().parse_args([*base, oracle])) == 0
+    assert json.loads((tmp_path / "report.json").read_text())["all"]["AP"] == 1.0
+    with pytest.raises(InputError, match="component: unknown name 'orakle'"):
+        evaluate.main(evaluate.build_parser().parse_args([*base, "{name: orakle}"]))
+    with pytest.raises(InputError, match="--component: found list"):
+        evaluate.main(evaluate.build_parser().parse_args([*base, "[1]"]))
+
+
 def test_bad_records_are_left_out_when_asked(people: Path, tmp_path: Path) -> None:
     document = json.loads((people / "annotations_train.json").read_text())
     document["annotations"][0]["bbox"] = [0, 0, float("nan"), 3]
