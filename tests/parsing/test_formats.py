@@ -1,7 +1,6 @@
 """Readers of data sets: made-up records here, the real samples where they are at hand."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from parsing.formats.problems import MAX_JSON_BYTES, checked_box, read_json
 from parsing.formats.writing import write_coco
 from parsing.records import ImageRecord, ObjectRecord, PartRecord, true_parts
 
-SAMPLES = Path(os.environ.get("PARTWISE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "formats"
+SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "data" / "formats"
 IMAGE = {"id": 1, "file_name": "a.png", "height": 100, "width": 200}
 PERSON = {"id": 7, "image_id": 1, "category_id": 1, "bbox": [10, 10, 50, 80]}
 

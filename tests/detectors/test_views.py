@@ -1,0 +1,75 @@
+"""Test-time augmentation: what several views of an image give together."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import TINY_DETECTOR
+
+from detectors.architectures import CascadeArchitecture
+from detectors.cascade_rcnn import CascadeRCNN
+from detectors.networks import header_of
+from detectors.parts import NetworkPartDetector, PartDetectorConfig
+from detectors.persons import NetworkPersonDetector, PersonDetectorConfig
+from detectors.suppression import Suppression
+from parsing import PART_NAMES, Detections, Frame, InputError
+from parsing.vocabulary import flip_permutation
+from parsing.weights import save_weights
+
+WIDTH = 96
+
+
+def network(names: tuple[str, ...]) -> Any:
+    torch.manual_seed(0)
+    return CascadeRCNN(CascadeArchitecture(class_names=names, **TINY_DETECTOR)).eval()
+
+
+def pictures() -> tuple[Frame, Frame]:
+    """A picture and its mirror image."""
+    image = np.random.default_rng(0).integers(0, 255, (64, WIDTH, 3), np.uint8)
+    return Frame("a.png", 0, 0.0, image), Frame("b.png", 0, 0.0, np.ascontiguousarray(image[:, ::-1]))
+
+
+def mirrored(boxes: np.ndarray) -> np.ndarray:
+    return np.stack([WIDTH - boxes[..., 2], boxes[..., 1], WIDTH - boxes[..., 0], boxes[..., 3]], -1)
+
+
+@pytest.mark.parametrize("method", ["nms", "soft_nms", "wbf"])
+@pytest.mark.parametrize("scales", [(1.0,), (0.75, 1.25)])
+def test_with_both_views_a_mirrored_image_gives_mirrored_persons(method: Any, scales: tuple[float, ...]) -> None:
+    detector = NetworkPersonDetector(network(("person",)), "cpu", 0.0, Suppression(method), 10, scales=scales, flip=True)
+    first, second = detector(pictures())
+    assert len(first) == len(second) > 0
+    np.testing.assert_allclose(first.scores, second.scores, atol=1e-4)
+    for box, score in zip(mirrored(first.xyxy), first.scores, strict=True):  # equal scores may come in either order
+        near = second.xyxy[np.abs(second.scores - score) < 1e-4]
+        assert np.abs(near - box).max(1).min() < 0.1
+
+
+def test_with_both_views_a_mirrored_crop_gives_mirrored_parts_with_sides_swapped() -> None:
+    detector = NetworkPartDetector(network(PART_NAMES), "cpu", np.zeros(10, np.float32), 4, flip=True)
+    box = np.array([[10, 4, 60, 60]], np.float32)
+    known = [Detections(boxes, np.ones(1), np.zeros(1)) for boxes in (box, mirrored(box))]
+    first, second = detector(pictures(), known)
+    swap = flip_permutation(PART_NAMES)
+    np.testing.assert_allclose(first.scores[0], second.scores[0, swap], atol=1e-4)
+    np.testing.assert_allclose(mirrored(first.xyxy[0]), second.xyxy[0, swap], atol=0.1)
+
+
+def test_options_are_checked_and_reach_the_stage(tmp_path: Any) -> None:
+    person, parts = network(("car", "person")), network(PART_NAMES)
+    for name, net in (("person", person), ("parts", parts)):
+        save_weights(net, tmp_path / f"{name}.safetensors", header_of("cascade_rcnn", net, {}, {}))
+    weights = str(tmp_path / "person.safetensors")
+    stage = PersonDetectorConfig("cascade_rcnn", weights, scales=(0.5, 1.0), flip=True, precision="bfloat16").build("cpu")
+    assert len(stage.views) == 4
+    assert stage.columns == [1]  # of two classes only persons are looked for
+    assert (stage([pictures()[0]])[0].class_ids == 0).all()
+    with pytest.raises(InputError, match=r"parts\.safetensors: detects head, .*; expected person"):
+        PersonDetectorConfig("cascade_rcnn", str(tmp_path / "parts.safetensors")).build("cpu")
+    with pytest.raises(InputError, match="unknown class 'left_wing'"):
+        PartDetectorConfig("cascade_rcnn", str(tmp_path / "parts.safetensors"), score_thresholds={"left_wing": 0.5}).build("cpu")
+    pose = {"name": "oracle", "recordings": "a.json"}
+    with pytest.raises(InputError, match="these weights expect no pose stage"):
+        PartDetectorConfig("cascade_rcnn", str(tmp_path / "parts.safetensors"), pose=pose).build("cpu")
