@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-WORTH_SPLITTING = 64  # regions; below that threads cost more than they save
+WORTH_SPLITTING = 20_000  # regions times channels; below that threads cost more than they save
 
 
 def align_regions(level: Tensor, rois: Tensor, size: int, scale: float, samples: int) -> Tensor:
@@ -21,7 +21,7 @@ def align_regions(level: Tensor, rois: Tensor, size: int, scale: float, samples:
         samples: points per bin and axis; 0 adapts to the region.
     """
     threads = torch.get_num_threads()
-    if rois.device.type != "cpu" or torch.is_grad_enabled() or len(rois) < WORTH_SPLITTING or threads == 1:
+    if rois.device.type != "cpu" or torch.is_grad_enabled() or len(rois) * level.shape[1] < WORTH_SPLITTING or threads == 1:
         return _align(level, rois, size, scale, samples)
     level = level.contiguous()  # once, not in every thread
     with ThreadPoolExecutor(threads) as pool:

@@ -164,7 +164,8 @@ def test_distances_in_strides() -> None:
     assert distances(boxes((2, 4, 20, 40)), torch.tensor([[10.0, 20.0]]), torch.tensor([[2.0]])).tolist() == [[4, 8, 5, 10]]
 
 
-def test_regions_are_aligned_alike_on_one_and_on_many_threads() -> None:
+def test_regions_are_aligned_alike_on_one_and_on_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detectors.pooling.WORTH_SPLITTING", 1)
     random = np.random.default_rng(0)
     level = torch.from_numpy(random.normal(size=(2, 4, 20, 30)).astype(np.float32))
     low = random.uniform(0, 60, (200, 2))
