@@ -91,22 +91,3 @@ class Pyramid(nn.Module):
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         found: OrderedDict[str, Tensor] = self.fpn(OrderedDict((str(i), level) for i, level in enumerate(levels)))
         return list(found.values())
-
-
-def conv_norm_act(in_channels: int, channels: int) -> nn.Sequential:
-    """3x3 convolution, group norm of 32 groups (fewer for thin layers), ReLU."""
-    groups = next(g for g in (32, 16, 8, 4, 2, 1) if channels % g == 0)
-    return nn.Sequential(
-        OrderedDict(conv=nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), norm=nn.GroupNorm(groups, channels), act=nn.ReLU())
-    )
-
-
-def by_position(maps: Tensor, values: int) -> Tensor:
-    """(B, A * V, H, W) maps as (B, H * W * A, V) float32, in the order of `Anchors.of_levels`."""
-    batch, _, height, width = maps.shape
-    return maps.view(batch, -1, values, height, width).permute(0, 3, 4, 1, 2).reshape(batch, -1, values).float()
-
-
-def focal_bias(prior: float = 0.01) -> float:
-    """Bias that makes a sigmoid start at `prior` (Lin et al., Focal Loss)."""
-    return float(-torch.log(torch.tensor((1 - prior) / prior)))

@@ -51,29 +51,21 @@ def evaluate_network(
     network.eval()
     names = network.architecture.class_names
     if target == "persons":
-        return figures_by_source([_persons_of(network, record, device) for record in records], names)
+        persons = NetworkPersonDetector(network, device, 0.01, Suppression(), max_persons=100, classes=names)
+        return figures_by_source(person_items(persons, records, names), names)
     detector = NetworkPartDetector(network, device, np.zeros(len(names), np.float32), batch_size=16, pose=pose)
     return figures_by_source(part_items(detector, records), names)
 
 
-def _persons_of(network: DetectionNetwork, record: ImageRecord, device: str) -> Item:
-    names = network.architecture.class_names
-    objects = [item for item in record.objects if item.label in names]
-    detector = NetworkPersonDetector(network, device, 0.01, Suppression(), max_persons=100, classes=names)
-    found = detector([frame_of(record)])[0]
-    boxes = np.array([item.xyxy for item in objects], np.float32).reshape(-1, 4)
-    class_ids = np.array([names.index(item.label) for item in objects], int)
-    truth = BoxTruth(boxes, class_ids, np.array([item.crowd for item in objects], bool))
-    return Item(record.source, truth, (found.xyxy, found.scores, found.class_ids))
-
-
-def person_items(detector: PersonDetector, records: Sequence[ImageRecord]) -> list[Item]:
-    """Every image with its persons, and those that a stage finds."""
+def person_items(detector: PersonDetector, records: Sequence[ImageRecord], class_names: Sequence[str]) -> list[Item]:
+    """Every image with its objects of some classes, and those that a stage finds."""
     items = []
     for record in records:
+        objects = [item for item in record.objects if item.label in class_names]
         found = detector([frame_of(record)])[0]
-        boxes = np.array([person.xyxy for person in record.persons], np.float32).reshape(-1, 4)
-        truth = BoxTruth(boxes, np.zeros(len(boxes), int), np.array([person.crowd for person in record.persons], bool))
+        boxes = np.array([item.xyxy for item in objects], np.float32).reshape(-1, 4)
+        class_ids = np.array([class_names.index(item.label) for item in objects], int)
+        truth = BoxTruth(boxes, class_ids, np.array([item.crowd for item in objects], bool))
         items.append(Item(record.source, truth, (found.xyxy, found.scores, found.class_ids)))
     return items
 

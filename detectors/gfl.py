@@ -6,12 +6,14 @@ distributions (distribution focal loss), and ATSS (Zhang et al., CVPR 2020) choo
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss
 
-from detectors.anchors import Anchors, Pyramid, by_position, conv_norm_act, focal_bias
+from detectors.anchors import Anchors, Pyramid
 from detectors.architectures import Candidates, GFLArchitecture, Targets
 from detectors.dense import dense_candidates
 from detectors.targets import loss_norm, match_atss
@@ -144,3 +146,22 @@ def quality_focal_loss(logits: Tensor, quality: Tensor) -> Tensor:
     """Sum of cross entropies with soft labels, weighted by the squared distance to them (equation 5 of the paper)."""
     entropy = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
     return (entropy * (quality - logits.sigmoid()).abs() ** QUALITY_BETA).sum()
+
+
+def conv_norm_act(in_channels: int, channels: int) -> nn.Sequential:
+    """3x3 convolution, group norm of 32 groups (fewer for thin layers), ReLU."""
+    groups = next(g for g in (32, 16, 8, 4, 2, 1) if channels % g == 0)
+    return nn.Sequential(
+        OrderedDict(conv=nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), norm=nn.GroupNorm(groups, channels), act=nn.ReLU())
+    )
+
+
+def by_position(maps: Tensor, values: int) -> Tensor:
+    """(B, A * V, H, W) maps as (B, H * W * A, V) float32, in the order of `Anchors.of_levels`."""
+    batch, _, height, width = maps.shape
+    return maps.view(batch, -1, values, height, width).permute(0, 3, 4, 1, 2).reshape(batch, -1, values).float()
+
+
+def focal_bias(prior: float = 0.01) -> float:
+    """Bias that makes a sigmoid start at `prior` (Lin et al., Focal Loss)."""
+    return float(-torch.log(torch.tensor((1 - prior) / prior)))

@@ -16,11 +16,11 @@ from detectors.suppression import Share, Suppression, class_thresholds, select_b
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
+from parsing.records import PERSON
 from parsing.types import Detections, Frame, ModelFacts
 from parsing.weights import sha256_of, weights_path
 
 Count = Annotated[int, Field(ge=1)]
-PERSON = "person"
 
 
 @config

@@ -140,7 +140,7 @@ class TrainConfig:
         table = PERSON_DETECTORS if self.target == "persons" else PART_DETECTORS
         stage: Any = resolve(table, component, "component").build(device)
         if self.target == "persons":
-            return figures_by_source(person_items(stage, self.data.read("val")), (PERSON,))
+            return figures_by_source(person_items(stage, self.data.read("val"), (PERSON,)), (PERSON,))
         return figures_by_source(part_items(stage, self.data.read("val")), stage.part_names)
 
     def _architecture(self) -> DetectorArchitecture:

@@ -13,6 +13,7 @@ from parsing.errors import InputError
 from parsing.types import Array
 
 GREY = (114, 114, 114)
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MAX_SIDE_PX, MAX_PIXELS = 32_000, 300_000_000  # OpenCV's warps count in 16 bits
 ORIENTATION_TAG, JPEG_END = 0x0112, b"\xff\xd9"
 

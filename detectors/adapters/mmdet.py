@@ -15,11 +15,11 @@ from detectors.adapters import import_extra
 from detectors.adapters.openmmlab import fill, read_config, stand_in_for_imgaug
 from detectors.conversion import class_names_of
 from detectors.parts import visible_parts
-from detectors.persons import PERSON
 from detectors.suppression import Boxes, Share, class_thresholds
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.geometry import Crop, clip_boxes
+from parsing.records import PERSON
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts
 from parsing.vocabulary import PART_NAMES
 from parsing.weights import sha256_of

@@ -15,11 +15,11 @@ import torch
 from pydantic import Field
 
 from detectors.adapters import import_extra
-from detectors.persons import PERSON
 from detectors.suppression import Share
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.geometry import box_ious, clip_boxes
+from parsing.records import PERSON
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 from parsing.weights import sha256_of
 

@@ -59,7 +59,10 @@ def read_coco(annotations: Path, images: Path, sources: tuple[str, ...] = (), pr
                 objects.append(_object(row, category, sizes[image["id"]], tuple(parts.get(row.get("id"), ()))))
             except (KeyError, TypeError, ValueError) as error:
                 problems.add(annotations, f"annotation {_name(row)}", _what(error))
-        objects += _ignore_regions(image, sizes[image["id"]])
+        try:
+            objects += _ignore_regions(image, sizes[image["id"]])
+        except (TypeError, ValueError) as error:
+            problems.add(annotations, f"image {_name(image)}", f"ignore_regions: {error}")
         source, action = image.get("source", annotations.stem), image.get("action")
         records.append(ImageRecord(images / image["file_name"], sizes[image["id"]], tuple(objects), source, action, image["id"]))
     return records
@@ -96,6 +99,8 @@ def _image_sizes(rows: list[Row], annotations: Path, problems: Problems) -> dict
 
 
 def _checked_annotation(row: Row, categories: dict[Any, Row], sizes: dict[Any, tuple[int, int]], seen: set[Any]) -> Row:
+    if not isinstance(row, dict):
+        raise TypeError("expected an object with image_id and bbox")
     if row.get("id") is not None:
         if row["id"] in seen:
             raise ValueError("the id stands there twice")

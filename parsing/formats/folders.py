@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from parsing.augment import image_size
+from parsing.augment import IMAGE_SUFFIXES, image_size
 from parsing.errors import InputError
 from parsing.formats.joints import MPII, head_between, to_coco
 from parsing.formats.problems import Problems, checked_box, read_json
@@ -16,7 +16,6 @@ from parsing.records import PERSON, ImageRecord, ObjectRecord, PartRecord
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MPII_MARGIN = 0.12  # of the joints' extent: they lie inside of the body's outline
 
 
@@ -36,9 +35,12 @@ def read_kinetics_tps(annotations: Path, images: Path, problems: Problems) -> li
             continue
         try:
             size = image_size(path)
-            humans = read_json(file)["humans"]
+            humans = list(read_json(file)["humans"])
         except (KeyError, TypeError) as error:
             problems.add(file, "frame", f"expected a list 'humans' ({error})")
+            continue
+        except InputError as error:
+            problems.add(file, "frame", str(error))
             continue
         persons = []
         for human in humans:
@@ -87,7 +89,11 @@ def read_yolo(annotations: Path, images: Path, problems: Problems) -> list[Image
         raise InputError(f"{images}: no image below this folder")
     records = []
     for path in paths:
-        size = image_size(path)
+        try:
+            size = image_size(path)
+        except InputError as error:
+            problems.add(path, "image", str(error))
+            continue
         file = annotations / path.relative_to(images).with_suffix(".txt")
         objects = []
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else (), 1):
@@ -142,7 +148,7 @@ def read_mpii(annotations: Path, images: Path, problems: Problems) -> list[Image
             if name not in sizes:
                 sizes[name] = image_size(images / name)
             persons.setdefault(name, []).append(_mpii_person(row, sizes[name]))
-        except (KeyError, TypeError, ValueError, InputError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             problems.add(annotations, f"person {number}", f"lacks {error}" if isinstance(error, KeyError) else str(error))
     return [ImageRecord(images / name, sizes[name], tuple(found), "mpii", None, name) for name, found in persons.items()]
 

@@ -30,7 +30,7 @@ def joint_names(names: Sequence[str], count: int) -> tuple[str, ...]:
     Raises:
         ValueError: neither fits.
     """
-    if len(names) == count or count % 133 == 0:
+    if len(names) == count:
         lower = [name.lower().replace(" ", "_") for name in names[:count]]
         # CrowdPose's "head" is the top of it, JHMDB's (which has a belly) its middle.
         synonyms = _SYNONYMS if "belly" in lower else {**_SYNONYMS, "head": "head_top"}

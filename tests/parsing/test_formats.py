@@ -62,6 +62,8 @@ def test_bad_boxes_are_named_and_can_be_skipped(tmp_path: Path, bbox: Any, messa
         ({"annotations": [{**PERSON, "keypoints": [1, 2]}]}, "annotation 7"),
         ({"annotations": [{**PERSON, "keypoints": [1.0] * 12}]}, "4 keypoints"),
         ({"images": 3}, "expected COCO lists"),
+        ({"annotations": [3]}, "annotation 3: expected an object"),
+        ({"images": [{**IMAGE, "ignore_regions_x": [[900, 950, 990]], "ignore_regions_y": [[1, 2, 3]]}]}, "image 1: ignore_regions: box"),
     ],
 )
 def test_bad_documents_are_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
@@ -152,6 +154,12 @@ def test_kinetics_tps_problems_name_the_frame_and_the_human(tmp_path: Path) -> N
     folder = tps_frame(tmp_path, parts={"tail": {"box": [1, 1, 2, 2], "verb": "wag"}})
     with pytest.raises(InputError, match=r"img_00001\.json: human 1: unknown part 'tail'"):
         read_records("kinetics_tps", folder / "annotations", folder / "images")
+    frame = folder / "annotations" / "push_up" / "vid" / "vid" / "img_00001.json"
+    for text in ("{", "[]", '{"humans": 3}'):
+        frame.write_text(text)
+        problems = Problems("skip")
+        assert read_records("kinetics_tps", folder / "annotations", folder / "images", problems) == []
+        assert len(problems.found) == 1
     with pytest.raises(InputError, match=r"no image img_00001\.jpg"):
         read_records("kinetics_tps", folder / "annotations", folder / "nowhere")
     with pytest.raises(InputError, match="no annotation"):
@@ -172,6 +180,11 @@ def test_yolo_folder(tmp_path: Path) -> None:
     assert first.objects[1].keypoints17 is not None
     assert first.objects[1].keypoints17[3].tolist() == [100, 50, 2]
     assert second.objects == ()
+    (tmp_path / "images" / "bad.png").write_text("no image")
+    problems = Problems("skip")
+    assert len(read_records("yolo", tmp_path / "labels", tmp_path / "images", problems)) == 2
+    assert len(problems.found) == 1
+    (tmp_path / "images" / "bad.png").unlink()
     for row, message in (("2 .5 .5 .1 .1", "unknown class 2"), ("0 .5 .5 .1", "4 numbers"), ("0 .5 .5 x .1", "could not convert")):
         (tmp_path / "labels" / "a.txt").write_text(row)
         with pytest.raises(InputError, match=rf"a\.txt: line 1: {message}"):
