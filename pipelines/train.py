@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import torch
+
 from parsing.configs import override, read_yaml
 from pipelines.command import run_command, torch_device
 from pipelines.trainings import STAGES, training_config
@@ -29,6 +31,9 @@ def main(arguments: argparse.Namespace) -> int:
     settings = override(read_yaml(arguments.config), arguments.set)
     training = training_config(arguments.stage, settings, str(arguments.config))
     training.train(arguments.out, device=torch_device(arguments.device), resume=arguments.resume, quiet=arguments.quiet)
+    if torch.distributed.is_initialized():  # the processes leave together: one that exits early aborts the others' connections
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
     return 0
 
 
