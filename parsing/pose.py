@@ -35,14 +35,15 @@ import numpy as np
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, Vocabulary
 
-STATE_NAMES = ("bend", "unbend", "raise", "lower", "stand", "lift", "sit", "stoop", "upright", "bow", "turn")
+# The last two are states of motion, see `parsing.motion`; one picture does not tell them.
+STATE_NAMES = ("bend", "unbend", "raise", "lower", "stand", "lift", "sit", "stoop", "upright", "bow", "turn", "swing", "step")
 _STATES_OF = {
     "head": ("upright", "bow", "turn"),
     "hip": ("stand", "sit", "stoop"),
-    "arm": ("bend", "unbend", "raise"),
-    "hand": ("raise", "lower"),
-    "leg": ("stand", "bend", "lift"),
-    "foot": ("stand", "lift"),
+    "arm": ("bend", "unbend", "raise", "swing"),
+    "hand": ("raise", "lower", "swing"),
+    "leg": ("stand", "bend", "lift", "step"),
+    "foot": ("stand", "lift", "step"),
 }
 # Joints of the skeleton that all rules use: index among COCO's 17, and among BlazePose's 33.
 _JOINTS = {
@@ -109,6 +110,12 @@ def _skeleton(keypoints: Array, person_xyxy: Array) -> _Skeleton:
     if pair := skeleton.get("left_shoulder", "right_shoulder"):
         lengths.append(1.2 * float(np.linalg.norm(pair[0] - pair[1])))
     return _Skeleton(points, max(lengths))
+
+
+def body_points(keypoints: Array, person_xyxy: Array) -> tuple[dict[str, Array], float]:
+    """Visible joints by name, (2,) pixels each, and the length of a body unit in pixels."""
+    skeleton = _skeleton(keypoints, person_xyxy)
+    return skeleton.points, skeleton.unit
 
 
 def coco_keypoints(keypoints: Array) -> Array:

@@ -4,6 +4,7 @@ from parsing.configs import Table
 
 PART_STATES: Table = {
     "part_state_net": "parsing.states.part_state_net:PartStateNetConfig",
+    "ensemble": "parsing.states.part_state_net:StateEnsembleConfig",
     "oracle": "parsing.recorded_configs:RecordedStatesConfig",
     "replay": "parsing.recorded_configs:RecordedStatesConfig",
 }

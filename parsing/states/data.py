@@ -1,4 +1,4 @@
-"""Training crops of persons with part boxes and states, derived from keypoints by the pose rules."""
+"""Persons with part boxes and states as columns, and the crops that the part-state network is trained and judged on."""
 
 from __future__ import annotations
 
@@ -13,31 +13,52 @@ from torch import Tensor
 
 from parsing.augment import flip_view, jitter_colour, read_image, view_matrix, warp_boxes, warp_image
 from parsing.geometry import Crop
-from parsing.pose import part_boxes, part_states
-from parsing.records import ImageRecord
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, flip_permutation
 
 SWAP = flip_permutation(PART_NAMES)
 BOX_JITTER = 0.08  # of a part box's sides, standard deviation
 PART_DROP = 0.05
+RESIZE = 256 / 224  # the report scales to 256 and crops 224
 
 
 @dataclass(frozen=True, eq=False)
-class StateSample:
-    """One person: where its image lies, its box, its part boxes (P, 4), visible (P,), states and known (P, S).
+class StateTable:
+    """N persons.
 
-    `action` is the id of what is done in the image, -1 where that is not known.
+    Args:
+        paths: of their images.
+        sources, videos: where each comes from; images that are no video's are videos of their own.
+        person_xyxy: (N, 4) px. boxes: (N, P, 4) px, zeros where not visible. visible: (N, P).
+        holds, known: (N, P, S) whether a state holds, and whether that is known.
+        actions: (N,) ids, -1 where unknown.
     """
 
-    path: Path
-    source: str
+    paths: Sequence[Path]
+    sources: Array
+    videos: Array
     person_xyxy: Array
     boxes: Array
     visible: Array
     holds: Array
     known: Array
-    action: int
+    actions: Array
+
+    def __len__(self) -> int:
+        return len(self.person_xyxy)
+
+    def select(self, index: Array) -> StateTable:
+        """The rows that integers or a mask over N name."""
+        rows = np.arange(len(self))[index]
+        return StateTable(
+            [self.paths[i] for i in rows], *(getattr(self, name)[rows] for name in list(self.__dataclass_fields__)[1:])
+        )  # fmt: skip
+
+    @classmethod
+    def join(cls, tables: Sequence[StateTable]) -> StateTable:
+        """All rows of several tables with the same parts and states."""
+        columns = (np.concatenate([getattr(table, name) for table in tables]) for name in list(cls.__dataclass_fields__)[1:])
+        return cls([path for table in tables for path in table.paths], *columns)
 
 
 class StateBatch(NamedTuple):
@@ -54,27 +75,16 @@ class StateBatch(NamedTuple):
         return StateBatch(*(column.to(device) for column in self))
 
 
-def state_samples(records: Sequence[ImageRecord], actions: Sequence[str]) -> list[StateSample]:
-    """Every person with keypoints; states are known only on parts whose box is."""
-    samples = []
-    for record in records:
-        action = actions.index(record.action) if record.action in actions else -1
-        for person in record.persons:
-            keypoints = person.best_keypoints
-            if keypoints is None:
-                continue
-            boxes, visible = part_boxes(keypoints, person.xyxy)
-            holds, known = part_states(keypoints, person.xyxy)
-            known = known & visible[:, None]
-            samples.append(StateSample(record.path, record.source, person.xyxy, boxes, visible, holds, known, action))
-    return samples
+def sample_weights(table: StateTable, balance: float, strongest: float = 6.0) -> list[float] | None:
+    """How often to draw each person: its rarest state's inverse frequency to the power `balance`; None for 0.
 
-
-def rare_state_weights(samples: Sequence[StateSample], strongest: float = 6.0) -> list[float]:
-    """How often to draw each person: the square root of its rarest state's inverse frequency (the report resamples too)."""
-    holds = np.stack([sample.holds & sample.known for sample in samples])
-    frequency = np.maximum(holds.mean(0), 1 / len(samples))
-    rarity = np.where(holds, frequency**-0.5, 1.0).max((1, 2))
+    The report resamples to balance the states of each part.
+    """
+    if balance == 0:
+        return None
+    holds = table.holds & table.known
+    frequency = np.maximum(holds.mean(0), 1 / len(table))
+    rarity = np.where(holds, frequency**-balance, 1.0).max((1, 2))
     return [float(value) for value in np.minimum(rarity, strongest)]
 
 
@@ -83,45 +93,46 @@ StateItem = tuple[Array, Array, Array, Array, Array, int]
 
 
 class StateCrops:
-    """Random crops for training: window, turn, flip with sides swapped, colour, and jittered part boxes."""
+    """Random crops for training: scaled to 256/224 of the input and cropped, turned, flipped with sides swapped, colour, jittered boxes."""
 
-    def __init__(self, samples: Sequence[StateSample], size: int, context: float, rotation_deg: float = 15.0) -> None:
-        self.samples, self.size, self.context, self.rotation_deg = samples, size, context, rotation_deg
+    def __init__(self, table: StateTable, size: int, context: float, rotation_deg: float = 15.0) -> None:
+        self.table, self.size, self.context, self.rotation_deg = table, size, context, rotation_deg
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.table)
 
     def __getitem__(self, key: tuple[int, int]) -> StateItem:
         index, seed = key
-        sample = self.samples[index]
-        random = np.random.default_rng(seed)
-        sides = sample.person_xyxy[2:] - sample.person_xyxy[:2]
-        centre = (sample.person_xyxy[:2] + sample.person_xyxy[2:]) / 2 + random.uniform(-0.06, 0.06, 2) * sides
-        # The report scales to 256 and crops 224, about this range of windows.
-        window = float(max(sides)) * self.context * random.uniform(0.92, 1.25)
-        matrix = view_matrix(centre, self.size / window, random.uniform(-1, 1) * self.rotation_deg, self.size)
-        pixels, boxes = warp_image(read_image(sample.path), matrix, self.size), _jitter(warp_boxes(sample.boxes, matrix), random)
-        visible = sample.visible & (random.random(len(PART_NAMES)) >= PART_DROP)
-        holds, known = sample.holds, sample.known & visible[:, None]
+        t, random = self.table, np.random.default_rng(seed)
+        box = t.person_xyxy[index]
+        window = float(max(box[2:] - box[:2])) * self.context
+        reach = (1 - 1 / RESIZE) / 2 * window  # the crop's corner is drawn from the margin that scaling leaves
+        centre = (box[:2] + box[2:]) / 2 + random.uniform(-reach, reach, 2)
+        scale = RESIZE * self.size / window * random.uniform(0.75, 1.05)
+        matrix = view_matrix(centre, scale, random.uniform(-1, 1) * self.rotation_deg, self.size)
+        pixels, boxes = warp_image(read_image(t.paths[index]), matrix, self.size), _jitter(warp_boxes(t.boxes[index], matrix), random)
+        visible = t.visible[index] & (random.random(len(PART_NAMES)) >= PART_DROP)
+        holds, known = t.holds[index], t.known[index] & visible[:, None]
         if random.random() < 0.5:
             pixels, boxes = flip_view(pixels, boxes)
             boxes, visible, holds, known = boxes[SWAP], visible[SWAP], holds[SWAP], known[SWAP]
-        return jitter_colour(pixels, random), boxes.astype(np.float32) * visible[:, None], visible, holds, known, sample.action
+        return jitter_colour(pixels, random), boxes.astype(np.float32) * visible[:, None], visible, holds, known, int(t.actions[index])
 
 
 class PlainCrops:
-    """The crops that the stage would make, for evaluation; index by position."""
+    """The crops that the stage would make; `__getitem__` also takes the trainer's (index, seed)."""
 
-    def __init__(self, samples: Sequence[StateSample], size: int, context: float) -> None:
-        self.samples, self.size, self.context = samples, size, context
+    def __init__(self, table: StateTable, size: int, context: float) -> None:
+        self.table, self.size, self.context = table, size, context
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.table)
 
-    def __getitem__(self, index: int) -> StateItem:
-        sample = self.samples[index]
-        crop = Crop.around(sample.person_xyxy, self.size, self.context)
-        return crop.pixels(read_image(sample.path)), crop.to_crop(sample.boxes), sample.visible, sample.holds, sample.known, sample.action
+    def __getitem__(self, key: int | tuple[int, int]) -> StateItem:
+        i, t = key[0] if isinstance(key, tuple) else key, self.table
+        crop = Crop.around(t.person_xyxy[i], self.size, self.context)
+        boxes = crop.to_crop(t.boxes[i]) * t.visible[i][:, None]
+        return crop.pixels(read_image(t.paths[i])), boxes, t.visible[i], t.holds[i], t.known[i], int(t.actions[i])
 
 
 def collate(items: Sequence[StateItem]) -> StateBatch:

@@ -22,6 +22,14 @@ def average_precision(holds: Array, scores: Array) -> float | None:
     return float((hits / seen * recall_steps).sum())
 
 
+def top1(scores: Array, holds: Array, known: Array) -> float | None:
+    """Share of parts whose best-scored state holds, among those of which a state is known to hold; the report's top-1."""
+    truth = holds & known
+    rows = truth.any(-1)
+    best = np.where(known, scores, -1.0).argmax(-1)
+    return float(np.take_along_axis(truth, best[..., None], -1)[..., 0][rows].mean()) if rows.any() else None
+
+
 def state_metrics(scores: Array, holds: Array, known: Array, vocabulary: Vocabulary, threshold: float = 0.5) -> dict[str, Any]:
     """Figures over N persons.
 
@@ -31,7 +39,8 @@ def state_metrics(scores: Array, holds: Array, known: Array, vocabulary: Vocabul
     Returns:
         `mean_class_accuracy`: for each state of a part that occurs both ways, the mean of the shares of persons
         told right where it holds and where it does not; averaged over all of these. The majority vote scores 0.5
-        there; `accuracy` and `majority_accuracy` compare plainly. `mean_ap` averages the states' precision.
+        there; `accuracy` and `majority_accuracy` compare plainly. `mean_ap` averages the states' precision; `top1` is
+        the share of parts whose best-scored state holds.
     """
     rows: dict[str, dict[str, Any]] = {}
     for p, s in zip(*np.nonzero(vocabulary.allowed), strict=True):
@@ -49,7 +58,7 @@ def state_metrics(scores: Array, holds: Array, known: Array, vocabulary: Vocabul
             "num_persons": len(truth),
         }
     means = {key: float(np.mean([row[name] for row in rows.values()])) if rows else None for key, name in _MEANS.items()}
-    return {**means, "majority_class_accuracy": 0.5 if rows else None, "num_persons": len(scores), "per_state": rows}
+    return {**means, "top1": top1(scores, holds, known), "majority_class_accuracy": 0.5 if rows else None, "num_persons": len(scores), "per_state": rows}
 
 
 _MEANS = {

@@ -1,20 +1,26 @@
 """The part-state network of the Hikvision report (Kinetics-TPS 2021, section 2.3).
 
 A person crop goes through a backbone. Each part's feature is RoI-pooled from a middle level and joined with the last
-level's feature of the whole person; parts attend to each other; the action's distribution is embedded and added.
+level's feature of the whole person; the action is embedded and added; parts attend to each other. Each of the four
+rows of the report's Table 3 can be turned off: augmentation (the trainer's), `action: none`, `roi_pooling: false`
+(parts are then crops of their own) and `depth: 0`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from parsing.backbones import Backbone, Pretrained
 from parsing.configs import config
+from parsing.states.decoding import StateDecoder
+
+ROI_BINS = 3
 
 
 @config
@@ -24,7 +30,11 @@ class PartStateArchitecture:
     Args:
         part_level, person_level: feature levels of the backbone for RoI pooling and for the person.
         input_px: side of the square person crop; `context` is its window over the longer side of the person's box.
-        dim: width of the part tokens; `heads` and `depth` belong to the attention across parts.
+        dim: width of the part tokens; `heads` and `depth` belong to the attention across parts, which depth 0 leaves out.
+        roi_pooling: False cuts a crop of `part_crop_px` for every part and sends it through the backbone too.
+        head: one state a part (softmax) or several at once (sigmoid).
+        action: what the network is told of the action: nothing, the embedding of the top class (report), or of the
+            whole distribution, in which a wrong top class weighs less.
         action_drop: how often training hides the action, so that the network also works without one.
     """
 
@@ -37,7 +47,11 @@ class PartStateArchitecture:
     heads: Annotated[int, Field(ge=1)] = 8
     depth: Annotated[int, Field(ge=0)] = 1
     dropout: float = 0.1
-    action_drop: float = 0.3
+    roi_pooling: bool = True
+    part_crop_px: Annotated[int, Field(ge=16)] = 64
+    head: Literal["sigmoid", "softmax"] = "sigmoid"
+    action: Literal["none", "top", "distribution"] = "distribution"
+    action_drop: Annotated[float, Field(ge=0, le=1)] = 0.3
 
 
 class PartStateNet(nn.Module):
@@ -55,14 +69,14 @@ class PartStateNet(nn.Module):
         num_parts, num_states = allowed.shape
         self.backbone = Backbone(a.backbone, (a.part_level, a.person_level), pretrained)
         part_channels, person_channels = self.backbone.channels
-        self.part_projection = nn.Linear(part_channels * 9, a.dim)
+        self.part_projection = nn.Linear(part_channels * ROI_BINS**2 if a.roi_pooling else person_channels, a.dim)
         self.person_projection = nn.Linear(person_channels, a.dim)
         self.join = nn.Linear(2 * a.dim, a.dim)
         self.box_embedding = nn.Linear(4, a.dim)
         self.part_embedding = nn.Parameter(torch.randn(num_parts, a.dim) * 0.02)
         self.missing = nn.Parameter(torch.zeros(a.dim))
-        self.action_embedding = nn.Linear(num_actions, a.dim, bias=False) if num_actions else None
-        self.unknown_action = nn.Parameter(torch.zeros(a.dim))
+        self.action_embedding = nn.Linear(num_actions, a.dim, bias=False) if num_actions and a.action != "none" else None
+        self.unknown_action = nn.Parameter(torch.zeros(a.dim)) if self.action_embedding is not None else None
         self.attention = nn.ModuleList(
             nn.TransformerEncoderLayer(a.dim, a.heads, 2 * a.dim, a.dropout, "gelu", batch_first=True, norm_first=True)
             for _ in range(a.depth)
@@ -71,7 +85,8 @@ class PartStateNet(nn.Module):
         self.dropout = nn.Dropout(a.dropout)
         # One classifier per part: what "bend" looks like differs between an arm and a leg.
         self.weight = nn.Parameter(torch.randn(num_parts, a.dim, num_states) * a.dim**-0.5)
-        self.bias = nn.Parameter(torch.full((num_parts, num_states), -1.0))
+        self.bias = nn.Parameter(torch.full((num_parts, num_states), -1.0 if a.head == "sigmoid" else 0.0))
+        self.decoder = StateDecoder(num_parts, num_actions, num_states)
         self.register_buffer("allowed", allowed, persistent=False)
         self.allowed: Tensor
 
@@ -89,33 +104,51 @@ class PartStateNet(nn.Module):
         """
         part_level, person_level = self.backbone(crops)
         person = self.person_projection(person_level.float().mean((2, 3)))
-        parts = self._part_features(part_level.float(), boxes, visible)
+        pooled = self._pooled(part_level.float(), boxes) if self.architecture.roi_pooling else self._cropped(crops, boxes)
+        parts = torch.where(visible[..., None], self.part_projection(pooled).float(), self.missing)
         tokens = self.join(torch.cat([parts, person[:, None].expand_as(parts)], -1))
-        side = crops.shape[-1]
-        tokens = tokens + self.box_embedding(boxes / side - 0.5) * visible[..., None] + self.part_embedding
-        # The person and the action are tokens of their own, always visible: no row of the attention is ever empty.
-        context = torch.stack([person, self._action_token(actions, action_known, len(crops))], 1)
-        tokens = torch.cat([context, self.dropout(tokens)], 1)
-        hidden = torch.cat([visible.new_zeros(len(crops), 2), ~visible], 1)
+        where = self.box_embedding(boxes / crops.shape[-1] - 0.5) * visible[..., None]
+        tokens = tokens + where + self.part_embedding + self._action_token(actions, action_known, len(crops))
+        # The person is a token of its own, always visible: no row of the attention is ever empty.
+        tokens = torch.cat([person[:, None], self.dropout(tokens)], 1)
+        hidden = torch.cat([visible.new_zeros(len(crops), 1), ~visible], 1)
         for block in self.attention:
             tokens = block(tokens, src_key_padding_mask=hidden)
-        tokens = self.norm(tokens[:, 2:])
+        tokens = self.norm(tokens[:, 1:])
         logits: Tensor = torch.einsum("bpd,pds->bps", tokens, self.weight) + self.bias
         return logits.float().masked_fill(~self.allowed, -torch.inf)
 
-    def _part_features(self, level: Tensor, boxes: Tensor, visible: Tensor) -> Tensor:
-        num_crops, num_parts = visible.shape
-        index = torch.arange(num_crops, device=boxes.device, dtype=boxes.dtype).repeat_interleave(num_parts)
-        rois = torch.cat([index[:, None], boxes.reshape(-1, 4)], 1)
-        pooled = roi_align(level, rois, 3, 1 / self.backbone.strides[0], sampling_ratio=2, aligned=True)
-        features: Tensor = self.part_projection(pooled.flatten(1)).view(num_crops, num_parts, -1)
-        return torch.where(visible[..., None], features, self.missing.to(features.dtype))
+    def scores(self, logits: Tensor) -> Tensor:
+        """(B, P, S) probabilities of the network alone, by the kind of its head."""
+        return logits.softmax(-1) if self.architecture.head == "softmax" else logits.sigmoid()
 
-    def _action_token(self, actions: Tensor | None, known: Tensor | None, num_crops: int) -> Tensor:
-        unknown = self.unknown_action.expand(num_crops, -1)
-        if actions is None or self.action_embedding is None:
+    def _pooled(self, level: Tensor, boxes: Tensor) -> Tensor:
+        """(B, P, C) RoI-pooled features of the part boxes."""
+        rois = _rois(boxes)
+        pooled: Tensor = roi_align(level, rois, ROI_BINS, 1 / self.backbone.strides[0], sampling_ratio=2, aligned=True)
+        return pooled.flatten(1).view(*boxes.shape[:2], -1)
+
+    def _cropped(self, crops: Tensor, boxes: Tensor) -> Tensor:
+        """(B, P, C) features of crops of their own, one for each part."""
+        small = roi_align(crops, _rois(boxes), self.architecture.part_crop_px, 1.0, sampling_ratio=2, aligned=True)
+        features: Tensor = self.backbone(small)[-1].float().mean((2, 3))
+        return features.view(*boxes.shape[:2], -1)
+
+    def _action_token(self, actions: Tensor | None, known: Tensor | None, num_crops: int) -> Tensor | float:
+        """(B, 1, D) to be added to every part."""
+        if self.action_embedding is None or self.unknown_action is None:
+            return 0.0
+        unknown = self.unknown_action.expand(num_crops, 1, -1)
+        if actions is None:
             return unknown
         known = torch.ones(num_crops, dtype=torch.bool, device=actions.device) if known is None else known
         if self.training:
             known = known & (torch.rand(num_crops, device=actions.device) >= self.architecture.action_drop)
-        return torch.where(known[:, None], self.action_embedding(actions), unknown)
+        told = F.one_hot(actions.argmax(1), self.num_actions).float() if self.architecture.action == "top" else actions
+        return torch.where(known[:, None, None], self.action_embedding(told)[:, None], unknown)
+
+
+def _rois(boxes: Tensor) -> Tensor:
+    """(B * P, 5) crop index and box."""
+    index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype).repeat_interleave(boxes.shape[1])
+    return torch.cat([index[:, None], boxes.reshape(-1, 4)], 1)

@@ -5,34 +5,90 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
-from parsing.configs import config, parse_config
+from parsing.configs import config, parse_config, resolve
 from parsing.errors import InputError
 from parsing.geometry import Crop
+from parsing.stages import PartStateRecognizer
+from parsing.states import PART_STATES
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates
-from parsing.vocabulary import Vocabulary
+from parsing.vocabulary import Vocabulary, flip_permutation
 from parsing.weights import load_weights, read_header, sha256_of, weights_path
+
+
+Share = Annotated[float, Field(gt=0, le=4)]
 
 
 @config
 class PartStateNetConfig:
-    """Options of the part-state network at run time; `batch_size` counts persons."""
+    """Options of the part-state network at run time.
+
+    Args:
+        batch_size: persons that go through the network together.
+        scales: factors on the width of a person's crop; each is a view of its own (test-time augmentation).
+        flip: also look at the mirrored crop, left and right swapped.
+    """
 
     name: Literal["part_state_net"]
     weights: str = "default/part_states"
     batch_size: Annotated[int, Field(ge=1)] = 16
+    scales: Annotated[tuple[Share, ...], Field(min_length=1)] = (1.0,)
+    flip: bool = False
 
     def build(self, device: str) -> PartStateStage:
         network, vocabulary = load_part_state_net(self.weights, device)
-        stage = PartStateStage(network, vocabulary, device, self.batch_size)
+        stage = PartStateStage(network, vocabulary, device, self.batch_size, self.scales, self.flip)
         stage.facts = ModelFacts("part_states", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
         return stage
+
+
+@config
+class StateEnsembleConfig:
+    """Several part-state components, over networks or epochs, whose scores are averaged.
+
+    Args:
+        members: their configs; all must share one vocabulary.
+        weights: how much each counts; empty counts all alike.
+    """
+
+    name: Literal["ensemble"]
+    members: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
+
+    def build(self, device: str) -> StateEnsemble:
+        stages = [resolve(PART_STATES, member, f"part_states.members.{i}").build(device) for i, member in enumerate(self.members)]
+        shares = self.weights or (1.0,) * len(stages)
+        if len(shares) != len(stages) or not sum(shares):
+            raise InputError(f"part_states.weights: {list(shares)}, expected {len(stages)} numbers that are not all 0")
+        for stage in stages[1:]:
+            if stage.vocabulary != stages[0].vocabulary:
+                raise InputError(f"part_states.members: {stage.facts.config} has another vocabulary than the first member")
+        ensemble = StateEnsemble(stages, np.array(shares) / sum(shares))
+        ensemble.facts = ModelFacts("part_states", self.name, None, json.dumps(asdict(self)))
+        return ensemble
+
+
+class StateEnsemble:
+    """The weighted mean of its members' scores."""
+
+    facts = ModelFacts("part_states", "ensemble", None, "{}")
+
+    def __init__(self, members: Sequence[PartStateRecognizer], shares: Array) -> None:
+        self.members, self.shares, self.vocabulary = members, shares, members[0].vocabulary
+
+    def __call__(
+        self, frames: Sequence[Frame], persons: Sequence[Detections], parts: Sequence[Parts], actions: Array | None
+    ) -> list[PartStates]:
+        found = [member(frames, persons, parts, actions) for member in self.members]
+        mixed = [sum(w * s.scores for w, s in zip(self.shares, column, strict=True)) for column in zip(*found, strict=True)]
+        return [PartStates(np.clip(scores, 0, 1)) for scores in mixed]
 
 
 def load_part_state_net(weights: str, device: str) -> tuple[PartStateNet, Vocabulary]:
@@ -57,8 +113,17 @@ class PartStateStage:
 
     facts = ModelFacts("part_states", "part_state_net", None, "{}")
 
-    def __init__(self, network: PartStateNet, vocabulary: Vocabulary, device: str, batch_size: int) -> None:
+    def __init__(
+        self,
+        network: PartStateNet,
+        vocabulary: Vocabulary,
+        device: str,
+        batch_size: int,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+    ) -> None:
         self.network, self.vocabulary, self.device, self.batch_size = network, vocabulary, device, batch_size
+        self.scales, self.flip, self.swap = scales, flip, flip_permutation(vocabulary.parts)
 
     def __call__(
         self, frames: Sequence[Frame], persons: Sequence[Detections], parts: Sequence[Parts], actions: Array | None
@@ -76,12 +141,24 @@ class PartStateStage:
 
     @torch.inference_mode()
     def _score(self, frame: Frame, persons: Detections, parts: Parts, actions: Array | None) -> Array:
-        a = self.network.architecture
-        crops = [Crop.around(box, a.input_px, a.context) for box in persons.xyxy]
-        pixels = np.stack([crop.pixels(frame.image) for crop in crops])
-        boxes = np.stack([crop.to_crop(row) for crop, row in zip(crops, parts.xyxy, strict=True)])
-        images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
-        known = None if actions is None else torch.as_tensor(actions, dtype=torch.float32, device=self.device).expand(len(crops), -1)
+        """Mean over the views, then the decoder that was fitted with the weights."""
+        known = None if actions is None else torch.as_tensor(actions, dtype=torch.float32, device=self.device).expand(len(persons), -1)
         shown = torch.from_numpy(parts.visible).to(self.device)
-        logits = self.network(images, torch.from_numpy(boxes).float().to(self.device), shown, known)
-        return np.asarray((logits.sigmoid() * shown[..., None]).cpu().numpy())
+        views = [self._view(frame, persons, parts, shown, known, scale) for scale in self.scales]
+        scores = self.network.decoder(torch.stack(views).mean(0), known)
+        return np.asarray((scores * shown[..., None]).cpu().numpy())
+
+    def _view(self, frame: Frame, persons: Detections, parts: Parts, shown: Tensor, actions: Tensor | None, scale: float) -> Tensor:
+        a = self.network.architecture
+        crops = [Crop.around(box, a.input_px, a.context * scale) for box in persons.xyxy]
+        pixels = np.stack([crop.pixels(frame.image) for crop in crops])
+        boxes = np.stack([crop.to_crop(row) for crop, row in zip(crops, parts.xyxy, strict=True)]) * parts.visible[..., None]
+        images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
+        placed = torch.from_numpy(boxes).float().to(self.device)
+        scores = self.network.scores(self.network(images, placed, shown, actions))
+        if not self.flip:
+            return scores
+        x1, y1, x2, y2 = placed.unbind(-1)
+        mirrored = torch.stack([a.input_px - x2, y1, a.input_px - x1, y2], -1) * shown[..., None]
+        other = self.network.scores(self.network(images.flip(3), mirrored[:, self.swap], shown[:, self.swap], actions))
+        return (scores + other[:, self.swap]) / 2

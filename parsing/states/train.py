@@ -1,85 +1,79 @@
-"""Training and evaluation of the part-state network on COCO keypoint files."""
+"""Training and evaluation of the part-state network."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parsing.backbones import Pretrained
 from parsing.configs import config
 from parsing.errors import InputError
-from parsing.formats import read_coco
-from parsing.pose import pose_vocabulary
-from parsing.records import ImageRecord
 from parsing.runs import RunFolder
-from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateSample, collate, rare_state_weights, state_samples
-from parsing.states.metrics import state_metrics
+from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateTable, collate, sample_weights
+from parsing.states.decoding import part_groups, vote
+from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
+from parsing.states.metrics import state_metrics, top1
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.part_state_net import load_part_state_net
+from parsing.states.sources import StateDataConfig
 from parsing.training import FitConfig, fit
 from parsing.types import Array
 from parsing.vocabulary import Vocabulary
 from parsing.weights import WeightsHeader, save_weights
 
 log = logging.getLogger(__name__)
-MOST_DOUBT = 0.6  # share of a training distribution that is noise, at most
-
-
-@config
-class StateDataConfig:
-    """COCO person_keypoints files under `root`, images under `root/images`.
-
-    Args:
-        sources: image sources to train on; empty takes all.
-        action_root: another such folder whose images carry an `action`, as `scripts/label_poses.py` makes it; empty for none.
-        actions: names of the recognizer's actions, in its order, that the network is conditioned on.
-    """
-
-    root: str
-    train: str = "annotations_train.json"
-    val: str = "annotations_val.json"
-    sources: tuple[str, ...] = ()
-    action_root: str = ""
-    actions: tuple[str, ...] = ()
-    rotation_deg: float = 15.0
+MOST_DOUBT = 0.6  # share of a simulated prediction that is not the true action, at most
+VOTE_SHARES = (0.25, 0.5, 1.0)
 
 
 @config
 class TrainConfig:
-    """A training of the part-state network; states come from keypoints by the rules of `parsing.pose`."""
+    """A training of the part-state network.
+
+    Args:
+        doubt_rate: share of persons that are told an uncertain distribution of actions, as a recognizer would give
+            it, instead of the truth.
+    """
 
     name: Literal["part_state_net"]
     architecture: PartStateArchitecture
     data: StateDataConfig
     fit: FitConfig
+    loss: StateLossConfig = field(default_factory=StateLossConfig)
+    doubt_rate: Annotated[float, Field(ge=0, le=1)] = 0.7
     pretrained: Pretrained = "imagenet"
     eval_every: int = 1
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
-        """Train into the run folder `out`; `weights.safetensors` holds the epoch of the best mean class accuracy."""
-        root, a = Path(self.data.root), self.architecture
-        vocabulary = pose_vocabulary(self.data.actions)
-        samples = state_samples(self._records("train"), self.data.actions)
-        if not samples:
-            raise InputError(f"{root / self.data.train}: no person with keypoints to train on")
-        val = state_samples(self._records("val"), self.data.actions)
+        """Train into the run folder `out`; `weights.safetensors` holds the epoch of the best mean AP, with its decoder fitted."""
+        a = self.architecture
+        if a.head == "softmax" and self.loss.kind == "asymmetric":
+            raise InputError("loss.kind: asymmetric is for independent states; expected architecture.head sigmoid")
+        vocabulary = self.data.vocabulary()
+        train, val = self.data.table("train", vocabulary), self.data.table("val", vocabulary)
         torch.manual_seed(self.fit.seed)  # initial weights too
         network = PartStateNet(a, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions), self.pretrained)
-        crops = StateCrops(samples, a.input_px, a.context, self.data.rotation_deg)
+        network.decoder.fit_prior(train.holds, train.known, train.actions)
+        crops = (
+            StateCrops(train, a.input_px, a.context, self.data.rotation_deg)
+            if self.data.augment
+            else PlainCrops(train, a.input_px, a.context)
+        )
         run = RunFolder(out, asdict(self), resume)
-        best = run.best("all", "mean_class_accuracy")
-        weights = rare_state_weights(samples)
+        best = run.best("all", "mean_ap")
+        task = StateTask(network, frequencies(train), self.loss, self.doubt_rate)
+        weights = sample_weights(train, self.data.balance)
         for epoch in fit(
-            StateTask(network),
-            crops,
+            task,
+            crops,  # type: ignore[arg-type]  # both take the sampler's keys
             collate,
             self.fit,
             run,
@@ -93,79 +87,150 @@ class TrainConfig:
             current = cast(StateTask, epoch.module).network
             metrics = evaluate_states(current, vocabulary, val, device)
             run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **metrics})
-            score = metrics["all"]["mean_class_accuracy"] or 0.0
-            log.info("epoch %d  mean class accuracy %.4f  mAP %.4f", epoch.number + 1, score, metrics["all"]["mean_ap"] or 0.0)
-            if score > best:
+            score = metrics["all"]["mean_ap"] or 0.0
+            log.info("epoch %d  top-1 %.4f  mAP %.4f", epoch.number + 1, metrics["all"]["top1"] or 0.0, score)
+            if score > best and run.writes:
                 best = score
                 training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
-                save_weights(
-                    current, out / "weights.safetensors", WeightsHeader(self.name, asdict(a), vocabulary.to_json(), metrics, training)
-                )
+                fitted = fit_decoder(current, val, device)
+                header = WeightsHeader(self.name, asdict(a), vocabulary.to_json(), metrics, training)
+                save_weights(fitted, out / "weights.safetensors", header)
+                reset_decoder(fitted)
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
-        """Figures on the validation file with its true part boxes, for all persons and for each source of images."""
+        """Figures on the validation data with its true part boxes."""
         network, vocabulary = load_part_state_net(weights, device)
-        return evaluate_states(network, vocabulary, state_samples(self._records("val"), vocabulary.actions), device)
-
-    def _records(self, split: Literal["train", "val"]) -> list[ImageRecord]:
-        root, name = Path(self.data.root), self.data.train if split == "train" else self.data.val
-        records = read_coco(root / name, root / "images", self.data.sources if split == "train" else ())
-        if self.data.action_root:
-            acting = Path(self.data.action_root)
-            records += read_coco(acting / name, acting / "images")
-        return records
+        return evaluate_states(network, vocabulary, self.data.table("val", vocabulary), device)
 
 
 class StateTask(nn.Module):
-    """Binary cross-entropy over the states that are known."""
+    """The network under its loss.
 
-    def __init__(self, network: PartStateNet) -> None:
+    Args:
+        frequency: (P, S) how often states hold in the training data.
+    """
+
+    def __init__(self, network: PartStateNet, frequency: Tensor, settings: StateLossConfig, doubt_rate: float) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.settings, self.doubt_rate = network, settings, doubt_rate
+        self.register_buffer("frequency", frequency)
+        self.frequency: Tensor
 
     def forward(self, batch: StateBatch) -> dict[str, Tensor]:
         actions, action_known = self._distributions(batch.actions)
         logits = self.network(batch.crops.float() / 255, batch.boxes, batch.visible, actions, action_known)
-        known = batch.known & self.network.allowed
-        return {"states": F.binary_cross_entropy_with_logits(logits[known], batch.holds[known].float())}
+        loss = one_state_loss if self.network.architecture.head == "softmax" else many_states_loss
+        return {"states": loss(logits, batch.holds, batch.known, self.frequency, self.settings)}
 
     def _distributions(self, actions: Tensor) -> tuple[Tensor | None, Tensor]:
-        """(B, A) what a recognizer might say of each action: the truth, mixed with up to MOST_DOUBT of anything."""
+        """(B, A) what a recognizer might say of each action: the truth, or the truth mixed with anything else."""
         known, num_actions = actions >= 0, self.network.num_actions
         if num_actions == 0:
             return None, known
         noise = torch.rand(len(actions), num_actions, device=actions.device).pow(4)
-        doubt = torch.rand(len(actions), 1, device=actions.device) * MOST_DOUBT
+        doubted = torch.rand(len(actions), 1, device=actions.device) < self.doubt_rate
+        doubt = torch.rand(len(actions), 1, device=actions.device) * MOST_DOUBT * doubted
         truth = F.one_hot(actions.clamp_min(0), num_actions).float()
         return (1 - doubt) * truth + doubt * noise / noise.sum(1, keepdim=True), known
 
 
-def evaluate_states(network: PartStateNet, vocabulary: Vocabulary, samples: Sequence[StateSample], device: str) -> dict[str, Any]:
+def frequencies(table: StateTable) -> Tensor:
+    """(P, S) share of the persons of which a state holds, among those of which it is known."""
+    return torch.as_tensor((table.holds & table.known).sum(0) / np.maximum(table.known.sum(0), 1), dtype=torch.float32)
+
+
+def evaluate_states(network: PartStateNet, vocabulary: Vocabulary, table: StateTable, device: str) -> dict[str, Any]:
     """Figures over all persons (`all`) and over each source of images, none told its action.
 
     `action_hidden` and `action_given` compare the same persons, those whose action is known, without and with it.
+    `decoded_top1` and `voted_top1` add the prior and the vote, both with what was fitted on the other half of the videos.
     """
     network.eval().to(device)
-    holds, known = np.stack([s.holds for s in samples]), np.stack([s.known for s in samples])
-    sources = np.array([sample.source for sample in samples])
-    groups = {"all": np.ones(len(samples), bool)} | {source: sources == source for source in sorted(set(sources.tolist()))}
-    scores = score_states(network, samples, device, actions=False)
-    metrics = {name: state_metrics(scores[rows], holds[rows], known[rows], vocabulary) for name, rows in groups.items()}
-    acting = [i for i, sample in enumerate(samples) if sample.action >= 0]
-    if acting:
-        given = score_states(network, [samples[i] for i in acting], device, actions=True)
+    groups = {"all": np.ones(len(table), bool)} | {str(source): table.sources == source for source in np.unique(table.sources)}
+    scores = score_states(network, table, device, actions=False)
+    metrics: dict[str, Any] = {
+        name: state_metrics(scores[rows], table.holds[rows], table.known[rows], vocabulary) for name, rows in groups.items()
+    }
+    acting = table.actions >= 0
+    if acting.any() and network.num_actions:
+        told = table.select(acting)
+        given = score_states(network, told, device, actions=True)
         for name, found in (("action_hidden", scores[acting]), ("action_given", given)):
-            metrics[name] = state_metrics(found, holds[acting], known[acting], vocabulary)
+            metrics[name] = state_metrics(found, told.holds, told.known, vocabulary)
+        metrics["decoded_top1"], metrics["voted_top1"] = decoded_and_voted(network, told, given, vocabulary)
     return metrics
 
 
-def score_states(network: PartStateNet, samples: Sequence[StateSample], device: str, actions: bool) -> Array:
-    """(N, P, S) probabilities; with `actions`, conditioned on each sample's action, which must then be known."""
-    crops = PlainCrops(samples, network.architecture.input_px, network.architecture.context)
+def score_states(network: PartStateNet, table: StateTable, device: str, actions: bool) -> Array:
+    """(N, P, S) probabilities; with `actions`, conditioned on each person's action, which must then be known."""
+    crops = PlainCrops(table, network.architecture.input_px, network.architecture.context)
     scores = []
     with torch.inference_mode():
         for start in range(0, len(crops), 32):
             batch = collate([crops[i] for i in range(start, min(start + 32, len(crops)))]).to(device)
             given = F.one_hot(batch.actions, network.num_actions).float() if actions else None
-            scores.append(network(batch.crops.float() / 255, batch.boxes, batch.visible, given).sigmoid().cpu().numpy())
+            logits = network(batch.crops.float() / 255, batch.boxes, batch.visible, given)
+            scores.append(network.scores(logits).cpu().numpy())
     return np.concatenate(scores)
+
+
+def fit_decoder(network: PartStateNet, table: StateTable, device: str) -> PartStateNet:
+    """The same network, its decoder fitted on validation persons; each is told its action where that is known."""
+    acting = (table.actions >= 0) if network.num_actions else np.zeros(len(table), bool)
+    scores = score_states(network, table, device, actions=False)
+    actions = np.zeros((len(table), max(1, network.num_actions)), np.float32)
+    if acting.any():
+        scores[acting] = score_states(network, table.select(acting), device, actions=True)
+        actions[acting, table.actions[acting]] = 1
+    one_state = network.architecture.head == "softmax"
+    network.cpu().decoder.fit(torch.from_numpy(scores[acting]), torch.from_numpy(actions[acting]), table.holds[acting],
+                              table.known[acting], one_state)  # fmt: skip
+    if not one_state:
+        weight = float(network.decoder.prior_weight)
+        network.decoder.fit_thresholds(scores, table.holds, table.known)
+        log.info("decoder: prior weight %.1f", weight)
+    return network.to(device)
+
+
+def reset_decoder(network: PartStateNet) -> None:
+    """Take back what was fitted, before training goes on."""
+    network.decoder.prior_weight.zero_()
+    network.decoder.thresholds.fill_(0.5)
+
+
+def decoded_and_voted(network: PartStateNet, table: StateTable, scores: Array, vocabulary: Vocabulary) -> tuple[float | None, float | None]:
+    """Top-1 with the prior, and with the vote over each video too.
+
+    Each half of the videos is decoded with what was fitted on the other half.
+    """
+    videos = np.unique(table.videos)
+    half = np.isin(table.videos, videos[::2])
+    decoder = network.decoder
+    kept = decoder.prior_weight.clone(), decoder.thresholds.clone()
+    actions = F.one_hot(torch.from_numpy(table.actions), network.num_actions).float()
+    decoded, voted = scores.copy(), scores.copy()
+    groups = part_groups(vocabulary.parts)
+    for fitted, judged in ((half, ~half), (~half, half)):
+        if not fitted.any() or not judged.any():
+            continue
+        decoder.cpu().fit(torch.from_numpy(scores[fitted]), actions[fitted], table.holds[fitted], table.known[fitted], one_state=True)
+        decoded[judged] = decoder(torch.from_numpy(scores[judged]), actions[judged]).numpy()
+        own = decoder(torch.from_numpy(scores[fitted]), actions[fitted]).numpy()
+        gains = [
+            top1(vote_videos(own, table.select(fitted), groups, share), table.holds[fitted], table.known[fitted]) or 0.0
+            for share in VOTE_SHARES
+        ]
+        voted[judged] = vote_videos(decoded[judged], table.select(judged), groups, VOTE_SHARES[int(np.argmax(gains))])
+    decoder.to(network.weight.device)
+    decoder.prior_weight.copy_(kept[0])
+    decoder.thresholds.copy_(kept[1])
+    return top1(decoded, table.holds, table.known), top1(voted, table.holds, table.known)
+
+
+def vote_videos(scores: Array, table: StateTable, groups: list[list[int]], share: float) -> Array:
+    """`vote` within each video."""
+    mixed = scores.copy()
+    for video in np.unique(table.videos):
+        rows = table.videos == video
+        mixed[rows] = vote(scores[rows], table.visible[rows], groups, share)
+    return mixed

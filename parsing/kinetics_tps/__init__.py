@@ -1,0 +1,1 @@
+"""The Kinetics-TPS benchmark: its annotations, results, score and submissions."""

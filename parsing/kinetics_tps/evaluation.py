@@ -1,0 +1,150 @@
+"""Scores results against ground truth, video by video and in parallel, and breaks the score down."""
+
+from __future__ import annotations
+
+import multiprocessing
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from parsing.errors import InputError
+from parsing.kinetics_tps.columns import VerbTable, columns_of
+from parsing.kinetics_tps.metric import VideoScore, accuracy_curve, area, score_video
+from parsing.kinetics_tps.results import Missing, Results, check_actions, check_videos
+from parsing.types import Array
+from parsing.vocabulary import PART_NAMES
+
+CURVE_POINTS = 100  # of the curve that the report holds; the score uses all thresholds
+_EMPTY: dict[str, Any] = {"humans": []}
+
+
+def evaluate(
+    truth: Results,
+    found: Results,
+    *,
+    missing: Missing = "error",
+    workers: int = 1,
+    actions: Sequence[str] = (),
+    states: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The report of a submission.
+
+    Args:
+        missing: what to do with videos that stand in one file only.
+        workers: processes; they are forked, so that the results need not be copied.
+        actions, states: the data set's own lists, which names are checked against; empty for none.
+
+    Returns:
+        `score`; `videos` with `psc` and `action_correct` of each; PSC for each action, part and state; the confusion of
+        states; points of the curve; `notes` on what was left out.
+
+    Raises:
+        InputError: names the file, the video and the frame that cannot be read.
+    """
+    notes = check_videos(truth, found, missing)
+    if actions:
+        check_actions(found, set(actions))
+    videos = list(truth.actions)
+    if not videos:
+        raise InputError(f"{truth.actions_path}: no video")
+    scored = list(_score_all(truth, found, videos, workers))
+    names = sorted({verb for _, verbs in scored for verb in verbs} | set(states))
+    if states and (odd := [name for name in names if name not in states]):
+        raise InputError(f"{found.parts_path}: unknown state {odd[0]!r}; known: {', '.join(states)}")
+    scores = [score for score, _ in scored]
+    right = np.array([found.actions.get(video) == truth.actions[video] for video in videos])
+    pscs = np.array([score.psc for score in scores])
+    thresholds, accuracies = accuracy_curve(pscs, right)
+    kept = slice(0, None, len(thresholds) // CURVE_POINTS)
+    return {
+        "score": area(accuracies),
+        "action_accuracy": float(right.mean()),
+        "mean_psc": float(pscs.mean()),
+        "num_videos": len(videos),
+        "num_frames": sum(score.num_frames for score in scores),
+        "notes": notes,
+        "psc_per_action": _per_action(truth, videos, pscs, right),
+        **_breakdown(scored, names),
+        "curve": {"psc_threshold": thresholds[kept].tolist(), "accuracy": accuracies[kept].tolist()},
+        "videos": {
+            video: {
+                "psc": score.psc,
+                "action_correct": bool(ok),
+                "action": truth.actions[video],
+                "predicted_action": found.actions.get(video),
+                "num_frames": score.num_frames,
+            }
+            for video, score, ok in zip(videos, scores, right, strict=True)
+        },
+    }
+
+
+def _score_all(truth: Results, found: Results, videos: list[str], workers: int) -> Iterable[tuple[VideoScore, list[str]]]:
+    if workers <= 1 or len(videos) < workers:
+        return [_score(truth, found, video) for video in videos]
+    _Shared.sides = truth, found  # forked processes see it; nothing is pickled but names and scores
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside numpy's idle threads: the children only compute
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+            return list(pool.map(_score_shared, videos, chunksize=max(1, len(videos) // (workers * 8))))
+
+
+class _Shared:
+    sides: tuple[Results, Results]
+
+
+def _score_shared(video: str) -> tuple[VideoScore, list[str]]:
+    return _score(*_Shared.sides, video)
+
+
+def _score(truth: Results, found: Results, video: str) -> tuple[VideoScore, list[str]]:
+    """One video's score, and the verbs that its numbers stand for."""
+    frames, given = truth.parts[video], found.parts.get(video, {})
+    verbs = VerbTable()
+    places = [f"{truth.parts_path}: {video}: {name}" for name in frames]
+    true_columns = columns_of(list(frames.values()), places, verbs, limits=False)
+    if len(true_columns.part_boxes) != len(true_columns.part):
+        raise InputError(f"{truth.parts_path}: {video}: a part of the ground truth has more than one box")
+    places = [f"{found.parts_path}: {video}: {name}" for name in frames]
+    columns = columns_of([given.get(name, _EMPTY) for name in frames], places, verbs, limits=True)
+    has = np.array([name in given for name in frames], bool)
+    num_persons = np.bincount(true_columns.frame_of, minlength=len(frames))
+    return score_video(true_columns, columns, has, num_persons), verbs.names
+
+
+def _per_action(truth: Results, videos: list[str], pscs: Array, right: Array) -> dict[str, dict[str, float]]:
+    labels = np.array([truth.actions[video] for video in videos])
+    return {
+        str(label): {
+            "psc": float(pscs[labels == label].mean()),
+            "action_accuracy": float(right[labels == label].mean()),
+            "videos": int((labels == label).sum()),
+        }
+        for label in np.unique(labels)
+    }
+
+
+def _breakdown(scored: list[tuple[VideoScore, list[str]]], names: list[str]) -> dict[str, Any]:
+    """Mean correctness for each part and state, how many persons were found, and which state was said for which."""
+    number = {name: i for i, name in enumerate(names)}
+    maps = [np.array([*(number[name] for name in verbs), len(names)]) for _, verbs in scored]  # -1 picks the last: not found
+    part = np.concatenate([score.part for score, _ in scored])
+    verb = np.concatenate([lookup[score.verb] for (score, _), lookup in zip(scored, maps, strict=True)])
+    predicted = np.concatenate([lookup[score.predicted] for (score, _), lookup in zip(scored, maps, strict=True)])
+    correctness = np.concatenate([score.correctness for score, _ in scored])
+    found = np.concatenate([score.found for score, _ in scored])
+    confusion = np.zeros((len(names), len(names) + 1), np.int64)
+    np.add.at(confusion, (verb, predicted), 1)
+    return {
+        "parts_on_matched_persons": float(found.mean()) if len(found) else None,
+        "psc_per_part": {name: _mean(correctness[part == p]) for p, name in enumerate(PART_NAMES)},
+        "psc_per_state": {name: _mean(correctness[verb == s]) for s, name in enumerate(names) if (verb == s).any()},
+        "confusion": {"states": names, "predicted_also": "no part box near", "counts": confusion.tolist()},
+    }
+
+
+def _mean(values: Array) -> dict[str, float | int | None]:
+    return {"correctness": float(values.mean()) if len(values) else None, "parts": len(values)}

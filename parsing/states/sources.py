@@ -1,0 +1,229 @@
+"""Where persons with part states come from: COCO keypoints by rule, or annotations in the format of Kinetics-TPS."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from parsing.configs import config
+from parsing.errors import InputError
+from parsing.files import atomic
+from parsing.formats import read_coco
+from parsing.kinetics_tps.index import PersonIndex, build_index, extract_frames, frame_path
+from parsing.pose import STATE_NAMES, part_boxes, part_states, pose_vocabulary
+from parsing.records import ImageRecord
+from parsing.states.data import StateTable
+from parsing.types import Array
+from parsing.vocabulary import PART_NAMES, Vocabulary
+
+log = logging.getLogger(__name__)
+Split = Literal["train", "val"]
+
+
+@config
+class CocoStates:
+    """COCO person_keypoints files under `root`, images under `root/images`; states follow from keypoints by `parsing.pose`.
+
+    Args:
+        sources: image sources to train on; empty takes all.
+        action_root: another such folder whose images carry an `action`, as `scripts/label_poses.py` makes it; empty for none.
+    """
+
+    root: str
+    train: str = "annotations_train.json"
+    val: str = "annotations_val.json"
+    sources: tuple[str, ...] = ()
+    action_root: str = ""
+
+    def table(self, split: Split, states: Sequence[str], actions: Sequence[str]) -> StateTable:
+        """Every person with keypoints."""
+        root, name = Path(self.root), self.train if split == "train" else self.val
+        records = read_coco(root / name, root / "images", self.sources if split == "train" else ())
+        if self.action_root:
+            acting = Path(self.action_root)
+            records += read_coco(acting / name, acting / "images")
+        return _rule_table(records, states, actions)
+
+
+@config
+class KineticsTPSStates:
+    """Annotations `<class>/<video>/…/img_%05d.json` with frames, or videos that they are taken from once.
+
+    Args:
+        root: folder that all others are relative to.
+        annotations, frames, videos: folders of the training split. Frames that are not there yet are extracted into `frames`.
+        val_annotations, val_frames, val_videos: of the validation split; without annotations, `val_share` of the
+            training videos is held out, chosen by their names.
+        states, classes: the data set's lists, a name a line.
+        vocabulary: name that the weights give to these labels.
+    """
+
+    root: str
+    annotations: str = "train/annotations"
+    frames: str = "train/frames"
+    videos: str = "train/videos"
+    val_annotations: str = "val/annotations"
+    val_frames: str = "val/frames"
+    val_videos: str = "val/videos"
+    val_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    states: str = "part_stat.txt"
+    classes: str = "classes.txt"
+    vocabulary: str = "kinetics-tps"
+
+    def state_names(self) -> tuple[str, ...]:
+        return read_list(Path(self.root) / self.states)
+
+    def action_names(self) -> tuple[str, ...]:
+        return read_list(Path(self.root) / self.classes)
+
+    def table(self, split: Split, states: Sequence[str], actions: Sequence[str]) -> StateTable:
+        """Every annotated person that has a part; all states of an annotated part are known."""
+        root = Path(self.root)
+        own = split == "val" and bool(self.val_annotations)
+        names = [getattr(self, ("val_" if own else "") + name) for name in ("annotations", "frames", "videos")]
+        tree, frames, videos = (root / name for name in names)
+        listed = self.state_names()
+        index = build_index(tree, listed, tree.with_name(f"{tree.name}_index.npz"))
+        files = np.arange(len(index.files))
+        if not self.val_annotations:
+            held_out = np.array([held(index.video(i), self.val_share) for i in files])
+            files = files[held_out == (split == "val")]
+        rows = np.flatnonzero(np.isin(index.file_of, files) & index.visible.any(1))
+        used = np.unique(index.file_of[rows]).tolist()
+        for number, video in enumerate(extract_frames(index, frames, videos, _save, used), 1):
+            log.info("extracted frames of %s (%d videos so far)", video, number)
+        return _annotated_table(index, rows, frames, [listed.index(name) if name in listed else -1 for name in states], actions)
+
+
+@config
+class StateDataConfig:
+    """What the network learns from: either source, or both joined.
+
+    Args:
+        actions: names of the recognizer's actions, in its order, that the network is conditioned on; empty takes
+            those of the class list.
+        augment: random crops, turns, flips, colour and jittered boxes, or the plain crops.
+        balance: exponent on the inverse frequency of a person's rarest state when persons are drawn; 0 draws all alike.
+    """
+
+    coco: CocoStates | None = None
+    kinetics_tps: KineticsTPSStates | None = None
+    actions: tuple[str, ...] = ()
+    augment: bool = True
+    rotation_deg: float = 15.0
+    balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    def table(self, split: Split, vocabulary: Vocabulary) -> StateTable:
+        """The persons of a split.
+
+        Raises:
+            InputError: no source, or no person in it.
+        """
+        sources = [source for source in (self.coco, self.kinetics_tps) if source is not None]
+        if not sources:
+            raise InputError("data: name a source, coco or kinetics_tps")
+        table = StateTable.join([source.table(split, vocabulary.states, vocabulary.actions) for source in sources])
+        if not len(table):
+            raise InputError(f"{' and '.join(source.root for source in sources)}: no person with part states in the {split} split")
+        return table
+
+    def vocabulary(self) -> Vocabulary:
+        """Labels of the sources; a part can take the states that the rules know, or that its annotations show."""
+        if self.kinetics_tps is None:
+            return pose_vocabulary(self.actions)
+        tps = self.kinetics_tps
+        states, actions = tps.state_names(), self.actions or tps.action_names()
+        every = tuple(states for _ in PART_NAMES)
+        table = tps.table("train", states, actions)
+        seen = table.holds.any(0)
+        if self.coco is not None:
+            seen |= np.array([[s in row for s in states] for row in pose_vocabulary(()).part_states])
+        rows = tuple(tuple(name for name, used in zip(row, column, strict=True) if used) for row, column in zip(every, seen, strict=True))
+        return Vocabulary(tps.vocabulary, PART_NAMES, states, rows, actions)
+
+
+def read_list(path: Path) -> tuple[str, ...]:
+    """Names of a list file, one a line.
+
+    Raises:
+        InputError: it cannot be read, is empty, or holds a name twice.
+    """
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a list of names ({error})") from None
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if not names or twice is not None:
+        raise InputError(f"{path}: {'no name in it' if not names else f'{twice!r} stands twice'}; expected a name a line")
+    return names
+
+
+def held(video: str, share: float) -> bool:
+    """Whether a video belongs to the share that is held out: by its name, so always the same ones."""
+    return zlib.crc32(video.encode()) / 2**32 < share
+
+
+def _rule_table(records: Sequence[ImageRecord], states: Sequence[str], actions: Sequence[str]) -> StateTable:
+    columns = [STATE_NAMES.index(name) if name in STATE_NAMES else -1 for name in states]
+    rows = []
+    for record in records:
+        action = actions.index(record.action) if record.action in actions else -1
+        for person in record.persons:
+            keypoints = person.best_keypoints
+            if keypoints is not None:
+                boxes, visible = part_boxes(keypoints, person.xyxy)
+                holds, known = part_states(keypoints, person.xyxy)
+                known = known & visible[:, None]
+                picked = [_pick(matrix, columns) for matrix in (holds, known)]
+                rows.append((record.path, record.source, str(record.path), person.xyxy, boxes, visible, *picked, action))
+    if not rows:
+        shape = (0, len(PART_NAMES), len(states))
+        none = np.zeros(shape[:2], bool)
+        return StateTable([], np.zeros(0, str), np.zeros(0, str), np.zeros((0, 4)), np.zeros((*shape[:2], 4)), none,
+                          np.zeros(shape, bool), np.zeros(shape, bool), np.zeros(0, int))  # fmt: skip
+    paths, *rest = zip(*rows, strict=True)
+    return StateTable(list(paths), *(np.stack(column) for column in rest))
+
+
+def _annotated_table(index: PersonIndex, rows: Array, frames: Path, columns: list[int], actions: Sequence[str]) -> StateTable:
+    paths: dict[int, Path] = {}
+    for file in np.unique(index.file_of[rows]).tolist():
+        found = frame_path(frames, index.action(file), index.video(file), index.frame(file))
+        paths[file] = found or frames
+    files = index.file_of[rows].tolist()
+    labels = [index.action(file) for file in files]
+    holds = _pick(index.holds[rows], columns)
+    known = np.broadcast_to(index.visible[rows][..., None], holds.shape) & (np.array(columns) >= 0)
+    return StateTable(
+        [paths[file] for file in files],
+        np.full(len(rows), "kinetics_tps", dtype="<U12"),
+        np.array([index.video(file) for file in files]),
+        index.person_xyxy[rows],
+        index.boxes[rows],
+        index.visible[rows],
+        holds,
+        known,
+        np.array([actions.index(label) if label in actions else -1 for label in labels]),
+    )
+
+
+def _pick(matrix: Array, columns: list[int]) -> Array:
+    """(…, S') the named columns of (…, S); False where a column is -1."""
+    return np.asarray(matrix[..., columns] & (np.array(columns) >= 0))
+
+
+def _save(path: Path, image: Array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coded: Callable[..., tuple[bool, Array]] = cv2.imencode
+    good, data = coded(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+    if not good:
+        raise InputError(f"{path}: cannot write the extracted frame")
+    with atomic(path) as temporary:
+        temporary.write_bytes(data.tobytes())

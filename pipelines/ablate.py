@@ -1,0 +1,149 @@
+"""Train variants of one stage with several seeds and tabulate them: `python -m pipelines.ablate FILE --out FOLDER`.
+
+The file names a stage, its training config, settings of each row, and which figures to show:
+
+    stage: part_states
+    config: configs/part_states/clip_set.yaml
+    seeds: 3
+    metrics: {top-1: all.top1}
+    rows:
+      - {name: RoI pooling, set: {architecture.depth: 0}}
+
+Runs that are finished are not run again, so an ablation that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from parsing.configs import config, override, parse_config, read_yaml
+from parsing.errors import InputError
+from parsing.files import atomic
+from pipelines.command import run_command, torch_device
+from pipelines.trainings import STAGES, training_config
+
+log = logging.getLogger(__name__)
+
+
+@config
+class AblationRow:
+    """One variant: its name in the table and what it sets."""
+
+    name: str
+    set: dict[str, Any] = field(default_factory=dict)
+
+
+@config
+class Ablation:
+    """Variants of one training.
+
+    Args:
+        metrics: name in the table to the path of a figure in `metrics.jsonl`; the last epoch counts.
+    """
+
+    stage: str
+    config: str
+    metrics: dict[str, str]
+    rows: Annotated[tuple[AblationRow, ...], Field(min_length=1)]
+    seeds: Annotated[int, Field(ge=1)] = 3
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.ablate", description="Train variants of a stage and tabulate them.")
+    parser.add_argument("ablation", type=Path, metavar="FILE", help="an ablation, see configs/ablations/")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a run folder a variant and seed, table.md, report.json")
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="train only these rows (default: all)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of every row")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> int:
+    ablation = parse_config(Ablation, read_yaml(arguments.ablation), str(arguments.ablation))
+    if ablation.stage not in STAGES:
+        raise InputError(f"{arguments.ablation}: stage {ablation.stage!r}, expected one of {', '.join(STAGES)}")
+    names = [row.name for row in ablation.rows]
+    unknown = [name for name in arguments.rows or () if name not in names]
+    if unknown:
+        raise InputError(f"--rows: {unknown[0]!r} is no row of {arguments.ablation}; it has {', '.join(names)}")
+    chosen = [row for row in ablation.rows if not arguments.rows or row.name in arguments.rows]
+    for seed in range(ablation.seeds):  # one seed of every row first: a table of all rows exists early
+        for row in chosen:
+            run = arguments.out / slug(row.name) / f"seed{seed}"
+            if not is_finished(run):
+                train(ablation, row, seed, run, arguments)
+            write_table(ablation, arguments.out)
+    if not arguments.quiet:
+        print((arguments.out / "table.md").read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def train(ablation: Ablation, row: AblationRow, seed: int, run: Path, arguments: argparse.Namespace) -> None:
+    settings = [f"{key}={json.dumps(value)}" for key, value in row.set.items()]
+    assignments = [*settings, *arguments.set, f"fit.seed={seed}"]
+    training = training_config(ablation.stage, override(read_yaml(Path(ablation.config)), assignments), f"{ablation.config}, row {row.name!r}")
+    if not arguments.quiet:
+        log.info("row %r, seed %d", row.name, seed)
+    training.train(run, device=torch_device(arguments.device), resume=False, quiet=arguments.quiet)
+    (run / "finished").touch()
+
+
+def is_finished(run: Path) -> bool:
+    return (run / "finished").is_file()
+
+
+def write_table(ablation: Ablation, out: Path) -> None:
+    """`table.md` and `report.json` of what is finished: mean and sample deviation over seeds."""
+    report = {row.name: figures(ablation, out / slug(row.name)) for row in ablation.rows}
+    lines = [f"| row | {' | '.join(ablation.metrics)} | seeds |", f"|---|{'---|' * len(ablation.metrics)}---|"]
+    for name, values in report.items():
+        cells = [_cell(values[metric]) for metric in ablation.metrics]
+        lines.append(f"| {name} | {' | '.join(cells)} | {max(map(len, values.values()))} |")
+    for name, text in (("table.md", "\n".join(lines) + "\n"), ("report.json", json.dumps(report, indent=1) + "\n")):
+        with atomic(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def figures(ablation: Ablation, folder: Path) -> dict[str, list[float]]:
+    """Each metric of every finished seed of a row."""
+    last = [json.loads(line) for line in _last_lines(folder)]
+    return {name: [value for metrics in last if (value := _at(metrics, path)) is not None] for name, path in ablation.metrics.items()}
+
+
+def slug(name: str) -> str:
+    """A folder's name for a row."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def _last_lines(folder: Path) -> Iterator[str]:
+    for run in sorted(folder.glob("seed*")):
+        if is_finished(run):
+            yield (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+
+
+def _at(metrics: Any, path: str) -> float | None:
+    for key in path.split("."):
+        metrics = metrics.get(key) if isinstance(metrics, dict) else None
+    return None if metrics is None else float(metrics)
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+
+
+if __name__ == "__main__":
+    run_command(build_parser(), main)
