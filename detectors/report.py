@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import supervision as sv
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from detectors.evaluation import Item, figures_by_source
 from detectors.metrics import Evaluation, coco_dataset, coco_results, evaluate_boxes
+from parsing.figures import save_png
 from parsing.files import atomic
 from parsing.types import Array
 
@@ -34,8 +34,8 @@ def write_report(items: Sequence[Item], class_names: Sequence[str], folder: Path
     _write_json(folder / "truth.json", coco_dataset(truths, class_names))
     _write_json(folder / "results.json", coco_results(found))
     evaluation = evaluate_boxes(truths, found, class_names)
-    _save(precision_recall(evaluation), folder / "pr_curves.png")
-    _save(confusion(items, class_names), folder / "confusion.png")
+    save_png(precision_recall(evaluation), folder / "pr_curves.png")
+    save_png(confusion(items, class_names), folder / "confusion.png")
     return figures
 
 
@@ -82,8 +82,3 @@ def confusion(items: Sequence[Item], class_names: Sequence[str]) -> Figure:
 def _write_json(path: Path, value: Any) -> None:
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary))

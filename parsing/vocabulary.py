@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from parsing.errors import InputError
 from parsing.types import Array
 
 # Order of the Kinetics-TPS annotation; left and right are the person's own.
@@ -24,6 +26,22 @@ def flip_permutation(names: tuple[str, ...]) -> Array:
         return {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, name) if rest else name
 
     return np.array([names.index(mirrored(name)) for name in names])
+
+
+def read_list(path: Path) -> tuple[str, ...]:
+    """Names of a list file, one a line.
+
+    Raises:
+        InputError: it cannot be read, is empty, or holds a name twice.
+    """
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a list of names ({error})") from None
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if not names or twice is not None:
+        raise InputError(f"{path}: {'no name in it' if not names else f'{twice!r} stands twice'}; expected a name a line")
+    return names
 
 
 @dataclass(frozen=True)

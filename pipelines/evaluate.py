@@ -3,12 +3,15 @@
 python -m pipelines.evaluate STAGE --config FILE [--weights FILE] [--out report.json]
 python -m pipelines.evaluate part_detector --config FILE --component '{name: cascade_rcnn, flip: true, score_threshold: 0.01}'
 python -m pipelines.evaluate detections FOUND --truth ANNOTATIONS [--images DIR] --out FOLDER
+python -m pipelines.evaluate kinetics-tps --gt FOLDER --parts pred_part_result.json --actions pred_vid_result.json --out report.json
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description="Evaluate a stage, or saved detections.")
+    parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description="Evaluate a stage, saved detections, or a submission.")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--quiet", action="store_true", help="print nothing")
     common.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -44,11 +47,24 @@ def build_parser() -> argparse.ArgumentParser:
     saved.add_argument("--images", type=Path, metavar="DIR", help="default: `images` beside the annotations")
     saved.add_argument("--on-error", choices=("fail", "skip"), default="fail", help="of bad annotations (default: fail)")
     saved.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="report.json, results.json, truth.json, PNG curves")
+    add_kinetics_tps(kinds.add_parser("kinetics-tps", parents=[common], help="a submission to Kinetics-TPS, to the letter of its score"))
     return parser
 
 
+def add_kinetics_tps(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--gt", type=Path, required=True, metavar="FOLDER", help="gt_part_result.json and gt_vid_result.json, or annotations")
+    one.add_argument("--parts", type=Path, required=True, metavar="FILE", help="pred_part_result.json, in the form of 2021 or 2022")
+    one.add_argument("--actions", type=Path, required=True, metavar="FILE", help="pred_vid_result.json")
+    one.add_argument("--classes", type=Path, metavar="FILE", help="list of actions that predictions are checked against")
+    one.add_argument("--states", type=Path, metavar="FILE", help="list of part states that all verbs are checked against")
+    one.add_argument("--missing", choices=("error", "zero"), default="error", help="of videos in one file only (default: error)")
+    one.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)")
+    one.add_argument("--out", type=Path, required=True, metavar="FILE", help="report as JSON; curve and confusion stand beside it as PNG")
+
+
 def main(arguments: argparse.Namespace) -> int:
-    metrics = evaluate_saved(arguments) if arguments.stage == "detections" else evaluate_stage(arguments)
+    special = {"detections": evaluate_saved, "kinetics-tps": evaluate_kinetics_tps}
+    metrics = special.get(arguments.stage, evaluate_stage)(arguments)
     if not arguments.quiet:
         print("\n".join(table_lines(metrics)))
     return 0
@@ -76,6 +92,26 @@ def evaluate_saved(arguments: argparse.Namespace) -> dict[str, Any]:
     images = arguments.images or default_images(arguments.truth)
     records = read_records(arguments.format, arguments.truth, images, Problems(arguments.on_error))
     return write_report(compare(records, arguments.found), CLASS_NAMES, arguments.out)
+
+
+def evaluate_kinetics_tps(arguments: argparse.Namespace) -> dict[str, Any]:
+    from parsing.kinetics_tps.evaluation import evaluate
+    from parsing.kinetics_tps.report import write_report
+    from parsing.kinetics_tps.results import read_results, read_truth
+    from parsing.vocabulary import read_list
+
+    report = evaluate(
+        read_truth(arguments.gt),
+        read_results(arguments.parts, arguments.actions),
+        missing=arguments.missing,
+        workers=arguments.workers,
+        actions=read_list(arguments.classes) if arguments.classes else (),
+        states=read_list(arguments.states) if arguments.states else (),
+    )
+    for note in report["notes"]:
+        print(note, file=sys.stderr)
+    write_report(report, arguments.out)
+    return {name: value for name, value in report.items() if name not in ("notes", "videos", "curve", "confusion", "psc_per_action")}
 
 
 def table_lines(metrics: dict[str, Any], depth: int = 0) -> list[str]:

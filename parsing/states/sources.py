@@ -21,7 +21,7 @@ from parsing.pose import STATE_NAMES, part_boxes, part_states, pose_vocabulary
 from parsing.records import ImageRecord
 from parsing.states.data import StateTable
 from parsing.types import Array
-from parsing.vocabulary import PART_NAMES, Vocabulary
+from parsing.vocabulary import PART_NAMES, Vocabulary, read_list
 
 log = logging.getLogger(__name__)
 Split = Literal["train", "val"]
@@ -147,22 +147,6 @@ class StateDataConfig:
             seen |= np.array([[s in row for s in states] for row in pose_vocabulary(()).part_states])
         rows = tuple(tuple(name for name, used in zip(row, column, strict=True) if used) for row, column in zip(every, seen, strict=True))
         return Vocabulary(tps.vocabulary, PART_NAMES, states, rows, actions)
-
-
-def read_list(path: Path) -> tuple[str, ...]:
-    """Names of a list file, one a line.
-
-    Raises:
-        InputError: it cannot be read, is empty, or holds a name twice.
-    """
-    try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of names ({error})") from None
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if not names or twice is not None:
-        raise InputError(f"{path}: {'no name in it' if not names else f'{twice!r} stands twice'}; expected a name a line")
-    return names
 
 
 def held(video: str, share: float) -> bool:
