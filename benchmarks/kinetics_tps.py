@@ -1,7 +1,7 @@
 """How much faster the Kinetics-TPS score is computed than by a plain loop over boxes, both from decoded JSON.
 
-    python benchmarks/kinetics_tps.py            # 900 videos x 60 frames x 3 persons; the plain loop takes minutes
-    python benchmarks/kinetics_tps.py --videos 90
+python benchmarks/kinetics_tps.py            # 900 videos x 60 frames x 3 persons; the plain loop takes minutes
+python benchmarks/kinetics_tps.py --videos 90
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from parsing.document import read_parse
 from parsing.errors import InputError
 from parsing.formats import read_coco
 from parsing.geometry import box_ious
+from parsing.kinetics_tps.results import read_truth
+from parsing.kinetics_tps.submission import truth_frames, truth_vocabulary
 from parsing.pose import coco_keypoints, part_states, pose_vocabulary
 from parsing.records import ImageRecord, ObjectRecord, true_parts
 from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
@@ -30,10 +32,11 @@ class Recordings:
     """Parses of frames by the name of their video and their index.
 
     Args:
-        path: a parse.json, a folder of them, or a COCO person_keypoints file, whose images count as videos of one frame.
+        path: a parse.json, a folder of them, a folder with the ground truth of Kinetics-TPS, or a COCO person_keypoints
+            file, whose images count as videos of one frame.
 
     Raises:
-        InputError: the path holds neither.
+        InputError: the path holds none of these.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,6 +50,12 @@ class Recordings:
                 self.frames[record.path.name, 0] = _parse_of(record)
                 self.keypoints[record.path.name, 0] = _keypoints_of(record)
             return
+        if (path / "gt_part_result.json").is_file():
+            truth = read_truth(path)
+            self.vocabulary = truth_vocabulary(truth)
+            self.frames = truth_frames(truth, self.vocabulary)
+            self.scores = {video: {action: 1.0} for video, action in truth.actions.items()}
+            return
         files = sorted(path.glob("*.json")) if path.is_dir() else [path]
         if not files:
             raise InputError(f"{path}: folder without a parse (*.json)")
@@ -57,10 +66,11 @@ class Recordings:
             self.frames.update({(parse.facts.name, frame.index): frame for frame in parse.frames})
 
     def __getitem__(self, frame: Frame) -> FrameParse:
-        try:
-            return self.frames[frame.video, frame.index]
-        except KeyError:
-            raise InputError(f"{self.path}: holds nothing for frame {frame.index} of {frame.video!r}") from None
+        # The benchmark names videos without their suffixes.
+        for video in (frame.video, Path(frame.video).stem):
+            if (video, frame.index) in self.frames:
+                return self.frames[video, frame.index]
+        raise InputError(f"{self.path}: holds nothing for frame {frame.index} of {frame.video!r}")
 
 
 class RecordedPersons:
@@ -160,9 +170,10 @@ class RecordedActions:
         return [np.zeros(1, np.int64)]
 
     def __call__(self, clips: Sequence[Sequence[Frame]]) -> Array:
-        video = clips[0][0].video
+        name = clips[0][0].video
+        video = name if name in self.scores else Path(name).stem
         if video not in self.scores:
-            raise InputError(f"{self.path}: holds no action of {video!r}")
+            raise InputError(f"{self.path}: holds no action of {name!r}")
         return np.array([self.scores[video].get(name, 0.0) for name in self.action_names], np.float32)
 
 

@@ -16,7 +16,7 @@ from parsing.types import ModelFacts
 
 @config
 class RecordedPersonsConfig:
-    """Persons from `recordings`: a parse.json, a folder of them, or COCO person_keypoints JSON.
+    """Persons from `recordings`: a parse.json, a folder of them, COCO person_keypoints JSON, or Kinetics-TPS ground truth.
 
     The same holds for every stage here; `oracle` and `replay` tell in the parse whether these are truth or saved output.
     """

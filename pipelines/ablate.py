@@ -93,7 +93,9 @@ def main(arguments: argparse.Namespace) -> int:
 def train(ablation: Ablation, row: AblationRow, seed: int, run: Path, arguments: argparse.Namespace) -> None:
     settings = [f"{key}={json.dumps(value)}" for key, value in row.set.items()]
     assignments = [*settings, *arguments.set, f"fit.seed={seed}"]
-    training = training_config(ablation.stage, override(read_yaml(Path(ablation.config)), assignments), f"{ablation.config}, row {row.name!r}")
+    training = training_config(
+        ablation.stage, override(read_yaml(Path(ablation.config)), assignments), f"{ablation.config}, row {row.name!r}"
+    )
     if not arguments.quiet:
         log.info("row %r, seed %d", row.name, seed)
     training.train(run, device=torch_device(arguments.device), resume=False, quiet=arguments.quiet)
@@ -141,7 +143,7 @@ def _at(metrics: Any, path: str) -> float | None:
 
 def _cell(values: Sequence[float]) -> str:
     if not values:
-        return "–"
+        return "-"
     return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
 
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description="Evaluate a stage, saved detections, or a submission.")
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.evaluate", description="Evaluate a stage, saved detections, or a submission."
+    )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--quiet", action="store_true", help="print nothing")
     common.add_argument("--debug", action="store_true", help="show tracebacks")

@@ -31,7 +31,7 @@ def plan_jobs(sources: Sequence[str], out: Path, save_video: bool, overwrite: bo
     Raises:
         InputError: a source names nothing, outputs would collide or exist, or the output cannot be written.
     """
-    files = [file for source in sources for file in _files_of(source)]
+    files = [file for source in sources for file in files_of(source)]
     single = out.suffix == ".json"
     if single and (len(files) > 1 or Path(sources[0]).is_dir()):
         raise InputError(f"--out {out}: {len(files)} inputs need a folder, not one .json file")
@@ -48,7 +48,12 @@ def plan_jobs(sources: Sequence[str], out: Path, save_video: bool, overwrite: bo
     return jobs
 
 
-def _files_of(source: str) -> list[Path]:
+def files_of(source: str) -> list[Path]:
+    """Videos and images that a source names: a file, those of a folder, or those that fit a pattern.
+
+    Raises:
+        InputError: a folder or pattern has none.
+    """
     path = Path(source)
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES + IMAGE_SUFFIXES and not p.name.startswith("."))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A small data set in the format of Kinetics-TPS from labelled clips, so that its whole path can run without it.
 
-    python scripts/make_clip_set.py --labels DATA/actions/labels.csv --pose DATA/teachers/movenet_single_pose_lightning_ptq.tflite --out runs/clip_set
+    python scripts/make_clip_set.py --labels DATA/actions/labels.csv --pose movenet_single_pose_lightning_ptq.tflite --out runs/clip_set
 
 It is not Kinetics-TPS: the actions are the clips' own labels, but persons come from the shipped person detector with
 mirrored views, parts and states by rule (`parsing.pose`, `parsing.motion`) from the keypoints of the given pose graph.
@@ -56,7 +56,9 @@ def main() -> None:
         write_clip(arguments.out / row["split"], row["label"], source, frames, humans)
         parts, actions = truth[row["split"]]
         actions[source.stem] = row["label"]
-        parts[source.stem] = {frame_name(f) + ".json": {"humans": [scored(human) for human in found]} for f, found in zip(frames, humans, strict=True)}
+        parts[source.stem] = {
+            frame_name(f) + ".json": {"humans": [scored(human) for human in found]} for f, found in zip(frames, humans, strict=True)
+        }
         print(f"{number}/{len(rows)} {row['file']}: {len(frames)} frames, {sum(map(len, humans))} persons", flush=True)
     write_lists(arguments.out, sorted({row["label"] for row in rows}))
     for name, value in zip(("gt_part_result.json", "gt_vid_result.json"), truth["val"], strict=True):
@@ -127,7 +129,9 @@ def write_clip(root: Path, label: str, source: Path, frames: list[Frame], humans
 def write_lists(root: Path, labels: list[str]) -> None:
     (root / "classes.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
     (root / "part_stat.txt").write_text("\n".join(STATE_NAMES) + "\n", encoding="utf-8")
-    text = "Made by scripts/make_clip_set.py. Not Kinetics-TPS. Actions: hand labels; persons, parts and states: teacher networks and rules.\n"
+    text = (
+        "Made by scripts/make_clip_set.py. Not Kinetics-TPS. Actions: hand labels; persons, parts and states: teacher networks and rules.\n"
+    )
     (root / "README.txt").write_text(text, encoding="utf-8")
 
 

@@ -171,6 +171,6 @@ def extract_frames(
         found = {frame.index: frame for frame in read_frames(source, wanted)}
         if lost := sorted(set(wanted) - found.keys()):
             raise InputError(f"{source}: lacks frame {lost[0] + 1}, which is annotated")
-        for number, frame in found.items():
-            save(frames / action / video / f"img_{number + 1:05d}.jpg", frame.image)
+        for picture in found.values():
+            save(frames / action / video / f"img_{picture.index + 1:05d}.jpg", picture.image)
         yield video

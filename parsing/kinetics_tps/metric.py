@@ -70,7 +70,10 @@ def match_persons(truth: Columns, found: Columns, num_frames: int) -> Array:
     pairs = sizes[0] * sizes[1]
     frames = np.repeat(np.arange(num_frames), pairs)
     within = np.arange(len(frames)) - np.repeat(np.cumsum(pairs) - pairs, pairs)
-    rows, columns = starts[0][frames] + within // np.maximum(sizes[1][frames], 1), starts[1][frames] + within % np.maximum(sizes[1][frames], 1)
+    rows, columns = (
+        starts[0][frames] + within // np.maximum(sizes[1][frames], 1),
+        starts[1][frames] + within % np.maximum(sizes[1][frames], 1),
+    )
     ious = inclusive_ious(truth.boxes[rows], found.boxes[columns])
     ends = np.cumsum(pairs)
     for f in np.flatnonzero(pairs):

@@ -1,8 +1,6 @@
-"""From probabilities of states to what is said: a learned prior, thresholds, and votes over a video."""
+"""From probabilities of states to what is said: a learned prior, and thresholds."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -46,7 +44,8 @@ class StateDecoder(nn.Module):
         else:
             prior = torch.einsum("ba,aps->bps", actions / actions.sum(1, keepdim=True).clamp_min(1e-6), self.prior[:-1])
         mixed = (1 - self.prior_weight) * scores + self.prior_weight * prior
-        return mixed.clamp(0, 1) ** (np.log(0.5) / self.thresholds.log())
+        moved: Tensor = mixed.clamp(0, 1) ** (np.log(0.5) / self.thresholds.log())
+        return moved
 
     def fit_prior(self, holds: Array, known: Array, actions: Array) -> None:
         """Frequencies of states for each action, drawn to those over all actions where an action has few persons.
@@ -109,32 +108,3 @@ def _thresholds(scores: Array, holds: Array, known: Array) -> Array:
         threshold = (score[order][best] + following) / 2
         found[p, s] = np.clip((rarer * threshold + SHRINKAGE * 0.5) / (rarer + SHRINKAGE), FEWEST, MOST)
     return found
-
-
-def vote(scores: Array, visible: Array, groups: Sequence[Sequence[int]], share: float) -> Array:
-    """States of one video mixed with its own mean over all persons and frames, for each group of parts.
-
-    The second place of Kinetics-TPS 2021 gained 2.4 points by voting over the whole video.
-
-    Args:
-        scores: (N, P, S) of all persons of all frames of one video.
-        visible: (N, P) bool: which parts vote.
-        groups: indices of parts that vote together, such as both arms.
-        share: in [0, 1] of the mean; 1 says the same of every person.
-
-    Returns:
-        (N, P, S).
-    """
-    mixed = scores.copy()
-    for group in groups:
-        columns = list(group)
-        voters = visible[:, columns]
-        if voters.any():
-            mixed[:, columns] = (1 - share) * scores[:, columns] + share * scores[:, columns][voters].mean(0)
-    return mixed
-
-
-def part_groups(parts: Sequence[str]) -> list[list[int]]:
-    """Left and right of a part vote together."""
-    kinds = [name.rpartition("_")[2] for name in parts]
-    return [[i for i, other in enumerate(kinds) if other == kind] for kind in dict.fromkeys(kinds)]

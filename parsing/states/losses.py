@@ -72,6 +72,8 @@ def many_states_loss(logits: Tensor, holds: Tensor, known: Tensor, frequency: Te
         focal: Tensor = sigmoid_focal_loss(chosen, wanted, alpha=-1, gamma=settings.gamma, reduction="mean")
         return focal
     if settings.kind == "asymmetric":
-        summed: Tensor = AsymmetricLossMultiLabel(settings.gamma_negative, settings.gamma_positive, settings.clip)(chosen[None], wanted[None])
+        summed: Tensor = AsymmetricLossMultiLabel(settings.gamma_negative, settings.gamma_positive, settings.clip)(
+            chosen[None], wanted[None]
+        )
         return summed / len(chosen)
     return F.binary_cross_entropy_with_logits(chosen, wanted)

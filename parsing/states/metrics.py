@@ -58,7 +58,13 @@ def state_metrics(scores: Array, holds: Array, known: Array, vocabulary: Vocabul
             "num_persons": len(truth),
         }
     means = {key: float(np.mean([row[name] for row in rows.values()])) if rows else None for key, name in _MEANS.items()}
-    return {**means, "top1": top1(scores, holds, known), "majority_class_accuracy": 0.5 if rows else None, "num_persons": len(scores), "per_state": rows}
+    return {
+        **means,
+        "top1": top1(scores, holds, known),
+        "majority_class_accuracy": 0.5 if rows else None,
+        "num_persons": len(scores),
+        "per_state": rows,
+    }
 
 
 _MEANS = {

@@ -22,7 +22,6 @@ from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartState
 from parsing.vocabulary import Vocabulary, flip_permutation
 from parsing.weights import load_weights, read_header, sha256_of, weights_path
 
-
 Share = Annotated[float, Field(gt=0, le=4)]
 
 

@@ -93,7 +93,7 @@ class KineticsTPSStates:
         index = build_index(tree, listed, tree.with_name(f"{tree.name}_index.npz"))
         files = np.arange(len(index.files))
         if not self.val_annotations:
-            held_out = np.array([held(index.video(i), self.val_share) for i in files])
+            held_out = np.array([held(index.video(int(i)), self.val_share) for i in files])
             files = files[held_out == (split == "val")]
         rows = np.flatnonzero(np.isin(index.file_of, files) & index.visible.any(1))
         used = np.unique(index.file_of[rows]).tolist()
@@ -142,7 +142,7 @@ class StateDataConfig:
         states, actions = tps.state_names(), self.actions or tps.action_names()
         every = tuple(states for _ in PART_NAMES)
         table = tps.table("train", states, actions)
-        seen = table.holds.any(0)
+        seen = np.asarray(table.holds.any(0))
         if self.coco is not None:
             seen |= np.array([[s in row for s in states] for row in pose_vocabulary(()).part_states])
         rows = tuple(tuple(name for name, used in zip(row, column, strict=True) if used) for row, column in zip(every, seen, strict=True))

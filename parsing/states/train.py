@@ -18,12 +18,12 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.runs import RunFolder
 from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateTable, collate, sample_weights
-from parsing.states.decoding import part_groups, vote
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
 from parsing.states.metrics import state_metrics, top1
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.part_state_net import load_part_state_net
 from parsing.states.sources import StateDataConfig
+from parsing.states.voting import part_groups, vote
 from parsing.training import FitConfig, fit
 from parsing.types import Array
 from parsing.vocabulary import Vocabulary
@@ -73,7 +73,7 @@ class TrainConfig:
         weights = sample_weights(train, self.data.balance)
         for epoch in fit(
             task,
-            crops,  # type: ignore[arg-type]  # both take the sampler's keys
+            crops,  # both take the sampler's keys
             collate,
             self.fit,
             run,

@@ -76,7 +76,10 @@ def test_one_of_n_proposals_is_worth_one_nth() -> None:
 
 def test_parts_of_unmatched_persons_count_in_the_denominator() -> None:
     far = [200, 200, 300, 300]
-    truth = [person(BODY, left_arm=(ARM, "bend")), person(far, left_arm=([210, 210, 220, 220], "bend"), head=([250, 250, 260, 260], "turn"))]
+    truth = [
+        person(BODY, left_arm=(ARM, "bend")),
+        person(far, left_arm=([210, 210, 220, 220], "bend"), head=([250, 250, 260, 260], "turn")),
+    ]
     assert one(truth, [person(BODY, left_arm=(ARM, "bend"))]) == pytest.approx(1 / 3)
 
 
@@ -184,5 +187,5 @@ def test_truth_from_a_tree_takes_sampled_frames_and_first_states(tmp_path: Path)
     truth = read_truth(tmp_path)
     assert truth.actions == {"v": "run"}
     assert list(truth.parts["v"]) == ["img_00001.json", "img_00006.json"]
-    found = report(truth.parts, truth.actions, {"v": {name: GOOD["v"]["img_00001.json"] for name in truth.parts["v"]}}, {"v": "run"})
+    found = report(truth.parts, truth.actions, {"v": dict.fromkeys(truth.parts["v"], GOOD["v"]["img_00001.json"])}, {"v": "run"})
     assert found["videos"]["v"]["psc"] == 1

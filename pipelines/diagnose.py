@@ -1,0 +1,182 @@
+"""Where a pipeline loses its Kinetics-TPS score: each stage replaced by ground truth, alone and together.
+
+python -m pipelines.diagnose --gt FOLDER --videos FOLDER --out report.json
+
+The third place of 2021 showed this table for its baseline: states and the action are what limits the score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parsing.errors import InputError
+from parsing.files import atomic
+from parsing.kinetics_tps.annotations import frame_number
+from parsing.kinetics_tps.evaluation import evaluate
+from parsing.kinetics_tps.index import video_path
+from parsing.kinetics_tps.results import Results, read_truth
+from parsing.kinetics_tps.submission import video_json
+from parsing.recorded import RecordedParts, RecordedPersons, RecordedStates, Recordings
+from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector
+from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts, VideoFacts
+from parsing.video import count_frames, probe, read_frames
+from parsing.vocabulary import Vocabulary
+from pipelines.command import run_command, torch_device
+from pipelines.parser import VideoParser
+from pipelines.progress import track
+
+PARTS_OF_ROW = ("persons", "part boxes", "states", "action")
+ROWS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("persons",),
+    ("part boxes",),
+    ("states",),
+    ("action",),
+    ("persons", "part boxes"),
+    ("part boxes", "states"),
+    ("states", "action"),
+    ("part boxes", "states", "action"),
+    ("persons", "part boxes", "states"),
+    PARTS_OF_ROW,
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.diagnose", description="The score with stages replaced by ground truth.")
+    parser.add_argument("--gt", type=Path, required=True, metavar="FOLDER", help="gt_part_result.json and gt_vid_result.json")
+    parser.add_argument("--videos", type=Path, required=True, metavar="FOLDER", help="videos, under their classes or not")
+    parser.add_argument("--config", default="default", metavar="NAME|FILE", help="pipeline config (default: default)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of the pipeline")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N videos, spread evenly (default: all)")
+    parser.add_argument("--vote", type=float, default=0.0, metavar="SHARE", help="of the video's mean in every state (default: 0)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> int:
+    truth = limited(read_truth(arguments.gt), arguments.limit)
+    parser = VideoParser.from_config(arguments.config, arguments.set, torch_device(arguments.device))
+    diagnosis = Diagnosis(parser, arguments.gt, truth, arguments.vote)
+    videos = {video: find_video(arguments.videos, action, video) for video, action in truth.actions.items()}
+    for video, path in track(videos.items(), len(videos), "diagnose", arguments.quiet, unit="videos"):
+        diagnosis.add(video, path)
+    table = diagnosis.table()
+    with atomic(arguments.out) as temporary:
+        temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    if not arguments.quiet:
+        print("\n".join(lines(table)))
+    return 0
+
+
+def limited(truth: Results, limit: int | None) -> Results:
+    """Ground truth of `limit` videos, spread evenly over their names."""
+    names = sorted(truth.actions)
+    kept = names if limit is None else [names[i] for i in np.unique(np.linspace(0, len(names) - 1, max(1, limit)).round().astype(int))]
+    parts, actions = ({name: side[name] for name in kept} for side in (truth.parts, truth.actions))
+    return Results(parts, actions, truth.parts_path, truth.actions_path)  # type: ignore[arg-type]
+
+
+def find_video(folder: Path, action: str, video: str) -> Path:
+    path = video_path(folder, action, video)
+    if path is None:
+        raise InputError(f"{folder}: no video {video!r}, under {action!r} or not")
+    return path
+
+
+class Diagnosis:
+    """Predictions of every row of the table, gathered video by video.
+
+    Args:
+        recordings: folder of the ground truth, which the `oracle` stages look up.
+    """
+
+    def __init__(self, parser: VideoParser, recordings: Path, truth: Results, vote_share: float) -> None:
+        self.parser, self.truth, self.vote_share = parser, truth, vote_share
+        known = Recordings(recordings)
+        self.true_persons: PersonDetector = RecordedPersons(known, ModelFacts("person_detector", "oracle", None, "{}"))
+        self.true_parts: PartDetector = RecordedParts(known, ModelFacts("part_detector", "oracle", None, "{}"))
+        self.true_states: PartStateRecognizer = RecordedStates(known, ModelFacts("part_states", "oracle", None, "{}"), ())
+        self.parts: dict[tuple[str, ...], dict[str, Any]] = {row: {} for row in ROWS}
+        self.actions: dict[tuple[str, ...], dict[str, str]] = {row: {} for row in ROWS}
+
+    def add(self, video: str, path: Path) -> None:
+        """Run every row on the annotated frames of a video; what rows share is computed once."""
+        facts = probe(path)
+        names = {frame_number(name, video) - 1: name for name in self.truth.parts[video]}
+        frames = list(read_frames(path, names))
+        label, names_known = self.truth.actions[video], self.parser.vocabulary.actions
+        predicted = self._predicted_action(path, facts)
+        true = (np.array(names_known) == label).astype(np.float32) if label in names_known else None
+        memory: dict[tuple[Any, ...], Any] = {}
+        for row in ROWS:
+            actions = true if "action" in row else predicted
+            vocabulary, parses = self._parses(row, frames, actions, memory)
+            self.parts[row][video] = video_json(parses, vocabulary, "2022", self.vote_share) if parses else {}
+            self.actions[row][video] = label if "action" in row else names_known[int(predicted.argmax())] if predicted is not None else ""
+
+    def table(self) -> list[dict[str, Any]]:
+        """Score, action accuracy and mean PSC of each row."""
+        result = []
+        for row in ROWS:
+            found = Results(self.parts[row], self.actions[row], Path("prediction"), Path("prediction"))
+            report = evaluate(self.truth, found)
+            result.append(
+                {"ground truth of": list(row)} | {key: report[key] for key in ("score", "action_accuracy", "mean_psc", "num_videos")}
+            )
+        return result
+
+    def _predicted_action(self, path: Path, facts: VideoFacts) -> Array | None:
+        scores = {score.label: score.score for score in self.parser.recognize(path, facts, count_frames(path))}
+        return np.array([scores[name] for name in self.parser.vocabulary.actions], np.float32) if scores else None
+
+    def _parses(
+        self, row: tuple[str, ...], frames: Sequence[Frame], actions: Array | None, memory: dict[tuple[Any, ...], Any]
+    ) -> tuple[Vocabulary, list[FrameParse]]:
+        persons_key, parts_key = ("persons" in row,), ("persons" in row, "part boxes" in row)
+        # True states do not depend on the action that is told.
+        states_key = (*parts_key, "states" in row, None if "states" in row or actions is None else actions.tobytes())
+        detector = self.true_persons if "persons" in row else self.parser.person_detector
+        part_detector = self.true_parts if "part boxes" in row else self.parser.part_detector
+        recognizer = self.true_states if "states" in row else self.parser.part_states
+        if persons_key not in memory:
+            memory[persons_key] = [self._best(found) for some in self._batches(frames) for found in detector(some)]
+        persons: list[Detections] = memory[persons_key]
+        if parts_key not in memory:
+            memory[parts_key] = [b for some, of in self._batches(frames, persons) for b in part_detector(some, of)]
+        parts: list[Parts] = memory[parts_key]
+        if states_key not in memory:
+            memory[states_key] = [s for some, of, b in self._batches(frames, persons, parts) for s in recognizer(some, of, b, actions)]
+        columns = zip(frames, persons, parts, memory[states_key], strict=True)
+        return recognizer.vocabulary, [FrameParse(f.index, f.time_s, p, b, s) for f, p, b, s in columns]
+
+    def _best(self, found: Detections) -> Detections:
+        return found.select(np.argsort(-found.scores, kind="stable")[: self.parser.schedule.max_persons])
+
+    def _batches(self, *columns: Sequence[Any]) -> Iterator[Any]:
+        """Runs of each column, as many frames as go through the networks together."""
+        size = self.parser.schedule.batch
+        for start in range(0, len(columns[0]), size):
+            runs = tuple(column[start : start + size] for column in columns)
+            yield runs if len(runs) > 1 else runs[0]
+
+
+def lines(table: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The table in Markdown."""
+    yield f"| ground truth of ({table[0]['num_videos']} videos) | score | action accuracy | mean PSC |"
+    yield "|---|---|---|---|"
+    for row in table:
+        name = " + ".join(row["ground truth of"]) or "nothing"
+        yield f"| {name} | {row['score']:.4f} | {row['action_accuracy']:.3f} | {row['mean_psc']:.3f} |"
+
+
+if __name__ == "__main__":
+    run_command(build_parser(), main)
