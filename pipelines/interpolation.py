@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
-from parsing.types import Array, Detections, FrameParse, Parts
+from parsing.types import Array, Detections, Frame, FrameParse, Parts
+
+
+def fill_between(items: Iterable[tuple[Frame, FrameParse | None]]) -> Iterator[tuple[Frame, FrameParse]]:
+    """Every frame with a parse: frames between key frames get theirs when the next key frame has come."""
+    before: FrameParse | None = None
+    waiting: list[Frame] = []  # frames after `before`
+    for frame, parse in items:
+        if parse is None:
+            waiting.append(frame)
+            continue
+        yield from ((f, interpolate(before, parse, f.index, f.time_s)) for f in waiting if before is not None)
+        yield frame, parse
+        before, waiting = parse, []
+    yield from ((f, interpolate(before, None, f.index, f.time_s)) for f in waiting if before is not None)
 
 
 def interpolate(before: FrameParse, after: FrameParse | None, index: int, time_s: float) -> FrameParse:

@@ -16,9 +16,10 @@ from parsing.types import ActionScore, Array, Frame, FrameParse, ModelFacts, Vid
 from parsing.video import VideoReader, count_frames, probe, read_nearest
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
-from pipelines.interpolation import interpolate
+from pipelines.interpolation import fill_between
 from pipelines.prefetch import prefetched
 from pipelines.settings import PipelineConfig, Schedule, read_pipeline
+from pipelines.smoothing import Item, smooth_states
 from recognizers.ensemble import average_scores
 
 GROUP_FRAMES = 48
@@ -128,27 +129,19 @@ class ParseStream:
         Args:
             keep_images: False lets images between key frames go early; their frames then hold one black pixel.
         """
-        tracker = self.parser.new_tracker()
-        actions = self._distribution()
-        before: FrameParse | None = None
-        waiting: list[Frame] = []  # frames after `before`, up to the next key frame
         with VideoReader(self.path) as reader:
-            for group in prefetched(self._groups(reader, keep_images)):
-                keys = [frame for frame in group if self._is_key(frame)]
-                parses = iter(self.parser.parse_key_frames(keys, tracker, actions))
-                for frame in group:
-                    if not self._is_key(frame):
-                        waiting.append(frame)
-                        continue
-                    after = next(parses)
-                    yield from ((f, interpolate(before, after, f.index, f.time_s)) for f in waiting if before is not None)
-                    waiting = []
-                    yield frame, after
-                    before = after
-            yield from ((f, interpolate(before, None, f.index, f.time_s)) for f in waiting if before is not None)
+            parsed = smooth_states(self._parsed(reader, keep_images), self.parser.schedule.smooth_s)
+            yield from fill_between(parsed)
             self.facts = reader.facts
         declared = self.facts.frames_declared
         self.complete = self.facts.decode_errors == 0 and (declared is None or self.facts.frames_decoded >= declared)
+
+    def _parsed(self, reader: VideoReader, keep_images: bool) -> Iterator[Item]:
+        """Every frame, with a parse where it is a key frame."""
+        tracker, actions = self.parser.new_tracker(), self._distribution()
+        for group in prefetched(self._groups(reader, keep_images)):
+            parses = iter(self.parser.parse_key_frames([frame for frame in group if self._is_key(frame)], tracker, actions))
+            yield from ((frame, next(parses) if self._is_key(frame) else None) for frame in group)
 
     def _is_key(self, frame: Frame) -> bool:
         return frame.index % self.parser.schedule.every == 0

@@ -33,11 +33,13 @@ class Schedule:
         every: every N-th frame is a key frame and goes through the networks; boxes in between are interpolated.
         batch: key frames that go through the networks together; it changes speed and memory, not results.
         max_persons: persons kept in a frame, best first.
+        smooth_s: part states are averaged along tracks over key frames this far to both sides; 0 leaves them.
     """
 
     every: Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)] = 1
     batch: Annotated[int, Field(ge=1)] = 4
     max_persons: Annotated[int, Field(ge=1)] = 20
+    smooth_s: Annotated[float, Field(ge=0, le=2)] = 0.0
 
 
 class PipelineConfig:

@@ -17,7 +17,7 @@ from parsing.kinetics_tps.results import Results, read_truth
 from parsing.kinetics_tps.submission import SubmissionWriter, truth_frames, truth_vocabulary, video_json
 from parsing.recorded import Recordings
 from parsing.states.sources import KineticsTPSStates, StateDataConfig
-from parsing.types import Frame
+from parsing.types import Frame, FrameParse
 from parsing.vocabulary import PART_NAMES
 
 STATES = ("bend", "lift", "step")
@@ -158,15 +158,20 @@ def test_a_submission_reads_back_as_its_own_truth(tmp_path: Path, form: Any) -> 
 
 def test_a_submission_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "s.zip"
-    with pytest.raises(InputError, match="two parses of this video"), SubmissionWriter(path, "2022") as writer:
-        writer.add("v", "run", PARSES, VOCABULARY)
-        writer.add("v", "run", PARSES, VOCABULARY)
-    with pytest.raises(InputError, match="no frame"), SubmissionWriter(path, "2022") as writer:
-        writer.add("v", "run", PARSES[1:4], VOCABULARY)
+
+    def write(*videos: list[FrameParse]) -> None:
+        with SubmissionWriter(path, "2022") as writer:
+            for frames in videos:
+                writer.add("v", "run", frames, VOCABULARY)
+
+    with pytest.raises(InputError, match="two parses of this video"):
+        write(PARSES, PARSES)
+    with pytest.raises(InputError, match="no frame"):
+        write(PARSES[1:4])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_at_most_ten_persons_the_best(tmp_path: Path) -> None:
+def test_at_most_ten_persons_the_best() -> None:
     crowd = frame_parse(0, [[i, 0, i + 30, 60] for i in range(14)])
     humans = video_json([crowd], VOCABULARY, "2022")["img_00001.json"]["humans"]
     assert len(humans) == 10
