@@ -5,10 +5,10 @@ Stages take frames rather than bare images so that `oracle` and `replay` can loo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates, Poses
+from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import Vocabulary
 
 
@@ -53,6 +53,16 @@ class PartStateRecognizer(Protocol):
         self, frames: Sequence[Frame], persons: Sequence[Detections], parts: Sequence[Parts], actions: Array | None
     ) -> list[PartStates]:
         """States of each part. `actions` is the (A,) distribution over `vocabulary.actions`, None if unknown."""
+
+
+class StateFilter(Protocol):
+    facts: ModelFacts
+
+    def check(self, vocabulary: Vocabulary) -> None:
+        """Raises InputError where the states that it filters are not those it was made for."""
+
+    def __call__(self, items: Iterable[tuple[Frame, FrameParse | None]]) -> Iterator[tuple[Frame, FrameParse | None]]:
+        """The same frames in the same order; key frames, which alone have a parse, with the states of a track seen over time."""
 
 
 class Recognizer(Protocol):

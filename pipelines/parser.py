@@ -11,7 +11,7 @@ import torch
 
 from parsing.document import VideoParse
 from parsing.errors import InputError
-from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector, Recognizer, Tracker
+from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector, Recognizer, StateFilter, Tracker
 from parsing.types import ActionScore, Array, Frame, FrameParse, ModelFacts, VideoFacts
 from parsing.video import VideoReader, count_frames, probe, read_nearest
 from parsing.vocabulary import Vocabulary
@@ -19,7 +19,6 @@ from pipelines.command import torch_device
 from pipelines.interpolation import fill_between
 from pipelines.prefetch import prefetched
 from pipelines.settings import PipelineConfig, Schedule, read_pipeline
-from pipelines.smoothing import Item, smooth_states
 from recognizers.ensemble import average_scores
 
 GROUP_FRAMES = 48
@@ -38,11 +37,14 @@ class VideoParser:
         self.part_detector: PartDetector = build["part_detector"](device)
         self.part_states: PartStateRecognizer = build["part_states"](device)
         self.recognizers: list[Recognizer] = [config.build(device) for config in settings.recognizers]
+        self.state_filter: StateFilter | None = None if settings.state_filter is None else settings.state_filter.build(device)
         self._tracker, self._device = settings.stages["tracker"], device
         self.schedule: Schedule = settings.schedule
         self.vocabulary = self._agreed_vocabulary()
-        stages = (self.person_detector, self.new_tracker(), self.part_detector, self.part_states, *self.recognizers)
-        self.models: tuple[ModelFacts, ...] = tuple(stage.facts for stage in stages)
+        if self.state_filter is not None:
+            self.state_filter.check(self.vocabulary)
+        stages = (self.person_detector, self.new_tracker(), self.part_detector, self.part_states, self.state_filter, *self.recognizers)
+        self.models: tuple[ModelFacts, ...] = tuple(stage.facts for stage in stages if stage is not None)
 
     @classmethod
     def from_config(cls, name_or_path: str = "default", overrides: Iterable[str] = (), device: str = "auto") -> VideoParser:
@@ -130,13 +132,13 @@ class ParseStream:
             keep_images: False lets images between key frames go early; their frames then hold one black pixel.
         """
         with VideoReader(self.path) as reader:
-            parsed = smooth_states(self._parsed(reader, keep_images), self.parser.schedule.smooth_s)
-            yield from fill_between(parsed)
+            parsed, state_filter = self._parsed(reader, keep_images), self.parser.state_filter
+            yield from fill_between(parsed if state_filter is None else state_filter(parsed))
             self.facts = reader.facts
         declared = self.facts.frames_declared
         self.complete = self.facts.decode_errors == 0 and (declared is None or self.facts.frames_decoded >= declared)
 
-    def _parsed(self, reader: VideoReader, keep_images: bool) -> Iterator[Item]:
+    def _parsed(self, reader: VideoReader, keep_images: bool) -> Iterator[tuple[Frame, FrameParse | None]]:
         """Every frame, with a parse where it is a key frame."""
         tracker, actions = self.parser.new_tracker(), self._distribution()
         for group in prefetched(self._groups(reader, keep_images)):

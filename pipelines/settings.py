@@ -12,7 +12,7 @@ from pydantic import Field
 from detectors import PART_DETECTORS, PERSON_DETECTORS
 from parsing.configs import StageConfig, Table, config, nearest, override, parse_config, read_yaml, resolve
 from parsing.errors import InputError
-from parsing.states import PART_STATES
+from parsing.states import PART_STATES, STATE_FILTERS
 from pipelines.tracking import TRACKERS
 from recognizers import RECOGNIZERS
 
@@ -33,13 +33,11 @@ class Schedule:
         every: every N-th frame is a key frame and goes through the networks; boxes in between are interpolated.
         batch: key frames that go through the networks together; it changes speed and memory, not results.
         max_persons: persons kept in a frame, best first.
-        smooth_s: part states are averaged along tracks over key frames this far to both sides; 0 leaves them.
     """
 
     every: Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)] = 1
     batch: Annotated[int, Field(ge=1)] = 4
     max_persons: Annotated[int, Field(ge=1)] = 20
-    smooth_s: Annotated[float, Field(ge=0, le=2)] = 0.0
 
 
 class PipelineConfig:
@@ -48,10 +46,17 @@ class PipelineConfig:
     Args:
         stages: a config for each name of `STAGE_TABLES`.
         recognizers: configs whose scores are averaged; may be empty.
+        state_filter: what becomes of part states over time; None leaves them as the network gives them.
     """
 
-    def __init__(self, stages: Mapping[str, StageConfig], recognizers: tuple[StageConfig, ...], schedule: Schedule) -> None:
-        self.stages, self.recognizers, self.schedule = dict(stages), recognizers, schedule
+    def __init__(
+        self,
+        stages: Mapping[str, StageConfig],
+        recognizers: tuple[StageConfig, ...],
+        schedule: Schedule,
+        state_filter: StageConfig | None = None,
+    ) -> None:
+        self.stages, self.recognizers, self.schedule, self.state_filter = dict(stages), recognizers, schedule, state_filter
 
 
 def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> PipelineConfig:
@@ -67,7 +72,7 @@ def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> Pipelin
     settings = override(read_yaml(path), assignments)
     where = str(path)
     schedule_keys = set(Schedule.__dataclass_fields__)
-    valid = {*STAGE_TABLES, "recognizers", *schedule_keys}
+    valid = {*STAGE_TABLES, "recognizers", "state_filter", *schedule_keys}
     for key in settings:
         if key not in valid:
             raise InputError(f"{where}: unknown key {key!r}; {nearest(str(key), valid)}")
@@ -80,7 +85,9 @@ def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> Pipelin
         raise InputError(f"{where}: recognizers: found {listed!r:.60}, expected a list")
     recognizers = tuple(resolve(RECOGNIZERS, item, f"{where}: recognizers.{i}") for i, item in enumerate(listed))
     schedule = parse_config(Schedule, {key: settings[key] for key in schedule_keys & settings.keys()}, where)
-    return PipelineConfig(stages, recognizers, schedule)
+    chosen: Any = settings.get("state_filter")
+    state_filter = None if chosen is None else resolve(STATE_FILTERS, chosen, f"{where}: state_filter")
+    return PipelineConfig(stages, recognizers, schedule, state_filter)
 
 
 def config_path(name_or_path: str) -> Path:

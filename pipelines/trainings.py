@@ -12,6 +12,7 @@ STAGES = {
     "person_detector": "detectors.train:TrainConfig",
     "part_detector": "detectors.train:TrainConfig",
     "part_states": "parsing.states.train:TrainConfig",
+    "state_filter": "parsing.states.temporal_train:TemporalTrainConfig",
     "recognizer": "recognizers.train:TrainConfig",
 }
 

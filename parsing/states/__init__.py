@@ -8,3 +8,7 @@ PART_STATES: Table = {
     "oracle": "parsing.recorded_configs:RecordedStatesConfig",
     "replay": "parsing.recorded_configs:RecordedStatesConfig",
 }
+STATE_FILTERS: Table = {
+    "smooth": "parsing.states.filters:SmoothConfig",
+    "temporal_head": "parsing.states.temporal:TemporalHeadConfig",
+}

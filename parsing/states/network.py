@@ -21,6 +21,7 @@ from parsing.configs import config
 from parsing.states.decoding import StateDecoder
 
 ROI_BINS = 3
+Head = Literal["sigmoid", "softmax"]
 
 
 @config
@@ -49,7 +50,7 @@ class PartStateArchitecture:
     dropout: float = 0.1
     roi_pooling: bool = True
     part_crop_px: Annotated[int, Field(ge=16)] = 64
-    head: Literal["sigmoid", "softmax"] = "sigmoid"
+    head: Head = "sigmoid"
     action: Literal["none", "top", "distribution"] = "distribution"
     action_drop: Annotated[float, Field(ge=0, le=1)] = 0.3
 
@@ -120,7 +121,7 @@ class PartStateNet(nn.Module):
 
     def scores(self, logits: Tensor) -> Tensor:
         """(B, P, S) probabilities of the network alone, by the kind of its head."""
-        return logits.softmax(-1) if self.architecture.head == "softmax" else logits.sigmoid()
+        return state_scores(logits, self.architecture.head)
 
     def _pooled(self, level: Tensor, boxes: Tensor) -> Tensor:
         """(B, P, C) RoI-pooled features of the part boxes."""
@@ -146,6 +147,11 @@ class PartStateNet(nn.Module):
             known = known & (torch.rand(num_crops, device=actions.device) >= self.architecture.action_drop)
         told = F.one_hot(actions.argmax(1), self.num_actions).float() if self.architecture.action == "top" else actions
         return torch.where(known[:, None, None], self.action_embedding(told)[:, None], unknown)
+
+
+def state_scores(logits: Tensor, head: Head) -> Tensor:
+    """Probabilities of (…, S) logits; a part that can take no state scores 0 in all."""
+    return logits.softmax(-1).nan_to_num(0.0) if head == "softmax" else logits.sigmoid()
 
 
 def _rois(boxes: Tensor) -> Tensor:

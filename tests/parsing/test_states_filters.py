@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from builders import frame, frame_parse
 
+from parsing.states.filters import Smooth
 from parsing.types import FrameParse
-from pipelines.smoothing import smooth_states
 
 BOX = [0.0, 0, 20, 40]
 
 
 def smoothed(parses: list[FrameParse | None], window_s: float) -> list[FrameParse | None]:
     items = [(frame(i), parse) for i, parse in enumerate(parses)]
-    found = list(smooth_states(items, window_s))
+    found = list(Smooth(window_s)(items))
     assert [f.index for f, _ in found] == list(range(len(parses)))
     return [parse for _, parse in found]
 
@@ -53,15 +53,13 @@ def test_frames_between_key_frames_pass_in_order_and_memory_is_bounded() -> None
             yield frame(i), frame_parse(i, [BOX], [1], seed=i) if i % 3 == 0 else None
 
     most = 0
-    for number, (f, parse) in enumerate(smooth_states(items(), 0.5)):
+    for number, (f, parse) in enumerate(Smooth(0.5)(items())):
         assert f.index == number
         assert (parse is not None) == (number % 3 == 0)
         most = max(most, waiting - number)
     assert most <= 7  # 0.5 s of frames 0.1 s apart, and the one that closes the window
 
 
-def test_no_window_and_no_frames() -> None:
-    parses = [frame_parse(i, [BOX], [1], seed=i) for i in range(3)]
-    assert smoothed(list(parses), 0.0) == parses
-    assert list(smooth_states([], 0.5)) == []
+def test_no_frames_and_nobody() -> None:
+    assert list(Smooth(0.5)([])) == []
     assert np.array_equal(smoothed([frame_parse(0, [])], 0.5)[0].states.scores, frame_parse(0, []).states.scores)  # type: ignore[union-attr]

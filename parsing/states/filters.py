@@ -1,0 +1,99 @@
+"""Part states after the network: seen over the time of a track, in a window that moves with the stream."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from parsing.configs import config
+from parsing.types import Array, Frame, FrameParse, ModelFacts, PartStates
+from parsing.vocabulary import Vocabulary
+
+# A frame, and its parse where it is a key frame.
+Item = tuple[Frame, FrameParse | None]
+Window = Annotated[float, Field(gt=0, le=2)]
+
+
+@config
+class SmoothConfig:
+    """Averages states along tracks over key frames up to `window_s` to both sides, less and less the farther they are."""
+
+    name: Literal["smooth"]
+    window_s: Window = 0.3
+
+    def build(self, device: str) -> Smooth:  # noqa: ARG002  # every stage is built for a device
+        smooth = Smooth(self.window_s)
+        smooth.facts = ModelFacts("state_filter", self.name, None, json.dumps(asdict(self)))
+        return smooth
+
+
+class Smooth:
+    """The weighted mean of a track's states; a part that is hidden neither counts nor speaks."""
+
+    facts = ModelFacts("state_filter", "smooth", None, "{}")
+
+    def __init__(self, window_s: float) -> None:
+        self.window_s = window_s
+
+    def check(self, vocabulary: Vocabulary) -> None:
+        """Any vocabulary will do."""
+
+    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
+        for frame, parse, others in neighbourhoods(items, self.window_s):
+            yield frame, None if parse is None else self._smoothed(parse, others)
+
+    def _smoothed(self, parse: FrameParse, others: list[FrameParse]) -> FrameParse:
+        if parse.persons.track_ids is None:
+            return parse
+        total = parse.states.scores * parse.parts.visible[..., None]
+        weights = parse.parts.visible.astype(np.float32)
+        for other in others:
+            nearness = 1 - abs(other.time_s - parse.time_s) / self.window_s
+            rows, columns = same_track(parse, other)
+            shown = nearness * other.parts.visible[columns]
+            total[rows] += shown[..., None] * other.states.scores[columns]
+            weights[rows] += shown
+        mean = total / np.maximum(weights, 1e-6)[..., None]
+        return replace(parse, states=PartStates(np.clip(mean * parse.parts.visible[..., None], 0, 1)))
+
+
+def neighbourhoods(items: Iterable[Item], window_s: float) -> Iterator[tuple[Frame, FrameParse | None, list[FrameParse]]]:
+    """Every frame in order, with the other key frames that lie less than `window_s` away.
+
+    Frames wait until the window behind them is full, so memory grows by `window_s` of video.
+    """
+    waiting: deque[Item] = deque()
+    known: deque[FrameParse] = deque()
+    for frame, parse in items:
+        waiting.append((frame, parse))
+        if parse is not None:
+            known.append(parse)
+        while waiting and frame.time_s - waiting[0][0].time_s >= window_s:
+            yield _with_others(*waiting.popleft(), known, window_s)
+        while known and waiting and known[0].time_s <= waiting[0][0].time_s - window_s:
+            known.popleft()
+    while waiting:
+        yield _with_others(*waiting.popleft(), known, window_s)
+
+
+def same_track(first: FrameParse, second: FrameParse) -> tuple[Array, Array]:
+    """Rows of both that hold the same track; persons without a track belong to nobody."""
+    if first.persons.track_ids is None or second.persons.track_ids is None:
+        return np.zeros(0, int), np.zeros(0, int)
+    same = (first.persons.track_ids[:, None] == second.persons.track_ids[None, :]) & (first.persons.track_ids[:, None] >= 0)
+    rows, columns = np.nonzero(same)
+    return rows, columns
+
+
+def _with_others(
+    frame: Frame, parse: FrameParse | None, known: Iterable[FrameParse], window_s: float
+) -> tuple[Frame, FrameParse | None, list[FrameParse]]:
+    if parse is None:
+        return frame, None, []
+    return frame, parse, [other for other in known if other is not parse and abs(other.time_s - parse.time_s) < window_s]

@@ -1,0 +1,172 @@
+"""A small head over a track's parts through time: it sees what moves, which a single picture does not show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from parsing.configs import config, parse_config
+from parsing.errors import InputError
+from parsing.states.filters import Item, Window, neighbourhoods, same_track
+from parsing.states.network import Head, state_scores
+from parsing.types import Array, FrameParse, ModelFacts, PartStates
+from parsing.vocabulary import Vocabulary
+from parsing.weights import load_weights, read_header, sha256_of, weights_path
+
+GEOMETRY = 6  # centre, sides, visible, time
+
+
+@config
+class TemporalArchitecture:
+    """What the head is made of; travels in the header of its weights.
+
+    Args:
+        steps: key frames to each side of the one that is judged.
+        window_s: how far these may lie away.
+        dim: width; `depth` counts convolutions over time.
+        head: of the part-state network that it follows.
+    """
+
+    head: Head
+    steps: Annotated[int, Field(ge=1, le=8)] = 2
+    window_s: Window = 0.6
+    dim: int = 64
+    depth: Annotated[int, Field(ge=1)] = 2
+    dropout: float = 0.1
+
+
+class TemporalHead(nn.Module):
+    """Corrects the scores of the middle of a window.
+
+    Args:
+        allowed: (P, S) bool.
+    """
+
+    def __init__(self, architecture: TemporalArchitecture, allowed: Tensor) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        num_parts, num_states = allowed.shape
+        self.input = nn.Linear(num_states + GEOMETRY, a.dim)
+        self.part_embedding = nn.Parameter(torch.randn(num_parts, a.dim) * 0.02)
+        self.convolutions = nn.ModuleList(nn.Conv1d(a.dim, a.dim, 3, padding=1) for _ in range(a.depth))
+        self.dropout = nn.Dropout(a.dropout)
+        self.output = nn.Linear(2 * a.dim, num_states)
+        nn.init.zeros_(self.output.weight)  # it starts by changing nothing
+        nn.init.zeros_(self.output.bias)
+        self.register_buffer("allowed", allowed, persistent=False)
+        self.allowed: Tensor
+
+    def forward(self, features: Tensor, present: Tensor) -> Tensor:
+        """Logits (N, P, S) for the middle of each window.
+
+        Args:
+            features: (N, T, P, S + GEOMETRY) as `window_features` makes them.
+            present: (N, T, P) bool: where the track has the part.
+        """
+        n, t, p, _ = features.shape
+        mask = present[..., None].float()
+        x = (self.input(features) + self.part_embedding) * mask
+        x = x.permute(0, 2, 3, 1).reshape(n * p, -1, t)
+        within = mask.permute(0, 2, 3, 1).reshape(n * p, 1, t)
+        for convolution in self.convolutions:
+            x = (x + torch.nn.functional.gelu(convolution(self.dropout(x)))) * within
+        middle, most = x[..., t // 2], x.amax(-1)
+        change = self.output(torch.cat([middle, most], -1)).view(n, p, -1)
+        scores = features[:, t // 2, :, : self.allowed.shape[1]].clamp(1e-4, 1 - 1e-4)
+        logits = scores.log() if self.architecture.head == "softmax" else torch.logit(scores)
+        changed: Tensor = (logits + change).masked_fill(~self.allowed, -torch.inf)
+        return changed
+
+
+@config
+class TemporalHeadConfig:
+    """Options of the temporal head at run time."""
+
+    name: Literal["temporal_head"]
+    weights: str
+
+    def build(self, device: str) -> TemporalFilter:
+        head, vocabulary = load_temporal_head(self.weights, device)
+        return TemporalFilter(
+            head, vocabulary, device, ModelFacts("state_filter", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
+        )
+
+
+def load_temporal_head(weights: str, device: str) -> tuple[TemporalHead, Vocabulary]:
+    """The head that a weights file describes, and the vocabulary it was trained for."""
+    header, path = read_header(weights, "temporal_head"), weights_path(weights)
+    architecture = parse_config(TemporalArchitecture, header.architecture, str(path))
+    try:
+        vocabulary = Vocabulary.from_json(header.labels)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: its vocabulary cannot be read ({error})") from None
+    head = TemporalHead(architecture, torch.from_numpy(vocabulary.allowed))
+    load_weights(head, weights)
+    return head.eval().to(device), vocabulary
+
+
+class TemporalFilter:
+    """Runs the head over every key frame of a stream; persons without a track are judged alone."""
+
+    def __init__(self, head: TemporalHead, vocabulary: Vocabulary, device: str, facts: ModelFacts) -> None:
+        self.head, self.vocabulary, self.device, self.facts = head, vocabulary, device, facts
+
+    def check(self, vocabulary: Vocabulary) -> None:
+        """Raises InputError where the part-state network has other parts or states."""
+        if (vocabulary.parts, vocabulary.states) != (self.vocabulary.parts, self.vocabulary.states):
+            raise InputError("state_filter: its weights and those of part_states differ in their parts or states")
+
+    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
+        for frame, parse, others in neighbourhoods(items, self.head.architecture.window_s):
+            yield frame, parse if parse is None or not len(parse.persons) else self._judged(parse, others)
+
+    @torch.inference_mode()
+    def _judged(self, parse: FrameParse, others: Sequence[FrameParse]) -> FrameParse:
+        features, present = self._window(parse, others)
+        logits = self.head(torch.from_numpy(features).to(self.device), torch.from_numpy(present).to(self.device))
+        scores = state_scores(logits, self.head.architecture.head)
+        return replace(parse, states=PartStates(scores.cpu().numpy() * parse.parts.visible[..., None]))
+
+    def _window(self, parse: FrameParse, others: Sequence[FrameParse]) -> tuple[Array, Array]:
+        steps = self.head.architecture.steps
+        before = [other for other in others if other.time_s < parse.time_s][-steps:]
+        after = [other for other in others if other.time_s > parse.time_s][:steps]
+        slots = [(steps - len(before) + i, other) for i, other in enumerate(before)] + [
+            (steps + 1 + i, other) for i, other in enumerate(after)
+        ]
+        n, p, s = parse.states.scores.shape
+        features, present = empty_window(n, 2 * steps + 1, p, s)
+        for slot, other in [(steps, parse), *slots]:
+            rows, columns = (np.arange(n), np.arange(n)) if other is parse else same_track(parse, other)
+            visible = other.parts.visible[columns]
+            values = other.states.scores[columns], other.persons.xyxy[columns], other.parts.xyxy[columns], visible
+            features[rows, slot] = slot_features(*values, other.time_s - parse.time_s)
+            present[rows, slot] = visible
+        return features, present
+
+
+def empty_window(n: int, t: int, p: int, s: int) -> tuple[Array, Array]:
+    """Features (N, T, P, S + GEOMETRY) and presence (N, T, P) of nothing."""
+    return np.zeros((n, t, p, s + GEOMETRY), np.float32), np.zeros((n, t, p), bool)
+
+
+def slot_features(scores: Array, persons: Array, parts: Array, visible: Array, time_s: float | Array) -> Array:
+    """(N, P, S + GEOMETRY) of persons at one time: scores, and part boxes in heights of their person around its centre.
+
+    Args:
+        scores: (N, P, S). persons: (N, 4). parts: (N, P, 4). visible: (N, P).
+        time_s: from the middle of the window, one for all or (N,).
+    """
+    height = np.maximum(persons[:, 3] - persons[:, 1], 1.0)[:, None, None]
+    centre = ((persons[:, :2] + persons[:, 2:]) / 2)[:, None]
+    middles, sides = (parts[..., :2] + parts[..., 2:]) / 2, parts[..., 2:] - parts[..., :2]
+    time = np.broadcast_to(np.asarray(time_s, np.float32).reshape(-1, 1, 1), (*visible.shape, 1))
+    columns = [scores, (middles - centre) / height, sides / height, visible[..., None], time]
+    return np.asarray(np.concatenate(columns, -1) * visible[..., None], np.float32)
