@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from parsing.formats.coco import read_coco
-from parsing.formats.folders import read_kinetics_tps, read_mpii, read_yolo
+from parsing.formats.folders import read_mpii, read_yolo
+from parsing.formats.kinetics_tps import read_kinetics_tps
 from parsing.formats.problems import OnError, Problems
 from parsing.records import ImageRecord
 

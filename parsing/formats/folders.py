@@ -1,4 +1,4 @@
-"""Data sets that are folders: Kinetics-TPS annotations, YOLO labels; and MPII's list of persons."""
+"""Data sets of YOLO labels, and MPII's list of persons."""
 
 from __future__ import annotations
 
@@ -12,70 +12,10 @@ from parsing.augment import IMAGE_SUFFIXES, image_size
 from parsing.errors import InputError
 from parsing.formats.joints import MPII, head_between, to_coco
 from parsing.formats.problems import Problems, checked_box, read_json
-from parsing.records import PERSON, ImageRecord, ObjectRecord, PartRecord
+from parsing.records import PERSON, ImageRecord, ObjectRecord
 from parsing.types import Array
-from parsing.vocabulary import PART_NAMES
 
 MPII_MARGIN = 0.12  # of the joints' extent: they lie inside of the body's outline
-
-
-def read_kinetics_tps(annotations: Path, images: Path, problems: Problems) -> list[ImageRecord]:
-    """Kinetics-TPS: one JSON a frame under `<class>/<video>/…`, frames under the same folders of `images` or `<video>/`.
-
-    The class is the action; a part's `verb`, a text or a list, gives its states. Boxes are flat or lists of boxes.
-    """
-    files = sorted(annotations.rglob("*.json"))
-    if not files:
-        raise InputError(f"{annotations}: no annotation (*.json) below this folder")
-    records = []
-    for file in files:
-        path = _frame_of(file, annotations, images)
-        if path is None:
-            problems.add(file, "frame", f"no image {file.stem}.jpg below {images}")
-            continue
-        try:
-            size = image_size(path)
-            humans = list(read_json(file)["humans"])
-        except (KeyError, TypeError) as error:
-            problems.add(file, "frame", f"expected a list 'humans' ({error})")
-            continue
-        except InputError as error:
-            problems.add(file, "frame", str(error))
-            continue
-        persons = []
-        for human in humans:
-            try:
-                persons.append(_tps_person(human, size))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                name = human.get("number") if isinstance(human, dict) else human
-                problems.add(file, f"human {name!r:.40}", f"lacks {error}" if isinstance(error, KeyError) else str(error))
-        action = file.relative_to(annotations).parts[0] if len(file.relative_to(annotations).parts) > 1 else None
-        records.append(ImageRecord(path, size, tuple(persons), "kinetics_tps", action, str(file.relative_to(annotations))))
-    return records
-
-
-def _frame_of(file: Path, annotations: Path, images: Path) -> Path | None:
-    parts = file.relative_to(annotations).with_suffix("").parts
-    name = parts[-1].removesuffix(".jpg")
-    unique = list(dict.fromkeys(parts[:-1]))  # <class>/<video>/<video>/ names the video twice
-    tries = [parts[:-1], tuple(unique), tuple(unique[1:]), tuple(unique[-1:])]
-    found = [path for folder in tries for suffix in IMAGE_SUFFIXES if (path := images.joinpath(*folder, name + suffix)).is_file()]
-    return found[0] if found else None
-
-
-def _tps_person(human: dict[str, Any], image_hw: tuple[int, int]) -> ObjectRecord:
-    parts = []
-    for name, part in human.get("parts", {}).items():
-        if name not in PART_NAMES:
-            raise ValueError(f"unknown part {name!r}; known: {', '.join(PART_NAMES)}")
-        verbs = part.get("verb", [])
-        states = (verbs,) if isinstance(verbs, str) else tuple(map(str, verbs))
-        parts.append(PartRecord(name, checked_box(_flat(part["box"]), image_hw), states=states))
-    return ObjectRecord(checked_box(_flat(human["box"]), image_hw), parts=tuple(parts), id=human.get("number"))
-
-
-def _flat(box: Any) -> Any:
-    return box[0] if isinstance(box, list) and box and isinstance(box[0], list) else box
 
 
 def read_yolo(annotations: Path, images: Path, problems: Problems) -> list[ImageRecord]:

@@ -58,7 +58,21 @@ def read_frame(value: Any, where: str, *, limits: bool = False) -> list[HumanEnt
         raise InputError(f"{where}: expected an object with a list 'humans'")
     if limits and len(humans) > MAX_PERSONS:
         raise InputError(f"{where}: {len(humans)} persons, at most {MAX_PERSONS} are scored")
-    return [_human(human, f"{where}: human {i}", limits) for i, human in enumerate(humans)]
+    return [read_human(human, f"{where}: human {i}", limits=limits) for i, human in enumerate(humans)]
+
+
+def read_human(value: Any, where: str, *, limits: bool = False) -> HumanEntry:
+    """One person; arguments and errors as in `read_frame`."""
+    if not isinstance(value, dict) or "box" not in value:
+        raise InputError(f"{where}: expected an object with 'box' and 'parts'")
+    boxes = _boxes(value["box"], where)
+    if len(boxes) != 1:
+        raise InputError(f"{where}: {len(boxes)} boxes, a person has one")
+    listed = value.get("parts", {})
+    if not isinstance(listed, dict):
+        raise InputError(f"{where}: parts {listed!r:.60}, expected an object of parts by name")
+    parts = {name: _part(name, part, f"{where}: {name}", limits) for name, part in listed.items()}
+    return HumanEntry(boxes[0], parts, value.get("number"))
 
 
 def frame_number(name: str, where: str) -> int:
@@ -84,7 +98,7 @@ def load_json(path: Path) -> Any:
 
 
 def verb_names(verb: Any) -> tuple[str, ...]:
-    """The states in a verb: a text, a list of texts, or a list of such lists."""
+    """The states in a verb: a text, a list or tuple of texts, or one of such lists."""
     if isinstance(verb, str):
         return (verb,)
     return tuple(dict.fromkeys(name for item in verb for name in verb_names(item)))
@@ -111,19 +125,6 @@ def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
     return value
 
 
-def _human(value: Any, where: str, limits: bool) -> HumanEntry:
-    if not isinstance(value, dict) or "box" not in value:
-        raise InputError(f"{where}: expected an object with 'box' and 'parts'")
-    boxes = _boxes(value["box"], where)
-    if len(boxes) != 1:
-        raise InputError(f"{where}: {len(boxes)} boxes, a person has one")
-    listed = value.get("parts", {})
-    if not isinstance(listed, dict):
-        raise InputError(f"{where}: parts {listed!r:.60}, expected an object of parts by name")
-    parts = {name: _part(name, part, f"{where}: {name}", limits) for name, part in listed.items()}
-    return HumanEntry(boxes[0], parts, value.get("number"))
-
-
 def _part(name: str, value: Any, where: str, limits: bool) -> PartEntry:
     if name not in PART_NAMES:
         raise InputError(f"{where}: unknown part; {nearest(name, PART_NAMES)}")
@@ -131,10 +132,11 @@ def _part(name: str, value: Any, where: str, limits: bool) -> PartEntry:
         raise InputError(f"{where}: expected an object with 'box' and 'verb'")
     boxes, verb = _boxes(value["box"], where), value["verb"]
     _check_verb(verb, where)
-    nested = isinstance(value["box"], list) and bool(value["box"]) and isinstance(value["box"][0], list)
-    verbs = tuple(map(_frozen, verb)) if nested and isinstance(verb, list) and len(verb) == len(boxes) else (_frozen(verb),) * len(boxes)
-    if nested and isinstance(verb, list) and len(verb) != len(boxes):
+    listed = isinstance(verb, list) and isinstance(value["box"], list) and isinstance(value["box"][0], list)
+    if listed and limits and len(verb) != len(boxes):
         raise InputError(f"{where}: {len(boxes)} boxes with {len(verb)} verbs")
+    # An annotation may list several states of its one box.
+    verbs = tuple(map(_frozen, verb)) if listed and len(verb) == len(boxes) else (_frozen(verb),) * len(boxes)
     if limits and len(boxes) > MAX_PROPOSALS:
         raise InputError(f"{where}: {len(boxes)} proposals, at most {MAX_PROPOSALS} are scored")
     return PartEntry(boxes, verbs)

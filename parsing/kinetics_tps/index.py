@@ -124,12 +124,8 @@ def _row(human: HumanEntry, numbers: dict[str, int], where: str) -> tuple[Array,
     for name, part in human.parts.items():
         p = PART_NAMES.index(name)
         boxes[p], visible[p] = part.boxes[0], True
-        holds[p, state_ids(verb_names(list(map(_listed, part.verbs))), numbers, f"{where}: {name}")] = True
+        holds[p, state_ids(verb_names(part.verbs), numbers, f"{where}: {name}")] = True
     return human.box.astype(np.float32), boxes, visible, holds
-
-
-def _listed(verb: str | tuple) -> str | list:  # type: ignore[type-arg]
-    return verb if isinstance(verb, str) else list(map(_listed, verb))
 
 
 def frame_path(frames: Path, action: str, video: str, index: int) -> Path | None:

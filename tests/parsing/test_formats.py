@@ -152,7 +152,7 @@ def test_kinetics_tps_folder(tmp_path: Path) -> None:
 
 def test_kinetics_tps_problems_name_the_frame_and_the_human(tmp_path: Path) -> None:
     folder = tps_frame(tmp_path, parts={"tail": {"box": [1, 1, 2, 2], "verb": "wag"}})
-    with pytest.raises(InputError, match=r"img_00001\.json: human 1: unknown part 'tail'"):
+    with pytest.raises(InputError, match=r"img_00001\.json: human 1: tail: unknown part"):
         read_records("kinetics_tps", folder / "annotations", folder / "images")
     frame = folder / "annotations" / "push_up" / "vid" / "vid" / "img_00001.json"
     for text in ("{", "[]", '{"humans": 3}'):
