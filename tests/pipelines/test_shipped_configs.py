@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -6,20 +7,55 @@ import torch
 
 from detectors.networks import build_network, parse_architecture
 from detectors.pseudo_labels import PseudoLabelConfig
-from parsing.configs import parse_config, read_yaml
+from parsing.configs import override, parse_config, read_yaml
+from parsing.states.network import PartStateArchitecture
+from pipelines.ablate import Ablation, slug
 from pipelines.settings import read_pipeline
 from pipelines.trainings import STAGES, training_config
 
 ROOT = Path(__file__).parents[2]
-TRAININGS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name in STAGES)
-DETECTORS = [path for path in TRAININGS if path.parent.name.endswith("_detector")]
+
+
+def stage_of(path: Path) -> str | None:
+    """Configs lie in a folder of their stage, those of a benchmark begin with its name."""
+    return next((stage for stage in STAGES if path.parent.name == stage or path.stem.startswith(stage)), None)
+
+
+TRAININGS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if stage_of(path) and path.parent.name != "ablations")
+DETECTORS = [path for path in TRAININGS if str(stage_of(path)).endswith("_detector")]
+STATES = [path for path in TRAININGS if stage_of(path) == "part_states"]
 
 
 @pytest.mark.parametrize("path", TRAININGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_training_configs_fit_and_open_with_their_command(path: Path) -> None:
-    training_config(path.parent.name, read_yaml(path), str(path))
-    head = path.read_text().splitlines()[1]
-    assert head.startswith(f"# python -m pipelines.train {path.parent.name} --config {path.relative_to(ROOT)}")
+    stage = str(stage_of(path))
+    training_config(stage, read_yaml(path), str(path))
+    commands = [line for line in path.read_text().splitlines() if line.startswith("# python -m")]
+    assert commands[0].startswith(f"# python -m pipelines.train {stage} --config {path.relative_to(ROOT)}")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs/ablations").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_row_of_an_ablation_fits(path: Path) -> None:
+    ablation = parse_config(Ablation, read_yaml(path), str(path))
+    assert path.read_text().splitlines()[1].startswith(f"# python -m pipelines.ablate {path.relative_to(ROOT)}")
+    assert len({slug(row.name) for row in ablation.rows}) == len(ablation.rows)
+    for row in ablation.rows:
+        settings = override(read_yaml(ROOT / ablation.config), [f"{key}={json.dumps(value)}" for key, value in row.set.items()])
+        training_config(ablation.stage, settings, f"{path}, row {row.name}")
+
+
+@pytest.mark.parametrize("path", STATES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_state_backbones_are_known(path: Path) -> None:
+    architecture = parse_config(PartStateArchitecture, read_yaml(path)["architecture"], str(path))
+    with torch.device("meta"):
+        levels = (architecture.part_level, architecture.person_level)
+        backbone = timm.create_model(architecture.backbone, features_only=True, out_indices=levels)
+    assert len(backbone.feature_info.channels()) == 2
+
+
+def test_the_benchmark_pipeline_is_whole() -> None:
+    pipeline = read_pipeline(str(ROOT / "configs/kinetics_tps/pipeline.yaml"))
+    assert pipeline.schedule.every == 5
 
 
 @pytest.mark.parametrize("path", DETECTORS, ids=lambda path: f"{path.parent.name}/{path.stem}")
