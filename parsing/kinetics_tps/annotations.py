@@ -93,6 +93,8 @@ def load_json(path: Path) -> Any:
         return json.loads(path.read_bytes(), object_pairs_hook=lambda pairs: _unique(pairs, path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON, or cut off ({error})") from None
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from parsing.configs import nearest
 from parsing.errors import InputError
-from parsing.kinetics_tps.columns import VerbTable, columns_of
+from parsing.kinetics_tps.columns import Columns, VerbTable, columns_of
 from parsing.kinetics_tps.metric import VideoScore, accuracy_curve, area, score_video
 from parsing.kinetics_tps.results import Missing, Results, check_actions, check_videos
 from parsing.types import Array
@@ -50,10 +52,9 @@ def evaluate(
     videos = list(truth.actions)
     if not videos:
         raise InputError(f"{truth.actions_path}: no video")
-    scored = list(_score_all(truth, found, videos, workers))
+    notes += _missing_frames(truth, found)
+    scored = _score_all(_Scorer(truth, found, frozenset(states)), videos, workers)
     names = sorted({verb for _, verbs in scored for verb in verbs} | set(states))
-    if states and (odd := [name for name in names if name not in states]):
-        raise InputError(f"{found.parts_path}: unknown state {odd[0]!r}; known: {', '.join(states)}")
     scores = [score for score, _ in scored]
     right = np.array([found.actions.get(video) == truth.actions[video] for video in videos])
     pscs = np.array([score.psc for score in scores])
@@ -82,10 +83,42 @@ def evaluate(
     }
 
 
-def _score_all(truth: Results, found: Results, videos: list[str], workers: int) -> Iterable[tuple[VideoScore, list[str]]]:
+@dataclass(frozen=True, eq=False)
+class _Scorer:
+    """Scores one video; gives also the verbs that the score's numbers stand for."""
+
+    truth: Results
+    found: Results
+    states: frozenset[str]
+
+    def __call__(self, video: str) -> tuple[VideoScore, list[str]]:
+        frames, given = self.truth.parts[video], self.found.parts.get(video, {})
+        verbs = VerbTable()
+        true_columns = self._columns(self.truth, video, frames, verbs, limits=False)
+        if len(true_columns.part_boxes) != len(true_columns.part):
+            raise InputError(f"{self.truth.parts_path}: {video}: a part of the ground truth has more than one box")
+        columns = self._columns(self.found, video, {name: given.get(name, _EMPTY) for name in frames}, verbs, limits=True)
+        has = np.array([name in given for name in frames], bool)
+        num_persons = np.bincount(true_columns.frame_of, minlength=len(frames))
+        return score_video(true_columns, columns, has, num_persons), verbs.names
+
+    def _columns(self, side: Results, video: str, frames: Mapping[str, Any], verbs: VerbTable, *, limits: bool) -> Columns:
+        places = [f"{side.parts_path}: {video}: {name}" for name in frames]
+        columns = columns_of(list(frames.values()), places, verbs, limits=limits)
+        if self.states and not self.states.issuperset(verbs.names):
+            for place, frame in zip(places, frames.values(), strict=True):
+                own = VerbTable()
+                columns_of([frame], [place], own, limits=limits)
+                for name in own.names:
+                    if name not in self.states:
+                        raise InputError(f"{place}: unknown state {name!r:.60}; {nearest(name, self.states)}")
+        return columns
+
+
+def _score_all(score: _Scorer, videos: list[str], workers: int) -> list[tuple[VideoScore, list[str]]]:
     if workers <= 1 or len(videos) < workers:
-        return [_score(truth, found, video) for video in videos]
-    _Shared.sides = truth, found  # forked processes see it; nothing is pickled but names and scores
+        return [score(video) for video in videos]
+    _Shared.score = score  # forked processes see it; nothing is pickled but names and scores
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking beside numpy's idle threads: the children only compute
         with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
@@ -93,26 +126,23 @@ def _score_all(truth: Results, found: Results, videos: list[str], workers: int) 
 
 
 class _Shared:
-    sides: tuple[Results, Results]
+    score: _Scorer
 
 
 def _score_shared(video: str) -> tuple[VideoScore, list[str]]:
-    return _score(*_Shared.sides, video)
+    return _Shared.score(video)
 
 
-def _score(truth: Results, found: Results, video: str) -> tuple[VideoScore, list[str]]:
-    """One video's score, and the verbs that its numbers stand for."""
-    frames, given = truth.parts[video], found.parts.get(video, {})
-    verbs = VerbTable()
-    places = [f"{truth.parts_path}: {video}: {name}" for name in frames]
-    true_columns = columns_of(list(frames.values()), places, verbs, limits=False)
-    if len(true_columns.part_boxes) != len(true_columns.part):
-        raise InputError(f"{truth.parts_path}: {video}: a part of the ground truth has more than one box")
-    places = [f"{found.parts_path}: {video}: {name}" for name in frames]
-    columns = columns_of([given.get(name, _EMPTY) for name in frames], places, verbs, limits=True)
-    has = np.array([name in given for name in frames], bool)
-    num_persons = np.bincount(true_columns.frame_of, minlength=len(frames))
-    return score_video(true_columns, columns, has, num_persons), verbs.names
+def _missing_frames(truth: Results, found: Results) -> list[str]:
+    """A line on frames with persons that a predicted video lacks: by the rules they count 0."""
+    lost = [
+        f"{video}: {name}"
+        for video in truth.actions
+        if video in found.parts
+        for name, frame in truth.parts[video].items()
+        if name not in found.parts[video] and (not isinstance(frame, dict) or frame.get("humans"))
+    ]
+    return [f"{found.parts_path}: lacks {len(lost)} frames, which count 0, the first {lost[0]}"] if lost else []
 
 
 def _per_action(truth: Results, videos: list[str], pscs: Array, right: Array) -> dict[str, dict[str, float]]:

@@ -157,10 +157,16 @@ def test_a_video_in_one_file_only_is_an_error_or_zero() -> None:
         report(GOOD, {"v": "run"}, two, {"v": "run"})
 
 
+def test_frames_that_a_prediction_lacks_are_noted() -> None:
+    found = report(GOOD, {"v": "run"}, {"v": {}}, {"v": "run"})
+    assert found["notes"] == ["pred.json: lacks 1 frames, which count 0, the first v: img_00001.json"]
+    assert found["score"] == 0
+
+
 def test_lists_check_names() -> None:
     with pytest.raises(InputError, match="unknown action 'runn'; did you mean 'run'"):
         report(GOOD, {"v": "run"}, GOOD, {"v": "runn"}, actions=["run"])
-    with pytest.raises(InputError, match="unknown state 'bend'"):
+    with pytest.raises(InputError, match=r"truth\.json: v: img_00001\.json: unknown state 'bend'; valid: lift"):
         report(GOOD, {"v": "run"}, GOOD, {"v": "run"}, states=["lift"])
 
 
@@ -171,7 +177,7 @@ def test_files_that_are_cut_off_or_repeat_a_key_are_refused(tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"p\.json: not JSON, or cut off"):
         read_results(parts, actions)
     parts.write_text('{"v": {}, "v": {}}')
-    with pytest.raises(InputError, match="'v' stands twice"):
+    with pytest.raises(InputError, match=r"^[^(]*p\.json: the key 'v' stands twice"):
         read_results(parts, actions)
     parts.write_text('{"v": {"frame_1.json": {"humans": []}}}')
     with pytest.raises(InputError, match=r"v: frame 'frame_1\.json', expected a name like img_00001\.json"):
