@@ -1,0 +1,40 @@
+"""Channel-separated networks (Tran et al., ICCV 2019): ir-CSN and ip-CSN."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from parsing.configs import config
+from recognizers.networks.resnet3d import ResNet3d
+
+
+@config
+class CSNArchitecture:
+    """What the network is made of; `mode` ir has a depthwise middle convolution alone, ip keeps a 1x1x1 before it."""
+
+    frames: Annotated[int, Field(ge=4)] = 32
+    interval: Annotated[int, Field(ge=1)] = 2
+    depth: Literal[26, 50, 101, 152] = 152
+    width: Annotated[int, Field(ge=8)] = 64
+    mode: Literal["ir", "ip"] = "ir"
+    input_px: Annotated[int, Field(ge=32)] = 224
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+
+
+class CSN(nn.Module):
+    """A 3D ResNet whose 3x3x3 convolutions see single channels."""
+
+    def __init__(self, architecture: CSNArchitecture, num_actions: int) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        self.trunk = ResNet3d(a.depth, a.width, 3, (False,) * 4, (1, 2, 2, 2), depthwise=a.mode, eps=1e-3)
+        self.dropout = nn.Dropout(a.dropout)
+        self.classifier = nn.Linear(self.trunk.out_channels, num_actions)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, A) logits of (B, 3, T, H, W), normalised."""
+        logits: Tensor = self.classifier(self.dropout(self.trunk(clips).mean((2, 3, 4))))
+        return logits

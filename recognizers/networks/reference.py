@@ -1,0 +1,71 @@
+"""Networks whose layers torchvision has: Video Swin (Liu et al., CVPR 2022) and R(2+1)D (Tran et al., CVPR 2018)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torchvision.models import video
+from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
+
+from parsing.configs import config
+
+
+@config
+class VideoSwinArchitecture:
+    """Video Swin tiny, small or base, as torchvision builds it."""
+
+    size: Literal["tiny", "small", "base"] = "base"
+    frames: Annotated[int, Field(ge=2)] = 32
+    interval: Annotated[int, Field(ge=1)] = 2
+    input_px: Annotated[int, Field(ge=32)] = 224
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class VideoSwin(nn.Module):
+    """torchvision's network with a head for other classes."""
+
+    def __init__(self, architecture: VideoSwinArchitecture, num_actions: int) -> None:
+        super().__init__()
+        self.architecture = architecture
+        build = {"tiny": video.swin3d_t, "small": video.swin3d_s, "base": video.swin3d_b}[architecture.size]
+        self.trunk = build(num_classes=num_actions)
+        self.trunk.head = nn.Sequential(nn.Dropout(architecture.dropout), nn.Linear(self.trunk.num_features, num_actions))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, A) logits of (B, 3, T, H, W), normalised."""
+        logits: Tensor = self.trunk(clips)
+        return logits
+
+
+@config
+class R2Plus1DArchitecture:
+    """R(2+1)D of 18 or 34 layers; the 34-layer one is laid out as the weights of IG-65M."""
+
+    depth: Literal[18, 34] = 34
+    frames: Annotated[int, Field(ge=2)] = 32
+    interval: Annotated[int, Field(ge=1)] = 2
+    input_px: Annotated[int, Field(ge=32)] = 112
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class R2Plus1D(nn.Module):
+    """torchvision's `VideoResNet` with factorised convolutions."""
+
+    def __init__(self, architecture: R2Plus1DArchitecture, num_actions: int) -> None:
+        super().__init__()
+        self.architecture = architecture
+        layers = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}[architecture.depth]
+        self.trunk = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, layers, R2Plus1dStem, num_actions)
+        if architecture.depth == 34:  # the original counts the width between space and time from the block's output
+            for stage, planes in ((self.trunk.layer2, 128), (self.trunk.layer3, 256), (self.trunk.layer4, 512)):
+                stage[0].conv2[0] = Conv2Plus1D(planes, planes, planes * 9 // 4)
+            for norm in (module for module in self.trunk.modules() if isinstance(module, nn.BatchNorm3d)):
+                norm.eps = 1e-3
+        self.trunk.fc = nn.Sequential(nn.Dropout(architecture.dropout), nn.Linear(512, num_actions))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, A) logits of (B, 3, T, H, W), normalised."""
+        logits: Tensor = self.trunk(clips)
+        return logits

@@ -1,0 +1,61 @@
+"""SlowFast (Feichtenhofer et al., ICCV 2019) with the variants of the VIPriors report."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from parsing.configs import config
+from recognizers.networks.blocks import Variants
+from recognizers.networks.resnet3d import ResNet3d
+
+
+@config
+class SlowFastArchitecture:
+    """What the network is made of.
+
+    Args:
+        frames, interval: the fast pathway's clip; the slow one takes every `alpha`-th frame of it. As published, 4x16 is
+            32 frames, every second, alpha 8; 8x8 has alpha 4.
+        depth, width: of the slow pathway; the fast one has `width // beta` channels.
+    """
+
+    frames: Annotated[int, Field(ge=4)] = 32
+    interval: Annotated[int, Field(ge=1)] = 2
+    depth: Literal[26, 50, 101] = 50
+    width: Annotated[int, Field(ge=8)] = 64
+    alpha: Annotated[int, Field(ge=1)] = 8
+    beta: Annotated[int, Field(ge=1)] = 8
+    input_px: Annotated[int, Field(ge=32)] = 224
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    variants: Variants = field(default_factory=Variants)
+
+
+class SlowFast(nn.Module):
+    """Two pathways over the same clip; the fast one feeds the slow one before every stage."""
+
+    def __init__(self, architecture: SlowFastArchitecture, num_actions: int) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        narrow = a.width // a.beta
+        fed = [narrow, *(narrow * 4 * 2**i for i in range(3))]  # channels of the fast pathway before each stage
+        self.slow = ResNet3d(a.depth, a.width, 1, (False, False, True, True), lateral=[2 * c for c in fed], variants=a.variants)
+        self.fast = ResNet3d(a.depth, narrow, 5, variants=a.variants)
+        self.lateral = nn.ModuleList(nn.Conv3d(c, 2 * c, (5, 1, 1), (a.alpha, 1, 1), (2, 0, 0), bias=False) for c in fed)
+        self.dropout = nn.Dropout(a.dropout)
+        self.classifier = nn.Linear(self.fast.out_channels + self.slow.out_channels, num_actions)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, A) logits of (B, 3, T, H, W), normalised; T is a multiple of alpha."""
+        fast = self.fast.begin(clips)
+        slow = self.slow.begin(clips[:, :, :: self.architecture.alpha])
+        for lateral, slow_stage, fast_stage in zip(self.lateral, self.slow.stages, self.fast.stages, strict=True):
+            slow = slow_stage(torch.cat([slow, lateral(fast)], 1))
+            fast = fast_stage(fast)
+        pooled = torch.cat([fast.mean((2, 3, 4)), slow.mean((2, 3, 4))], 1)
+        logits: Tensor = self.classifier(self.dropout(pooled))
+        return logits

@@ -1,0 +1,61 @@
+"""TANet (Liu et al., ICCV 2021): a 2D ResNet with a temporal adaptive module in every block."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import timm
+from pydantic import Field
+from timm.models.resnet import Bottleneck
+from torch import Tensor, nn
+
+from parsing.configs import config
+from parsing.errors import InputError
+from recognizers.networks.blocks import TemporalAdaptive
+
+
+@config
+class TANetArchitecture:
+    """What the network is made of; `backbone` is a ResNet of timm with bottlenecks."""
+
+    backbone: str = "resnet50"
+    segments: Annotated[int, Field(ge=3)] = 8
+    input_px: Annotated[int, Field(ge=32)] = 224
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+
+
+class TANet(nn.Module):
+    """Frames through a 2D network whose blocks look along time after their first convolution."""
+
+    def __init__(self, architecture: TANetArchitecture, num_actions: int, pretrained: bool = False) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        if a.backbone not in timm.list_models("resnet*"):
+            raise InputError(f"backbone {a.backbone!r}: expected a ResNet of timm, such as resnet50")
+        self.trunk = timm.create_model(a.backbone, pretrained=pretrained, num_classes=0)
+        blocks = [block for block in self.trunk.modules() if isinstance(block, Bottleneck)]
+        if not blocks:
+            raise InputError(f"backbone {a.backbone!r}: has no bottleneck blocks, which the temporal adaptive module goes into")
+        for block in blocks:
+            block.act1 = nn.Sequential(block.act1, _FramesToClips(block.conv2.in_channels, a.segments))
+        self.dropout = nn.Dropout(a.dropout)
+        self.classifier = nn.Linear(self.trunk.num_features, num_actions)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, A) logits of (B, 3, T, H, W), normalised: the mean over frames."""
+        features = self.trunk(clips.transpose(1, 2).flatten(0, 1))
+        logits: Tensor = self.classifier(self.dropout(features)).view(len(clips), -1, self.classifier.out_features).mean(1)
+        return logits
+
+
+class _FramesToClips(nn.Module):
+    """The temporal adaptive module over frames that lie side by side."""
+
+    def __init__(self, channels: int, segments: int) -> None:
+        super().__init__()
+        self.segments, self.tam = segments, TemporalAdaptive(channels, segments)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        clips = frames.view(-1, self.segments, *frames.shape[1:]).transpose(1, 2)
+        found: Tensor = self.tam(clips).transpose(1, 2).flatten(0, 1)
+        return found

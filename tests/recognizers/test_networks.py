@@ -1,0 +1,113 @@
+"""The 3D networks and their variants: shapes, gradients, and that each switch does what it says."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from recognizers.networks.blocks import MixedConv, NonLocal, SpaceTimeAttention, SqueezeExcite, TemporalAdaptive, Variants
+from recognizers.networks.csn import CSN, CSNArchitecture
+from recognizers.networks.reference import R2Plus1D, R2Plus1DArchitecture, VideoSwin, VideoSwinArchitecture
+from recognizers.networks.slowfast import SlowFast, SlowFastArchitecture
+from recognizers.networks.tanet import TANet, TANetArchitecture
+from recognizers.networks.uniformer import UniFormer, UniFormerArchitecture
+
+TINY = SlowFastArchitecture(frames=8, depth=26, width=16, alpha=4, input_px=32)
+VARIANTS = [
+    Variants(activation="elu"),
+    Variants(pooling=True),
+    Variants(kernels="2plus1d"),
+    Variants(kernels="mixed"),
+    Variants(squeeze_excite=True),
+    Variants(tam=True),
+    Variants(attention=True),
+    Variants(non_local=(2, 3)),
+    Variants("elu", True, "mixed", True, True, True, (2, 3)),
+]
+
+
+def clips(batch: int = 2, frames: int = 8, size: int = 32) -> torch.Tensor:
+    return torch.rand(batch, 3, frames, size, size, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("variants", VARIANTS, ids=str)
+def test_every_variant_of_slowfast_trains(variants: Variants) -> None:
+    torch.manual_seed(0)
+    network = SlowFast(replace(TINY, variants=variants), 5)
+    logits = network(clips())
+    assert logits.shape == (2, 5)
+    logits.sum().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_published_sizes() -> None:
+    """Parameters in millions with 400 classes, as their reference implementations have."""
+    with torch.device("meta"):
+        sizes = {
+            "slowfast_r50": SlowFast(SlowFastArchitecture(), 400),
+            "csn_ir_152": CSN(CSNArchitecture(), 400),
+            "tanet_r50": TANet(TANetArchitecture(), 400),
+            "r2plus1d_34": R2Plus1D(R2Plus1DArchitecture(), 400),
+        }
+    counts = {name: round(sum(p.numel() for p in net.parameters()) / 1e6, 2) for name, net in sizes.items()}
+    assert counts == {"slowfast_r50": 34.48, "csn_ir_152": 29.70, "tanet_r50": 25.59, "r2plus1d_34": 63.70}
+
+
+def test_the_slow_pathway_sees_every_alpha_th_frame() -> None:
+    network = SlowFast(TINY, 5).eval()
+    seen = []
+    network.slow.stem.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    x = clips()
+    network(x)
+    assert torch.equal(seen[0], x[:, :, ::4])
+
+
+def test_pooling_takes_the_strides_of_convolutions() -> None:
+    network = SlowFast(replace(TINY, variants=Variants(pooling=True)), 5)
+    strided = [m for m in network.slow.stages.modules() if isinstance(m, torch.nn.Conv3d) and max(m.stride) > 1]
+    assert strided == []
+    assert network(clips()).shape == (2, 5)
+
+
+def test_modules_keep_their_shapes_and_start_harmless() -> None:
+    x = torch.randn(2, 8, 5, 7, 6)
+    for module in (SqueezeExcite(8), SpaceTimeAttention(), TemporalAdaptive(8), NonLocal(8)):
+        assert module(x).shape == x.shape
+    assert torch.equal(NonLocal(8).eval()(x), x)
+    assert MixedConv(8, (1, 2, 2), 1e-5)(x).shape == (2, 8, 5, 4, 3)
+
+
+def test_tam_is_a_gate_and_a_convolution_over_time() -> None:
+    module, x = TemporalAdaptive(4, num_frames=6).eval(), torch.rand(1, 4, 6, 3, 3)
+    means = x.mean((3, 4))
+    with torch.inference_mode():
+        kernels = module.G(means[0])
+        padded = torch.nn.functional.pad(module.L(means)[..., None, None] * x, (0, 0, 0, 0, 1, 1))
+        expected = sum(kernels[:, k, None, None, None] * padded[0, :, k : k + 6] for k in range(3))
+        assert torch.allclose(module(x)[0], torch.as_tensor(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["ir", "ip"])
+def test_csn_separates_channels(mode: str) -> None:
+    network = CSN(CSNArchitecture(depth=26, width=8, mode=mode), 5)  # type: ignore[arg-type]
+    assert network(clips()).shape == (2, 5)
+    wide = [m for m in network.trunk.stages.modules() if isinstance(m, torch.nn.Conv3d) and m.kernel_size == (3, 3, 3)]
+    assert wide
+    assert all(m.groups == m.in_channels for m in wide)
+
+
+def test_tanet_and_uniformer_and_torchvisions() -> None:
+    torch.manual_seed(0)
+    networks = [
+        TANet(TANetArchitecture(backbone="resnet50", segments=8), 5),
+        UniFormer(UniFormerArchitecture("tiny"), 5),
+        VideoSwin(VideoSwinArchitecture("tiny"), 5),
+        R2Plus1D(R2Plus1DArchitecture(18), 5),
+    ]
+    x = clips(1, 8, 64)
+    for network in networks:
+        network.eval()
+        with torch.inference_mode():
+            first, mirrored = network(x), network(x.flip(2))
+        assert first.shape == (1, 5)
+        assert not torch.equal(first, mirrored), type(network)  # the order of frames matters
