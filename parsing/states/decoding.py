@@ -92,7 +92,7 @@ def _mean_ap(scores: Array, holds: Array, known: Array) -> float:
 
 
 def _thresholds(scores: Array, holds: Array, known: Array) -> Array:
-    """(P, S) thresholds of the best mean class accuracy, drawn to 0.5 where a state is rare."""
+    """(P, S) thresholds of the best F1, drawn to 0.5 where a state is rare."""
     found = np.full(scores.shape[1:], 0.5)
     for p, s in np.ndindex(*found.shape):
         here = known[:, p, s]
@@ -100,9 +100,8 @@ def _thresholds(scores: Array, holds: Array, known: Array) -> Array:
         if not truth.any() or truth.all():
             continue
         order = np.argsort(-score, kind="stable")
-        hits = np.cumsum(truth[order]) / truth.sum()
-        false = np.cumsum(~truth[order]) / (~truth).sum()
-        best = int(np.argmax(hits - false))
+        hits, said = np.cumsum(truth[order]), np.arange(1, len(order) + 1)
+        best = int(np.argmax(2 * hits / (said + truth.sum())))
         following = score[order][best + 1] if best + 1 < len(order) else 0.0
         rarer = min(int(truth.sum()), int((~truth).sum()))
         threshold = (score[order][best] + following) / 2
