@@ -41,6 +41,8 @@ class TrainConfig:
     Args:
         doubt_rate: share of persons that are told an uncertain distribution of actions, as a recognizer would give
             it, instead of the truth.
+        fit_thresholds: whether the decoder of a sigmoid head also moves each state's threshold of best F1 to 0.5; without,
+            scores stay probabilities.
     """
 
     name: Literal["part_state_net"]
@@ -49,6 +51,7 @@ class TrainConfig:
     fit: FitConfig
     loss: StateLossConfig = field(default_factory=StateLossConfig)
     doubt_rate: Annotated[float, Field(ge=0, le=1)] = 0.7
+    fit_thresholds: bool = False
     pretrained: Pretrained = "imagenet"
     eval_every: int = 1
 
@@ -92,7 +95,7 @@ class TrainConfig:
             if score > best and run.writes:
                 best = score
                 training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
-                fitted = fit_decoder(current, val, device)
+                fitted = fit_decoder(current, val, device, self.fit_thresholds)
                 header = WeightsHeader(self.name, asdict(a), vocabulary.to_json(), metrics, training)
                 save_weights(fitted, out / "weights.safetensors", header)
                 reset_decoder(fitted)
@@ -174,7 +177,7 @@ def score_states(network: PartStateNet, table: StateTable, device: str, actions:
     return np.concatenate(scores)
 
 
-def fit_decoder(network: PartStateNet, table: StateTable, device: str) -> PartStateNet:
+def fit_decoder(network: PartStateNet, table: StateTable, device: str, thresholds: bool) -> PartStateNet:
     """The same network, its decoder fitted on validation persons; each is told its action where that is known."""
     acting = (table.actions >= 0) if network.num_actions else np.zeros(len(table), bool)
     scores = score_states(network, table, device, actions=False)
@@ -185,10 +188,9 @@ def fit_decoder(network: PartStateNet, table: StateTable, device: str) -> PartSt
     one_state = network.architecture.head == "softmax"
     network.cpu().decoder.fit(torch.from_numpy(scores[acting]), torch.from_numpy(actions[acting]), table.holds[acting],
                               table.known[acting], one_state)  # fmt: skip
-    if not one_state:
-        weight = float(network.decoder.prior_weight)
+    log.info("decoder: prior weight %.1f", float(network.decoder.prior_weight))
+    if thresholds and not one_state:
         network.decoder.fit_thresholds(scores, table.holds, table.known)
-        log.info("decoder: prior weight %.1f", weight)
     return network.to(device)
 
 
