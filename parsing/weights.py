@@ -26,6 +26,7 @@ SHIPPED = {
     "default/person_detector": "detectors",
     "default/part_detector": "detectors",
     "default/part_states": "parsing.states",
+    "default/state_filter": "parsing.states",
     "default/recognizer": "recognizers",
 }
 

@@ -148,15 +148,24 @@ class Diagnosis:
         part_detector = self.true_parts if "part boxes" in row else self.parser.part_detector
         recognizer = self.true_states if "states" in row else self.parser.part_states
         if persons_key not in memory:
-            memory[persons_key] = [self._best(found) for some in self._batches(frames) for found in detector(some)]
+            found = [self._best(persons) for some in self._batches(frames) for persons in detector(some)]
+            tracker = self.parser.new_tracker()
+            memory[persons_key] = [tracker(frame, persons) for frame, persons in zip(frames, found, strict=True)]
         persons: list[Detections] = memory[persons_key]
         if parts_key not in memory:
             memory[parts_key] = [b for some, of in self._batches(frames, persons) for b in part_detector(some, of)]
         parts: list[Parts] = memory[parts_key]
         if states_key not in memory:
-            memory[states_key] = [s for some, of, b in self._batches(frames, persons, parts) for s in recognizer(some, of, b, actions)]
-        columns = zip(frames, persons, parts, memory[states_key], strict=True)
-        return recognizer.vocabulary, [FrameParse(f.index, f.time_s, p, b, s) for f, p, b, s in columns]
+            states = [s for some, of, b in self._batches(frames, persons, parts) for s in recognizer(some, of, b, actions)]
+            columns = zip(frames, persons, parts, states, strict=True)
+            parses = [FrameParse(f.index, f.time_s, p, b, s) for f, p, b, s in columns]
+            memory[states_key] = parses if "states" in row else self._filtered(frames, parses)
+        return recognizer.vocabulary, memory[states_key]
+
+    def _filtered(self, frames: Sequence[Frame], parses: list[FrameParse]) -> list[FrameParse]:
+        """The states as the pipeline's filter over time leaves them."""
+        state_filter = self.parser.state_filter
+        return parses if state_filter is None else [p for _, p in state_filter(zip(frames, parses, strict=True)) if p is not None]
 
     def _best(self, found: Detections) -> Detections:
         return found.select(np.argsort(-found.scores, kind="stable")[: self.parser.schedule.max_persons])

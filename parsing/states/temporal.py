@@ -30,6 +30,7 @@ class TemporalArchitecture:
     Args:
         steps: key frames to each side of the one that is judged.
         window_s: how far these may lie away.
+        spacing_s: how far apart they lie at least; key frames may come faster than those it was trained on.
         dim: width; `depth` counts convolutions over time.
         head: of the part-state network that it follows.
     """
@@ -37,6 +38,7 @@ class TemporalArchitecture:
     head: Head
     steps: Annotated[int, Field(ge=1, le=8)] = 2
     window_s: Window = 0.6
+    spacing_s: Annotated[float, Field(ge=0)] = 0.15
     dim: int = 64
     depth: Annotated[int, Field(ge=1)] = 2
     dropout: float = 0.1
@@ -90,7 +92,7 @@ class TemporalHeadConfig:
     """Options of the temporal head at run time."""
 
     name: Literal["temporal_head"]
-    weights: str
+    weights: str = "default/state_filter"
 
     def build(self, device: str) -> TemporalFilter:
         head, vocabulary = load_temporal_head(self.weights, device)
@@ -136,11 +138,9 @@ class TemporalFilter:
 
     def _window(self, parse: FrameParse, others: Sequence[FrameParse]) -> tuple[Array, Array]:
         steps = self.head.architecture.steps
-        before = [other for other in others if other.time_s < parse.time_s][-steps:]
-        after = [other for other in others if other.time_s > parse.time_s][:steps]
-        slots = [(steps - len(before) + i, other) for i, other in enumerate(before)] + [
-            (steps + 1 + i, other) for i, other in enumerate(after)
-        ]
+        before = self._spaced(parse, reversed([other for other in others if other.time_s < parse.time_s]))
+        after = self._spaced(parse, [other for other in others if other.time_s > parse.time_s])
+        slots = [(steps - 1 - i, other) for i, other in enumerate(before)] + [(steps + 1 + i, other) for i, other in enumerate(after)]
         n, p, s = parse.states.scores.shape
         features, present = empty_window(n, 2 * steps + 1, p, s)
         for slot, other in [(steps, parse), *slots]:
@@ -150,6 +150,14 @@ class TemporalFilter:
             features[rows, slot] = slot_features(*values, other.time_s - parse.time_s)
             present[rows, slot] = visible
         return features, present
+
+    def _spaced(self, parse: FrameParse, outwards: Iterable[FrameParse]) -> list[FrameParse]:
+        """The first `steps` neighbours on the way out that lie far enough apart."""
+        kept = [parse]
+        for other in outwards:
+            if abs(other.time_s - kept[-1].time_s) >= self.head.architecture.spacing_s and len(kept) <= self.head.architecture.steps:
+                kept.append(other)
+        return kept[1:]
 
 
 def empty_window(n: int, t: int, p: int, s: int) -> tuple[Array, Array]:

@@ -61,7 +61,7 @@ class TemporalTrainConfig:
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
         """Train into the run folder `out`; `weights.safetensors` holds the epoch of the best mean AP."""
         base, vocabulary = load_part_state_net(self.base, device)
-        a = TemporalArchitecture(base.architecture.head, self.steps, self.window_s, self.dim, self.depth)
+        a = TemporalArchitecture(base.architecture.head, steps=self.steps, window_s=self.window_s, dim=self.dim, depth=self.depth)
         torch.manual_seed(self.fit.seed)
         head = TemporalHead(a, torch.from_numpy(vocabulary.allowed))
         train, val = (self._windows(split, a, device) for split in ("train", "val"))
