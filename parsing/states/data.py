@@ -32,6 +32,7 @@ class StateTable:
         person_xyxy: (N, 4) px. boxes: (N, P, 4) px, zeros where not visible. visible: (N, P).
         holds, known: (N, P, S) whether a state holds, and whether that is known.
         actions: (N,) ids, -1 where unknown.
+        predicted: (N, A) what a recognizer said of the video; zeros where nothing is known of that.
     """
 
     paths: Sequence[Path]
@@ -43,6 +44,7 @@ class StateTable:
     holds: Array
     known: Array
     actions: Array
+    predicted: Array
 
     def __len__(self) -> int:
         return len(self.person_xyxy)
@@ -62,7 +64,8 @@ class StateTable:
 
 
 class StateBatch(NamedTuple):
-    """Crops (B, 3, S, S) uint8 with boxes (B, P, 4) px of the crop, visible (B, P), holds and known (B, P, S), actions (B,)."""
+    """Crops (B, 3, S, S) uint8 with boxes (B, P, 4) px of the crop, visible (B, P), holds and known (B, P, S), actions (B,)
+    and predicted (B, A), as in `StateTable`."""
 
     crops: Tensor
     boxes: Tensor
@@ -70,6 +73,7 @@ class StateBatch(NamedTuple):
     holds: Tensor
     known: Tensor
     actions: Tensor
+    predicted: Tensor
 
     def to(self, device: torch.device | str) -> StateBatch:
         return StateBatch(*(column.to(device) for column in self))
@@ -88,8 +92,8 @@ def sample_weights(table: StateTable, balance: float, strongest: float = 6.0) ->
     return [float(value) for value in np.minimum(rarity, strongest)]
 
 
-# Pixels, boxes, visible, holds, known, action.
-StateItem = tuple[Array, Array, Array, Array, Array, int]
+# Pixels, boxes, visible, holds, known, action, predicted actions.
+StateItem = tuple[Array, Array, Array, Array, Array, int, Array]
 
 
 class StateCrops:
@@ -116,7 +120,8 @@ class StateCrops:
         if random.random() < 0.5:
             pixels, boxes = flip_view(pixels, boxes)
             boxes, visible, holds, known = boxes[SWAP], visible[SWAP], holds[SWAP], known[SWAP]
-        return jitter_colour(pixels, random), boxes.astype(np.float32) * visible[:, None], visible, holds, known, int(t.actions[index])
+        placed = boxes.astype(np.float32) * visible[:, None]
+        return jitter_colour(pixels, random), placed, visible, holds, known, int(t.actions[index]), t.predicted[index]
 
 
 class PlainCrops:
@@ -132,12 +137,12 @@ class PlainCrops:
         i, t = key[0] if isinstance(key, tuple) else key, self.table
         crop = Crop.around(t.person_xyxy[i], self.size, self.context)
         boxes = crop.to_crop(t.boxes[i]) * t.visible[i][:, None]
-        return crop.pixels(read_image(t.paths[i])), boxes, t.visible[i], t.holds[i], t.known[i], int(t.actions[i])
+        return crop.pixels(read_image(t.paths[i])), boxes, t.visible[i], t.holds[i], t.known[i], int(t.actions[i]), t.predicted[i]
 
 
 def collate(items: Sequence[StateItem]) -> StateBatch:
-    crops, boxes, visible, holds, known, actions = (np.stack(column) for column in zip(*items, strict=True))
-    as_tensors = (torch.from_numpy(column) for column in (boxes.astype(np.float32), visible, holds, known, actions))
+    crops, boxes, *columns = (np.stack(column) for column in zip(*items, strict=True))
+    as_tensors = (torch.from_numpy(column) for column in (boxes.astype(np.float32), *columns))
     return StateBatch(torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2), *as_tensors)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from parsing.configs import config
+from parsing.document import read_parse
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.formats import read_coco
@@ -109,6 +111,8 @@ class StateDataConfig:
     Args:
         actions: names of the recognizer's actions, in its order, that the network is conditioned on; empty takes
             those of the class list.
+        action_scores: parses of the videos, whose actions tell what a recognizer says of them; the trainer's `doubt_rate`
+            of the persons is told that instead of the truth. Without, such distributions are simulated.
         augment: random crops, turns, flips, colour and jittered boxes, or the plain crops.
         balance: exponent on the inverse frequency of a person's rarest state when persons are drawn; 0 draws all alike.
     """
@@ -116,6 +120,7 @@ class StateDataConfig:
     coco: CocoStates | None = None
     kinetics_tps: KineticsTPSStates | None = None
     actions: tuple[str, ...] = ()
+    action_scores: str = ""
     augment: bool = True
     rotation_deg: float = 15.0
     balance: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -132,7 +137,16 @@ class StateDataConfig:
         table = StateTable.join([source.table(split, vocabulary.states, vocabulary.actions) for source in sources])
         if not len(table):
             raise InputError(f"{' and '.join(source.root for source in sources)}: no person with part states in the {split} split")
-        return table
+        return self._with_predictions(table, vocabulary.actions) if self.action_scores else table
+
+    def _with_predictions(self, table: StateTable, actions: Sequence[str]) -> StateTable:
+        known = {Path(name).stem: scores for name, scores in read_action_scores(Path(self.action_scores)).items()}
+        predicted = np.zeros_like(table.predicted)
+        for i, video in enumerate(table.videos.tolist()):
+            predicted[i] = [known.get(video, {}).get(action, 0.0) for action in actions]
+        if not predicted.any():
+            raise InputError(f"{self.action_scores}: holds no action of any video that is trained on")
+        return replace(table, predicted=predicted)
 
     def vocabulary(self) -> Vocabulary:
         """Labels of the sources; a part can take the states that the rules know, or that its annotations show."""
@@ -147,6 +161,22 @@ class StateDataConfig:
             seen |= np.array([[s in row for s in states] for row in pose_vocabulary(()).part_states])
         rows = tuple(tuple(name for name, used in zip(row, column, strict=True) if used) for row, column in zip(every, seen, strict=True))
         return Vocabulary(tps.vocabulary, PART_NAMES, states, rows, actions)
+
+
+def read_action_scores(folder: Path) -> dict[str, dict[str, float]]:
+    """What the parses in a folder say of the actions of their videos, by the videos' names.
+
+    Raises:
+        InputError: there is no parse, or one cannot be read.
+    """
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise InputError(f"{folder}: no parse (*.json) in this folder")
+    scores = {}
+    for file in files:
+        parse = read_parse(file)
+        scores[parse.facts.name] = {action.label: action.score for action in parse.actions}
+    return scores
 
 
 def held(video: str, share: float) -> bool:
@@ -167,13 +197,15 @@ def _rule_table(records: Sequence[ImageRecord], states: Sequence[str], actions: 
                 known = known & visible[:, None]
                 picked = [_pick(matrix, columns) for matrix in (holds, known)]
                 rows.append((record.path, record.source, str(record.path), person.xyxy, boxes, visible, *picked, action))
+    unknown = np.zeros((len(rows), len(actions)), np.float32)  # no recognizer has seen these images
     if not rows:
-        shape = (0, len(PART_NAMES), len(states))
-        none = np.zeros(shape[:2], bool)
-        return StateTable([], np.zeros(0, str), np.zeros(0, str), np.zeros((0, 4)), np.zeros((*shape[:2], 4)), none,
-                          np.zeros(shape, bool), np.zeros(shape, bool), np.zeros(0, int))  # fmt: skip
+        shape, names = (0, len(PART_NAMES), len(states)), np.zeros(0, str)
+        states_of, seen = np.zeros(shape, bool), np.zeros(shape[:2], bool)
+        boxes, parts = np.zeros((0, 4), np.float32), np.zeros((*shape[:2], 4), np.float32)
+        return StateTable([], names, names, boxes, parts, seen, states_of, states_of, np.zeros(0, np.int64), unknown)
     paths, *rest = zip(*rows, strict=True)
-    return StateTable(list(paths), *(np.stack(column) for column in rest))
+    columns = [np.stack(column) for column in rest]
+    return StateTable(list(paths), *columns, unknown)  # type: ignore[call-arg]  # the eight columns before
 
 
 def _annotated_table(index: PersonIndex, rows: Array, frames: Path, columns: list[int], actions: Sequence[str]) -> StateTable:
@@ -195,6 +227,7 @@ def _annotated_table(index: PersonIndex, rows: Array, frames: Path, columns: lis
         holds,
         known,
         np.array([actions.index(label) if label in actions else -1 for label in labels]),
+        np.zeros((len(rows), len(actions)), np.float32),
     )
 
 

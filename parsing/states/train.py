@@ -120,13 +120,13 @@ class StateTask(nn.Module):
         self.frequency: Tensor
 
     def forward(self, batch: StateBatch) -> dict[str, Tensor]:
-        actions, action_known = self._distributions(batch.actions)
+        actions, action_known = self._distributions(batch.actions, batch.predicted)
         logits = self.network(batch.crops.float() / 255, batch.boxes, batch.visible, actions, action_known)
         loss = one_state_loss if self.network.architecture.head == "softmax" else many_states_loss
         return {"states": loss(logits, batch.holds, batch.known, self.frequency, self.settings)}
 
-    def _distributions(self, actions: Tensor) -> tuple[Tensor | None, Tensor]:
-        """(B, A) what a recognizer might say of each action: the truth, or the truth mixed with anything else."""
+    def _distributions(self, actions: Tensor, predicted: Tensor) -> tuple[Tensor | None, Tensor]:
+        """(B, A) the true action, or at a rate what a recognizer said, or might say: the truth mixed with anything else."""
         known, num_actions = actions >= 0, self.network.num_actions
         if num_actions == 0:
             return None, known
@@ -134,7 +134,9 @@ class StateTask(nn.Module):
         doubted = torch.rand(len(actions), 1, device=actions.device) < self.doubt_rate
         doubt = torch.rand(len(actions), 1, device=actions.device) * MOST_DOUBT * doubted
         truth = F.one_hot(actions.clamp_min(0), num_actions).float()
-        return (1 - doubt) * truth + doubt * noise / noise.sum(1, keepdim=True), known
+        told = (1 - doubt) * truth + doubt * noise / noise.sum(1, keepdim=True)
+        said = predicted.sum(1, keepdim=True)
+        return torch.where(doubted & (said > 0), predicted / said.clamp_min(1e-6), told), known
 
 
 def frequencies(table: StateTable) -> Tensor:

@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from builders import VOCABULARY, frame_parse, ramp, write_video
 
+from parsing.document import VideoParse, write_parse
 from parsing.errors import InputError
 from parsing.kinetics_tps.evaluation import evaluate
 from parsing.kinetics_tps.index import build_index
@@ -17,7 +19,7 @@ from parsing.kinetics_tps.results import Results, read_truth
 from parsing.kinetics_tps.submission import SubmissionWriter, truth_frames, truth_vocabulary, video_json
 from parsing.recorded import Recordings
 from parsing.states.sources import KineticsTPSStates, StateDataConfig
-from parsing.types import Frame, FrameParse
+from parsing.types import ActionScore, Frame, FrameParse, VideoFacts
 from parsing.vocabulary import PART_NAMES
 
 STATES = ("bend", "lift", "step")
@@ -115,6 +117,23 @@ def test_training_data_takes_frames_from_videos_and_holds_videos_out(tmp_path: P
     (root / "train/videos/walk/v0.mp4").unlink()
     with pytest.raises(InputError, match=r"v0: frame 2: no picture below .* and no video below"):
         [data.table(split, vocabulary) for split in ("train", "val")]
+
+
+def test_action_scores_come_from_parses(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "set", {"v": "run", "w": "walk"})
+    parses = tmp_path / "parses"
+    parses.mkdir()
+    facts = VideoFacts("v.mp4", 64, 48, 0, 10.0, 0.2, 2, 2, 0)
+    write_parse(VideoParse(facts, VOCABULARY, (ActionScore("walk", 0.7, 0.0, 0.2),), (), (), True), parses / "v.mp4.json")
+    source = KineticsTPSStates(str(root), val_annotations="", val_share=0.001)
+    data = StateDataConfig(kinetics_tps=source, action_scores=str(parses))
+    table = data.table("train", data.vocabulary())
+    assert {video: table.predicted[table.videos == video][0].tolist() for video in ("v", "w")} == {
+        "v": [0.0, pytest.approx(0.7)],
+        "w": [0.0, 0.0],
+    }
+    with pytest.raises(InputError, match="no parse"):
+        replace(data, action_scores=str(root)).table("train", data.vocabulary())
 
 
 def test_a_video_that_ends_before_its_annotations_is_named(tmp_path: Path) -> None:

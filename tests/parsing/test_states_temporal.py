@@ -81,6 +81,7 @@ def test_training_windows_are_those_of_a_stream() -> None:
         np.zeros((count, *shape), bool),
         np.ones((count, *shape), bool),
         np.full(count, -1),
+        np.zeros((count, 0)),
     )
     frames = np.array([p.index for p, _ in rows])
     assert link(table, frames, 10).tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1, -1]

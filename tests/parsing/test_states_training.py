@@ -10,9 +10,11 @@ from builders import VOCABULARY, box_around, skeleton
 from parsing.configs import parse_config
 from parsing.pose import STATE_NAMES
 from parsing.states.data import PlainCrops, StateCrops, StateTable, collate, sample_weights
+from parsing.states.losses import StateLossConfig
 from parsing.states.metrics import average_precision, state_metrics, top1
+from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.sources import CocoStates
-from parsing.states.train import TrainConfig
+from parsing.states.train import StateTask, TrainConfig
 from parsing.training import EpochSampler
 from parsing.vocabulary import PART_NAMES
 
@@ -56,7 +58,7 @@ def test_flips_swap_sides(table: StateTable) -> None:
     left, right = PART_NAMES.index("left_arm"), PART_NAMES.index("right_arm")
     sides = []
     for seed in range(40):
-        _, boxes, visible, holds, _, _ = crops[(0, seed)]
+        _, boxes, visible, holds, *_ = crops[(0, seed)]
         assert holds[left, raised] != holds[right, raised]
         sides.append(bool(holds[left, raised]))
         arm, hip = (left if holds[left, raised] else right), PART_NAMES.index("hip")
@@ -106,6 +108,23 @@ def test_metrics_by_hand() -> None:
     assert metrics["majority_accuracy"] == pytest.approx(2 / 3)
     assert metrics["mean_ap"] == pytest.approx(1.0)
     assert list(metrics["per_state"]) == ["left_arm/bend"]
+
+
+def test_training_tells_the_truth_or_what_a_recognizer_said() -> None:
+    network = PartStateNet(PartStateArchitecture("test_efficientnet", 1, 2, dim=8, heads=2), torch.from_numpy(VOCABULARY.allowed), 2)
+    actions = torch.tensor([0, 1, -1, 0])
+    predicted = torch.tensor([[0.2, 0.2], [0.9, 0.1], [0.0, 0.0], [0.0, 0.0]])
+    always = StateTask(network, torch.zeros(10, len(STATE_NAMES)), StateLossConfig(), doubt_rate=1.0)
+    told, known = always._distributions(actions, predicted)
+    assert told is not None
+    assert known.tolist() == [True, True, False, True]
+    assert torch.allclose(told[:2], torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
+    assert torch.allclose(told.sum(1), torch.ones(4))
+    assert told[3, 0] >= 0.4  # simulated: the truth keeps its share
+    never = StateTask(network, torch.zeros(10, len(STATE_NAMES)), StateLossConfig(), doubt_rate=0.0)
+    exact, _ = never._distributions(actions, predicted)
+    assert exact is not None
+    assert exact[[0, 1, 3]].tolist() == [[1, 0], [0, 1], [1, 0]]
 
 
 def test_top1_counts_the_best_scored_state_that_holds() -> None:
