@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -186,7 +186,7 @@ def held(video: str, share: float) -> bool:
 
 def _rule_table(records: Sequence[ImageRecord], states: Sequence[str], actions: Sequence[str]) -> StateTable:
     columns = [STATE_NAMES.index(name) if name in STATE_NAMES else -1 for name in states]
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for record in records:
         action = actions.index(record.action) if record.action in actions else -1
         for person in record.persons:
@@ -204,8 +204,8 @@ def _rule_table(records: Sequence[ImageRecord], states: Sequence[str], actions: 
         boxes, parts = np.zeros((0, 4), np.float32), np.zeros((*shape[:2], 4), np.float32)
         return StateTable([], names, names, boxes, parts, seen, states_of, states_of, np.zeros(0, np.int64), unknown)
     paths, *rest = zip(*rows, strict=True)
-    columns = [np.stack(column) for column in rest]
-    return StateTable(list(paths), *columns, unknown)  # type: ignore[call-arg]  # the eight columns before
+    columns: list[Array] = [np.stack(column) for column in rest]
+    return StateTable(list(paths), *columns, predicted=unknown)
 
 
 def _annotated_table(index: PersonIndex, rows: Array, frames: Path, columns: list[int], actions: Sequence[str]) -> StateTable:
