@@ -204,8 +204,8 @@ def _rule_table(records: Sequence[ImageRecord], states: Sequence[str], actions: 
         boxes, parts = np.zeros((0, 4), np.float32), np.zeros((*shape[:2], 4), np.float32)
         return StateTable([], names, names, boxes, parts, seen, states_of, states_of, np.zeros(0, np.int64), unknown)
     paths, *rest = zip(*rows, strict=True)
-    columns: list[Array] = [np.stack(column) for column in rest]
-    return StateTable(list(paths), *columns, predicted=unknown)
+    sources, videos, persons, boxes, visible, holds, known, acted = (np.stack(column) for column in rest)
+    return StateTable(list(paths), sources, videos, persons, boxes, visible, holds, known, acted, unknown)
 
 
 def _annotated_table(index: PersonIndex, rows: Array, frames: Path, columns: list[int], actions: Sequence[str]) -> StateTable:
