@@ -1,10 +1,65 @@
-"""Which frames of a video a recognizer looks at: uniform segments, as in TSN (Wang et al., ECCV 2016) and TSM."""
+"""Which frames of a video a recognizer looks at: uniform segments, as in TSN (Wang et al., ECCV 2016), or dense clips."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from parsing.types import Array
+
+
+@dataclass(frozen=True)
+class Segments:
+    """One snippet from each of `num` equal segments of the video: `snippet` frames, `step` apart."""
+
+    num: int
+    snippet: int = 1
+    step: int = 1
+
+    @property
+    def clip_frames(self) -> int:
+        return self.num * self.snippet
+
+    def for_test(self, num_frames: int, num_clips: int) -> list[Array]:
+        """(T,) frame indices of each clip."""
+        return segment_frames(num_frames, self.num, num_clips, self.snippet, self.step)
+
+    def at_random(self, num_frames: int, random: np.random.Generator) -> Array:
+        """(T,) frame indices of a clip for training."""
+        return snippet_frames(random_segments(num_frames, self.num, random), num_frames, self.snippet, self.step)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Frames in a row, every `interval`-th; a video that is too short starts again."""
+
+    frames: int
+    interval: int = 1
+
+    @property
+    def clip_frames(self) -> int:
+        return self.frames
+
+    def for_test(self, num_frames: int, num_clips: int) -> list[Array]:
+        """(T,) frame indices of each clip; clips are spread evenly, a single one is the middle."""
+        spare = max(0, num_frames - 1 - (self.frames - 1) * self.interval)
+        shares: Sequence[float] = [0.5] if num_clips == 1 else np.linspace(0, 1, num_clips).tolist()
+        return [self._from(round(spare * share), num_frames) for share in shares]
+
+    def at_random(self, num_frames: int, random: np.random.Generator) -> Array:
+        """(T,) frame indices of a clip for training."""
+        spare = max(0, num_frames - 1 - (self.frames - 1) * self.interval)
+        return self._from(int(random.integers(0, spare + 1)), num_frames)
+
+    def _from(self, start: int, num_frames: int) -> Array:
+        if num_frames < 1:
+            raise ValueError(f"num_frames is {num_frames}, expected at least 1")
+        return (start + np.arange(self.frames) * self.interval) % num_frames
+
+
+Sampling = Segments | Dense
 
 
 def segment_frames(num_frames: int, num_segments: int, num_clips: int = 1, snippet: int = 1, step: int = 1) -> list[Array]:

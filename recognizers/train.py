@@ -24,7 +24,7 @@ from parsing.video import count_frames, read_nearest
 from parsing.weights import WeightsHeader, save_weights
 from recognizers.data import ClipRecord, ClipViews, cache_clips, collate, read_clips, trainable_actions
 from recognizers.metrics import recognition_metrics
-from recognizers.network import TSM, TSMArchitecture
+from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.sampling import segment_frames
 from recognizers.tsm import TSMRecognizer, load_tsm
 

@@ -16,7 +16,7 @@ from parsing.configs import config, parse_config
 from parsing.errors import InputError
 from parsing.types import Array, Frame, ModelFacts
 from parsing.weights import load_weights, read_header, sha256_of, weights_path
-from recognizers.network import TSM, TSMArchitecture
+from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.sampling import segment_frames
 
 MOST_ASPECT = 4 / 3

@@ -22,7 +22,7 @@ from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, FrameParse, Parts, PartStates
 from parsing.vocabulary import PART_NAMES
 from parsing.weights import WeightsHeader, save_weights
-from recognizers.network import TSM, TSMArchitecture
+from recognizers.networks.tsm import TSM, TSMArchitecture
 
 VOCABULARY = pose_vocabulary(("run", "walk"))
 

@@ -1,1 +1,46 @@
-"""The video networks of the five reports; each takes (B, 3, T, H, W), normalised, and gives logits."""
+"""The video networks of the five reports. Each takes clips (B, T, 3, H, W), RGB in [0, 1], and gives logits (B, A)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Literal, Protocol, cast
+
+from torch import nn
+
+from parsing.configs import parse_config
+from recognizers.sampling import Sampling
+
+NetworkName = Literal["tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "r2plus1d"]
+# Name in a config -> its architecture, imported only when chosen.
+NETWORKS: dict[NetworkName, str] = {
+    "tsm": "recognizers.networks.tsm:TSMArchitecture",
+    "slowfast": "recognizers.networks.slowfast:SlowFastArchitecture",
+    "csn": "recognizers.networks.csn:CSNArchitecture",
+    "tanet": "recognizers.networks.tanet:TANetArchitecture",
+    "uniformer": "recognizers.networks.uniformer:UniFormerArchitecture",
+    "video_swin": "recognizers.networks.reference:VideoSwinArchitecture",
+    "r2plus1d": "recognizers.networks.reference:R2Plus1DArchitecture",
+}
+
+
+class Architecture(Protocol):
+    """What every network's architecture can say."""
+
+    input_px: int
+
+    @property
+    def sampling(self) -> Sampling:
+        """Which frames of a video make a clip."""
+
+    def build(self, num_actions: int) -> nn.Module:
+        """The network with new weights."""
+
+
+def parse_architecture(name: NetworkName, value: Any, where: str) -> Architecture:
+    """The typed architecture of a network.
+
+    Raises:
+        InputError: a key or value does not fit; names it.
+    """
+    module, _, attribute = NETWORKS[name].partition(":")
+    return cast(Architecture, parse_config(getattr(importlib.import_module(module), attribute), value, where))

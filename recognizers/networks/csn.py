@@ -8,7 +8,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from parsing.configs import config
+from recognizers.networks.inputs import Normalise
 from recognizers.networks.resnet3d import ResNet3d
+from recognizers.sampling import Dense
 
 
 @config
@@ -23,6 +25,13 @@ class CSNArchitecture:
     input_px: Annotated[int, Field(ge=32)] = 224
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
+    @property
+    def sampling(self) -> Dense:
+        return Dense(self.frames, self.interval)
+
+    def build(self, num_actions: int) -> CSN:
+        return CSN(self, num_actions)
+
 
 class CSN(nn.Module):
     """A 3D ResNet whose 3x3x3 convolutions see single channels."""
@@ -30,11 +39,12 @@ class CSN(nn.Module):
     def __init__(self, architecture: CSNArchitecture, num_actions: int) -> None:
         super().__init__()
         a = self.architecture = architecture
+        self.normalise = Normalise()
         self.trunk = ResNet3d(a.depth, a.width, 3, (False,) * 4, (1, 2, 2, 2), depthwise=a.mode, eps=1e-3)
         self.dropout = nn.Dropout(a.dropout)
         self.classifier = nn.Linear(self.trunk.out_channels, num_actions)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(B, A) logits of (B, 3, T, H, W), normalised."""
-        logits: Tensor = self.classifier(self.dropout(self.trunk(clips).mean((2, 3, 4))))
+        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]."""
+        logits: Tensor = self.classifier(self.dropout(self.trunk(self.normalise(clips)).mean((2, 3, 4))))
         return logits

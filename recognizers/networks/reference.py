@@ -10,6 +10,8 @@ from torchvision.models import video
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
 from parsing.configs import config
+from recognizers.networks.inputs import KINETICS, Normalise
+from recognizers.sampling import Dense
 
 
 @config
@@ -22,20 +24,27 @@ class VideoSwinArchitecture:
     input_px: Annotated[int, Field(ge=32)] = 224
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    @property
+    def sampling(self) -> Dense:
+        return Dense(self.frames, self.interval)
+
+    def build(self, num_actions: int) -> VideoSwin:
+        return VideoSwin(self, num_actions)
+
 
 class VideoSwin(nn.Module):
     """torchvision's network with a head for other classes."""
 
     def __init__(self, architecture: VideoSwinArchitecture, num_actions: int) -> None:
         super().__init__()
-        self.architecture = architecture
+        self.architecture, self.normalise = architecture, Normalise()
         build = {"tiny": video.swin3d_t, "small": video.swin3d_s, "base": video.swin3d_b}[architecture.size]
         self.trunk = build(num_classes=num_actions)
         self.trunk.head = nn.Sequential(nn.Dropout(architecture.dropout), nn.Linear(self.trunk.num_features, num_actions))
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(B, A) logits of (B, 3, T, H, W), normalised."""
-        logits: Tensor = self.trunk(clips)
+        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]."""
+        logits: Tensor = self.trunk(self.normalise(clips))
         return logits
 
 
@@ -49,13 +58,20 @@ class R2Plus1DArchitecture:
     input_px: Annotated[int, Field(ge=32)] = 112
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    @property
+    def sampling(self) -> Dense:
+        return Dense(self.frames, self.interval)
+
+    def build(self, num_actions: int) -> R2Plus1D:
+        return R2Plus1D(self, num_actions)
+
 
 class R2Plus1D(nn.Module):
     """torchvision's `VideoResNet` with factorised convolutions."""
 
     def __init__(self, architecture: R2Plus1DArchitecture, num_actions: int) -> None:
         super().__init__()
-        self.architecture = architecture
+        self.architecture, self.normalise = architecture, Normalise(KINETICS)
         layers = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}[architecture.depth]
         self.trunk = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, layers, R2Plus1dStem, num_actions)
         if architecture.depth == 34:  # the original counts the width between space and time from the block's output
@@ -66,6 +82,6 @@ class R2Plus1D(nn.Module):
         self.trunk.fc = nn.Sequential(nn.Dropout(architecture.dropout), nn.Linear(512, num_actions))
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(B, A) logits of (B, 3, T, H, W), normalised."""
-        logits: Tensor = self.trunk(clips)
+        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]."""
+        logits: Tensor = self.trunk(self.normalise(clips))
         return logits

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from parsing.configs import config
 from recognizers.networks.blocks import Variants
+from recognizers.networks.inputs import Normalise
 from recognizers.networks.resnet3d import ResNet3d
+from recognizers.sampling import Dense
 
 
 @config
@@ -34,6 +36,13 @@ class SlowFastArchitecture:
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     variants: Variants = field(default_factory=Variants)
 
+    @property
+    def sampling(self) -> Dense:
+        return Dense(self.frames, self.interval)
+
+    def build(self, num_actions: int) -> SlowFast:
+        return SlowFast(self, num_actions)
+
 
 class SlowFast(nn.Module):
     """Two pathways over the same clip; the fast one feeds the slow one before every stage."""
@@ -41,6 +50,7 @@ class SlowFast(nn.Module):
     def __init__(self, architecture: SlowFastArchitecture, num_actions: int) -> None:
         super().__init__()
         a = self.architecture = architecture
+        self.normalise = Normalise()
         narrow = a.width // a.beta
         fed = [narrow, *(narrow * 4 * 2**i for i in range(3))]  # channels of the fast pathway before each stage
         self.slow = ResNet3d(a.depth, a.width, 1, (False, False, True, True), lateral=[2 * c for c in fed], variants=a.variants)
@@ -50,9 +60,9 @@ class SlowFast(nn.Module):
         self.classifier = nn.Linear(self.fast.out_channels + self.slow.out_channels, num_actions)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(B, A) logits of (B, 3, T, H, W), normalised; T is a multiple of alpha."""
-        fast = self.fast.begin(clips)
-        slow = self.slow.begin(clips[:, :, :: self.architecture.alpha])
+        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]; T is a multiple of alpha."""
+        x = self.normalise(clips)
+        fast, slow = self.fast.begin(x), self.slow.begin(x[:, :, :: self.architecture.alpha])
         for lateral, slow_stage, fast_stage in zip(self.lateral, self.slow.stages, self.fast.stages, strict=True):
             slow = slow_stage(torch.cat([slow, lateral(fast)], 1))
             fast = fast_stage(fast)

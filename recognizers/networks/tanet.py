@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from parsing.configs import config
 from parsing.errors import InputError
 from recognizers.networks.blocks import TemporalAdaptive
+from recognizers.networks.inputs import Normalise
+from recognizers.sampling import Segments
 
 
 @config
@@ -23,6 +25,13 @@ class TANetArchitecture:
     input_px: Annotated[int, Field(ge=32)] = 224
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
+    @property
+    def sampling(self) -> Segments:
+        return Segments(self.segments)
+
+    def build(self, num_actions: int) -> TANet:
+        return TANet(self, num_actions)
+
 
 class TANet(nn.Module):
     """Frames through a 2D network whose blocks look along time after their first convolution."""
@@ -30,6 +39,7 @@ class TANet(nn.Module):
     def __init__(self, architecture: TANetArchitecture, num_actions: int, pretrained: bool = False) -> None:
         super().__init__()
         a = self.architecture = architecture
+        self.normalise = Normalise()
         if a.backbone not in timm.list_models("resnet*"):
             raise InputError(f"backbone {a.backbone!r}: expected a ResNet of timm, such as resnet50")
         self.trunk = timm.create_model(a.backbone, pretrained=pretrained, num_classes=0)
@@ -42,8 +52,8 @@ class TANet(nn.Module):
         self.classifier = nn.Linear(self.trunk.num_features, num_actions)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(B, A) logits of (B, 3, T, H, W), normalised: the mean over frames."""
-        features = self.trunk(clips.transpose(1, 2).flatten(0, 1))
+        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]: the mean over frames."""
+        features = self.trunk(self.normalise(clips).transpose(1, 2).flatten(0, 1))
         logits: Tensor = self.classifier(self.dropout(features)).view(len(clips), -1, self.classifier.out_features).mean(1)
         return logits
 

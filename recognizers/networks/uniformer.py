@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parsing.configs import config
+from recognizers.networks.inputs import MIDDLE, Normalise
+from recognizers.sampling import Dense
 
 SIZES = {"tiny": (1, 1, 2, 1), "small": (3, 4, 8, 3), "base": (5, 8, 20, 7)}
 WIDTHS, HEAD_WIDTH = (64, 128, 320, 512), 64
@@ -27,6 +29,13 @@ class UniFormerArchitecture:
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
+    @property
+    def sampling(self) -> Dense:
+        return Dense(self.frames, self.interval)
+
+    def build(self, num_actions: int) -> UniFormer:
+        return UniFormer(self, num_actions)
+
 
 class UniFormer(nn.Module):
     """Four stages, each entered by a strided embedding; the first also halves time."""
@@ -34,6 +43,7 @@ class UniFormer(nn.Module):
     def __init__(self, architecture: UniFormerArchitecture, num_actions: int) -> None:
         super().__init__()
         a = self.architecture = architecture
+        self.normalise = Normalise(MIDDLE)
         depths = SIZES[a.size]
         rates = iter(torch.linspace(0, a.drop_path, sum(depths)).tolist())
         self.embeddings = nn.ModuleList(
@@ -49,8 +59,8 @@ class UniFormer(nn.Module):
         self.classifier = nn.Linear(WIDTHS[-1], num_actions)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(B, A) logits of (B, 3, T, H, W), normalised."""
-        x = clips
+        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]."""
+        x = self.normalise(clips)
         for embedding, stage in zip(self.embeddings, self.stages, strict=True):
             x = stage(embedding(x))
         logits: Tensor = self.classifier(self.dropout(self.norm(x).mean((2, 3, 4))))

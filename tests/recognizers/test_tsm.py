@@ -9,7 +9,7 @@ from parsing.errors import InputError
 from parsing.types import Frame
 from parsing.weights import WeightsHeader, save_weights
 from recognizers.ensemble import average_scores
-from recognizers.network import TSM, TSMArchitecture, shift_in_time
+from recognizers.networks.tsm import TSM, TSMArchitecture, shift_in_time
 from recognizers.sampling import random_segments, segment_frames
 from recognizers.tsm import TSMConfig, TSMRecognizer, squeeze
 

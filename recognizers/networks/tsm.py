@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from parsing.backbones import Backbone, Pretrained
 from parsing.configs import config
 from parsing.errors import InputError
+from recognizers.sampling import Segments
 
 
 @config
@@ -39,6 +40,13 @@ class TSMArchitecture:
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.125
     input_px: Annotated[int, Field(ge=32)] = 224
     dropout: float = 0.5
+
+    @property
+    def sampling(self) -> Segments:
+        return Segments(self.num_segments, self.snippet, self.step)
+
+    def build(self, num_actions: int) -> TSM:
+        return TSM(self, num_actions)
 
 
 class TSM(nn.Module):

@@ -1,0 +1,25 @@
+"""What all video networks take: clips (B, T, 3, H, W), RGB in [0, 1]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+KINETICS = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # of torchvision's R(2+1)D
+MIDDLE = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)  # of PyTorchVideo and UniFormer
+Colours = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+class Normalise(nn.Module):
+    """(B, 3, T, H, W) with the mean and deviation that a network's public weights were trained with."""
+
+    def __init__(self, colours: Colours = IMAGENET) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(colours[0]).view(1, 1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(colours[1]).view(1, 1, 3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return ((clips - self.mean) / self.std).transpose(1, 2)
