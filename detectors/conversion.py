@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from detectors.architectures import DetectorArchitecture
 from detectors.networks import NetworkName, build_network, parse_architecture
+from parsing.checkpoints import fill
 from parsing.errors import InputError
 
 _SWIN = {"levels": [0, 1, 2, 3], "shorter_px": 800}
@@ -74,29 +75,6 @@ _SCALE = re.compile(r"^bbox_head\.scales\.(\d)\.scale$")
 _DOWNSAMPLE = re.compile(r"^backbone\.stages\.(\d)\.downsample\.(reduction|norm)\.(weight|bias)$")
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
-    """Tensors and `meta` of an OpenMMLab checkpoint; nothing in the file is executed.
-
-    Raises:
-        InputError: it is missing, no checkpoint, or holds pickled objects.
-    """
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: checkpoint not found") from None
-    except Exception as error:  # torch.load fails in many ways on files that are not its own
-        if type(error).__name__ != "UnpicklingError":
-            raise InputError(f"{path}: not a PyTorch checkpoint ({' '.join(str(error).split())[:120]})") from None
-        found = re.search(r"(?:GLOBAL|Unsupported global:?(?: GLOBAL)?) `?([\w.]+)", str(error))
-        name = f" ({found.group(1)})" if found else ""
-        raise InputError(f"{path}: holds pickled objects{name}, which are not loaded; expected a published checkpoint of tensors") from None
-    tensors = value.get("state_dict", value) if isinstance(value, dict) else None
-    if not isinstance(tensors, dict) or not tensors or not all(isinstance(item, Tensor) for item in tensors.values()):
-        raise InputError(f"{path}: expected a checkpoint with a state_dict of tensors")
-    meta = value.get("meta")
-    return tensors, meta if isinstance(meta, dict) else {}
-
-
 def class_names_of(meta: Mapping[str, Any], num_classes: int, given: Sequence[str]) -> tuple[str, ...]:
     """Names of the classes: those given, those in the checkpoint's `meta`, COCO's where there are 80.
 
@@ -137,18 +115,7 @@ def convert(tensors: Mapping[str, Tensor], target: str, class_names: Sequence[st
     name, fields = TARGETS[target]
     architecture: DetectorArchitecture = parse_architecture(name, {**fields, "class_names": list(class_names)}, target)
     network = build_network(name, architecture)
-    expected = network.state_dict()
-    found = _renamed(tensors, name)
-    missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    if missing or extra:
-        parts = [f"{len(n)} {what} (first {n[0]!r})" for n, what in ((missing, "missing"), (extra, "unexpected")) if n]
-        raise InputError(f"{path}: not a checkpoint of {target}: {', '.join(parts)}")
-    for key, tensor in found.items():
-        if tensor.shape != expected[key].shape:
-            raise InputError(
-                f"{path}: not a checkpoint of {target}: {key!r} has shape {tuple(tensor.shape)}, expected {tuple(expected[key].shape)}"
-            )
-    network.load_state_dict(found)
+    fill(network, _renamed(tensors, name), target, path)
     return name, network.eval()
 
 

@@ -8,8 +8,9 @@ from typing import cast
 
 import torch
 
-from detectors.conversion import TARGETS, class_names_of, convert, num_classes_of, read_checkpoint
+from detectors.conversion import TARGETS, class_names_of, convert, num_classes_of
 from detectors.networks import DetectionNetwork, header_of
+from parsing.checkpoints import read_checkpoint
 from parsing.weights import save_weights, sha256_of
 from pipelines.command import run_command
 

@@ -49,3 +49,9 @@ def sample(values: np.ndarray) -> np.ndarray:
     """At most 256 values spread over an array."""
     flat = np.asarray(values, np.float32).ravel()
     return flat[np.linspace(0, len(flat) - 1, min(len(flat), SAMPLES)).round().astype(int)]
+
+
+def seeded_clip(frames: int, size: int) -> np.ndarray:
+    """(3, frames, size, size) float32, normalised: a soft picture that drifts."""
+    image = seeded_image(size + frames, size + frames).astype(np.float32) / 64 - 2
+    return np.stack([image[t : t + size, t : t + size] for t in range(frames)], 1).transpose(3, 1, 0, 2).copy()

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from detectors.adapters import import_extra
-from detectors.conversion import read_checkpoint
+from parsing.checkpoints import read_checkpoint
 from parsing.errors import InputError
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from seeded import seeded_tensor
 
-from detectors.conversion import class_names_of, convert, num_classes_of, read_checkpoint
+from detectors.conversion import class_names_of, convert, num_classes_of
 from detectors.networks import load_network
 from parsing import InputError
+from parsing.checkpoints import read_checkpoint
 from pipelines.convert import build_parser, main
 
 DATA = Path(__file__).parents[1] / "data"

@@ -1,0 +1,57 @@
+"""Checkpoints of other libraries: read without executing anything, and fitted into networks of this project."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from parsing.errors import InputError
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+    """Tensors and `meta` of a checkpoint of OpenMMLab or of plain tensors; nothing in the file is executed.
+
+    Raises:
+        InputError: it is missing, no checkpoint, or holds pickled objects.
+    """
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: checkpoint not found") from None
+    except Exception as error:  # torch.load fails in many ways on files that are not its own
+        if type(error).__name__ != "UnpicklingError":
+            raise InputError(f"{path}: not a PyTorch checkpoint ({' '.join(str(error).split())[:120]})") from None
+        found = re.search(r"(?:GLOBAL|Unsupported global:?(?: GLOBAL)?) `?([\w.]+)", str(error))
+        name = f" ({found.group(1)})" if found else ""
+        raise InputError(f"{path}: holds pickled objects{name}, which are not loaded; expected a published checkpoint of tensors") from None
+    tensors = value.get("state_dict", value) if isinstance(value, dict) else None
+    if not isinstance(tensors, dict) or not tensors or not all(isinstance(item, Tensor) for item in tensors.values()):
+        raise InputError(f"{path}: expected a checkpoint with a state_dict of tensors")
+    meta = value.get("meta")
+    return tensors, meta if isinstance(meta, dict) else {}
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], target: str, path: Path) -> None:
+    """Load tensors under the network's own names.
+
+    Args:
+        target: what the checkpoint should be, and `path`, for messages.
+
+    Raises:
+        InputError: tensors are missing, left over, or of another shape; names the first of each.
+    """
+    expected = network.state_dict()
+    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or extra:
+        parts = [f"{len(n)} {what} (first {n[0]!r})" for n, what in ((missing, "missing"), (extra, "unexpected")) if n]
+        raise InputError(f"{path}: not a checkpoint of {target}: {', '.join(parts)}")
+    for key, tensor in tensors.items():
+        if tensor.shape != expected[key].shape:
+            shapes = f"{tuple(tensor.shape)}, expected {tuple(expected[key].shape)}"
+            raise InputError(f"{path}: not a checkpoint of {target}: {key!r} has shape {shapes}")
+    network.load_state_dict(dict(tensors))
