@@ -2,8 +2,15 @@
 
 from parsing.configs import Table
 
+_VIDEO = "recognizers.video:VideoRecognizerConfig"
 RECOGNIZERS: Table = {
-    "tsm": "recognizers.tsm:TSMConfig",
+    "tsm": _VIDEO,
+    "slowfast": _VIDEO,
+    "csn": _VIDEO,
+    "tanet": _VIDEO,
+    "uniformer": _VIDEO,
+    "video_swin": _VIDEO,
+    "r2plus1d": _VIDEO,
     "oracle": "parsing.recorded_configs:RecordedActionsConfig",
     "replay": "parsing.recorded_configs:RecordedActionsConfig",
 }

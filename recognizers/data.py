@@ -18,7 +18,7 @@ from parsing.errors import InputError
 from parsing.types import Array, Frame
 from parsing.video import count_frames, read_nearest
 from recognizers.sampling import random_segments, snippet_frames
-from recognizers.tsm import MOST_ASPECT
+from recognizers.views import MOST_ASPECT
 
 log = logging.getLogger(__name__)
 COLUMNS = ("file", "label", "split")

@@ -26,7 +26,8 @@ from recognizers.data import ClipRecord, ClipViews, cache_clips, collate, read_c
 from recognizers.metrics import recognition_metrics
 from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.sampling import segment_frames
-from recognizers.tsm import TSMRecognizer, load_tsm
+from recognizers.video import VideoRecognizer, load_recognizer
+from recognizers.views import View
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +107,9 @@ class TrainConfig:
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation clips: all, and those whose scene stands in no training clip."""
-        network, actions = load_tsm(weights, device)
-        val = load_validation(self._records(), actions, network.architecture, self.num_clips)
-        return evaluate_recognizer(network, actions, val, device, self.num_clips)
+        network, architecture, actions = load_recognizer("tsm", weights, device)
+        val = load_validation(self._records(), actions, cast(TSMArchitecture, architecture), self.num_clips)
+        return evaluate_recognizer(cast(TSM, network), actions, val, device, self.num_clips)
 
     def _records(self) -> list[ClipRecord]:
         return read_clips(Path(self.data.root) / self.data.labels)
@@ -143,7 +144,7 @@ def load_validation(records: Sequence[ClipRecord], actions: Sequence[str], a: TS
 
 def evaluate_recognizer(network: TSM, actions: Sequence[str], val: Validation, device: str, num_clips: int) -> dict[str, Any]:
     """Figures over all videos (`all`) and over those with a scene of their own (`scene_disjoint`)."""
-    stage = TSMRecognizer(network.eval().to(device), tuple(actions), device, num_clips)
+    stage = VideoRecognizer(network.eval().to(device), network.architecture, tuple(actions), device, (View(clips=num_clips),))
     scores = np.array([stage(clips) for _, clips in val]).reshape(len(val), len(actions))
     labels = np.array([actions.index(record.label) for record, _ in val], int)
     disjoint = np.array([record.scene_disjoint for record, _ in val], bool)

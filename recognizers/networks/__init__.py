@@ -26,7 +26,9 @@ NETWORKS: dict[NetworkName, str] = {
 class Architecture(Protocol):
     """What every network's architecture can say."""
 
-    input_px: int
+    @property
+    def input_px(self) -> int:
+        """Side of the square input."""
 
     @property
     def sampling(self) -> Sampling:

@@ -10,8 +10,9 @@ from parsing.types import Frame
 from parsing.weights import WeightsHeader, save_weights
 from recognizers.ensemble import average_scores
 from recognizers.networks.tsm import TSM, TSMArchitecture, shift_in_time
-from recognizers.sampling import random_segments, segment_frames
-from recognizers.tsm import TSMConfig, TSMRecognizer, squeeze
+from recognizers.sampling import Dense, Segments, random_segments, segment_frames
+from recognizers.video import VideoRecognizer, VideoRecognizerConfig
+from recognizers.views import View, flipped_actions, scale, window
 
 TINY = TSMArchitecture("test_resnet", level=2, num_segments=3, input_px=32, dropout=0.0)
 
@@ -96,13 +97,16 @@ def test_average_by_hand() -> None:
 
 
 def test_squeeze_keeps_what_lies_within_four_to_three() -> None:
+    def squeeze(image: np.ndarray) -> np.ndarray:
+        return scale(window(image, "squeeze"), 16)
+
     image = np.zeros((30, 80, 3), np.uint8)
     image[:, 20:60] = 255
-    assert (squeeze(image, 16) == 255).all()
-    assert (squeeze(np.ascontiguousarray(image.transpose(1, 0, 2)), 16) == 255).all()
+    assert (squeeze(image) == 255).all()
+    assert (squeeze(np.ascontiguousarray(image.transpose(1, 0, 2))) == 255).all()
     wide = np.zeros((30, 40, 3), np.uint8)
     wide[:, :20] = 255
-    assert squeeze(wide, 16)[..., 0].mean() == pytest.approx(127.5, abs=1)  # nothing was cut off
+    assert squeeze(wide)[..., 0].mean() == pytest.approx(127.5, abs=1)  # nothing was cut off
 
 
 def test_stage_gives_probabilities_and_averages_logits(tmp_path: Path) -> None:
@@ -111,16 +115,60 @@ def test_stage_gives_probabilities_and_averages_logits(tmp_path: Path) -> None:
     torch.nn.init.normal_(network.classifier.weight)
     path = tmp_path / "w.safetensors"
     save_weights(network, path, WeightsHeader("tsm", asdict(TINY), {"actions": ["run", "walk"]}), torch.float32)
-    stage = TSMConfig("tsm", str(path), num_clips=2).build("cpu")
+    stage = VideoRecognizerConfig("tsm", str(path)).build("cpu")
     assert stage.action_names == ("run", "walk")
     assert len(stage.sample(30)) == 2
     random = np.random.default_rng(0)
     clips = [[Frame("a", i, 0.0, random.integers(0, 255, (40, 50, 3), np.uint8)) for i in range(3)] for _ in range(2)]
     scores = stage(clips)
     assert scores.sum() == pytest.approx(1, abs=1e-5)
-    logits = [np.log(TSMRecognizer(network, ("run", "walk"), "cpu", 1)([clip])) for clip in clips]
+    logits = [np.log(VideoRecognizer(network, TINY, ("run", "walk"), "cpu", (View(),))([clip])) for clip in clips]
     mean = np.exp(np.mean([x - x.mean() for x in logits], 0))
     assert scores == pytest.approx(mean / mean.sum(), abs=1e-4)
     save_weights(network, path, WeightsHeader("tsm", asdict(TINY), {}))
     with pytest.raises(InputError, match="lists no actions"):
-        TSMConfig("tsm", str(path)).build("cpu")
+        VideoRecognizerConfig("tsm", str(path)).build("cpu")
+
+
+def test_views_pick_frames_and_parts() -> None:
+    sampling = Segments(4)
+    assert View(order="reverse").sample(sampling, 8)[0].tolist() == [7, 5, 3, 1]
+    assert View(order="both").sample(sampling, 8)[0].tolist() == [2, 6, 5, 1]
+    assert View(interval=3).sample(Dense(3), 9)[0].tolist() == [1, 4, 7]
+    image = np.zeros((10, 30, 3), np.uint8)
+    image[:, :10], image[:, 20:] = 50, 200
+    views = {crop: View(crop=crop).pixels([image], 10)[0, 5, 5, 0] for crop in ("left", "centre", "right")}  # type: ignore[arg-type]
+    assert views == {"left": 50, "centre": 0, "right": 200}
+    mirrored = View(crop="left", flip=True).pixels([np.tile(np.arange(30, dtype=np.uint8)[:, None], (10, 1, 3))], 10)
+    assert mirrored.shape == (1, 10, 10, 3)
+    assert View(crop="random").pixels([image, image], 8).shape == (2, 8, 8, 3)
+    assert np.array_equal(View(crop="random").pixels([image], 8), View(crop="random").pixels([image], 8))
+
+
+def test_mirrored_clips_swap_the_sides_of_actions() -> None:
+    assert flipped_actions(("wave_left", "run", "wave_right")).tolist() == [2, 1, 0]
+    with pytest.raises(InputError, match="action 'wave_left' has a side and there is no action 'wave_right'"):
+        flipped_actions(("wave_left", "run"))
+    torch.manual_seed(0)
+    network = TSM(TINY, 3).eval()
+    torch.nn.init.normal_(network.classifier.weight)
+    names = ("wave_left", "run", "wave_right")
+    random = np.random.default_rng(0)
+    clip = [Frame("a", i, 0.0, random.integers(0, 255, (32, 32, 3), np.uint8)) for i in range(3)]
+    mirrored = [Frame("a", f.index, 0.0, np.ascontiguousarray(f.image[:, ::-1])) for f in clip]
+    plain = VideoRecognizer(network, TINY, names, "cpu", (View(),)).logits([mirrored])
+    flipped = VideoRecognizer(network, TINY, names, "cpu", (View(flip=True),)).logits([clip])
+    assert flipped[0] == pytest.approx(plain[0, [2, 1, 0]], abs=1e-5)
+
+
+def test_averages_before_and_after_the_softmax_differ() -> None:
+    torch.manual_seed(0)
+    network = TSM(TINY, 3).eval()
+    torch.nn.init.normal_(network.classifier.weight)
+    random = np.random.default_rng(0)
+    clips = [[Frame("a", i, 0.0, random.integers(0, 255, (32, 32, 3), np.uint8)) for i in range(3)] for _ in range(2)]
+    before = VideoRecognizer(network, TINY, ("a", "b", "c"), "cpu", (View(clips=2),))
+    after = VideoRecognizer(network, TINY, ("a", "b", "c"), "cpu", (View(clips=2),), "probabilities")
+    single = VideoRecognizer(network, TINY, ("a", "b", "c"), "cpu", (View(),))
+    assert after(clips) == pytest.approx((single(clips[:1]) + single(clips[1:])) / 2, abs=1e-6)
+    assert before(clips).sum() == pytest.approx(1)
