@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, cast
 
 from torch import nn
 
+from parsing.backbones import Pretrained
 from parsing.configs import parse_config
 from recognizers.sampling import Sampling
 
@@ -34,8 +35,12 @@ class Architecture(Protocol):
     def sampling(self) -> Sampling:
         """Which frames of a video make a clip."""
 
-    def build(self, num_actions: int) -> nn.Module:
-        """The network with new weights."""
+    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> nn.Module:
+        """The network with new weights, those of images where `pretrained` asks for them.
+
+        Raises:
+            InputError: it knows no such weights, or no levels to freeze.
+        """
 
 
 def parse_architecture(name: NetworkName, value: Any, where: str) -> Architecture:

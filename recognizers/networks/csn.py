@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from parsing.backbones import Pretrained
 from parsing.configs import config
-from recognizers.networks.inputs import Normalise
+from recognizers.networks.inputs import Normalise, no_images
 from recognizers.networks.resnet3d import ResNet3d
 from recognizers.sampling import Dense
 
@@ -29,7 +30,8 @@ class CSNArchitecture:
     def sampling(self) -> Dense:
         return Dense(self.frames, self.interval)
 
-    def build(self, num_actions: int) -> CSN:
+    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> CSN:
+        no_images(pretrained, frozen_level)
         return CSN(self, num_actions)
 
 

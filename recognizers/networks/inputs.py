@@ -5,10 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from parsing.backbones import Pretrained
+from parsing.errors import InputError
+
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 KINETICS = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # of torchvision's R(2+1)D
 MIDDLE = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)  # of PyTorchVideo and UniFormer
 Colours = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+def no_images(pretrained: Pretrained, frozen_level: int) -> None:
+    """Raises InputError for settings that only frame-wise networks know."""
+    if pretrained != "none":
+        raise InputError(f"pretrained: {pretrained!r}, but there are no weights of single images for this network; expected none")
+    if frozen_level >= 0:
+        raise InputError(f"frozen_level: {frozen_level}, but this network trains all of its weights; expected -1")
 
 
 class Normalise(nn.Module):

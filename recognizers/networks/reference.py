@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torchvision.models import video
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
+from parsing.backbones import Pretrained
 from parsing.configs import config
-from recognizers.networks.inputs import KINETICS, Normalise
+from recognizers.networks.inputs import KINETICS, Normalise, no_images
 from recognizers.sampling import Dense
 
 
@@ -28,7 +29,8 @@ class VideoSwinArchitecture:
     def sampling(self) -> Dense:
         return Dense(self.frames, self.interval)
 
-    def build(self, num_actions: int) -> VideoSwin:
+    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> VideoSwin:
+        no_images(pretrained, frozen_level)
         return VideoSwin(self, num_actions)
 
 
@@ -62,7 +64,8 @@ class R2Plus1DArchitecture:
     def sampling(self) -> Dense:
         return Dense(self.frames, self.interval)
 
-    def build(self, num_actions: int) -> R2Plus1D:
+    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> R2Plus1D:
+        no_images(pretrained, frozen_level)
         return R2Plus1D(self, num_actions)
 
 

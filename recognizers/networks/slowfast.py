@@ -9,9 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from parsing.backbones import Pretrained
 from parsing.configs import config
 from recognizers.networks.blocks import Variants
-from recognizers.networks.inputs import Normalise
+from recognizers.networks.inputs import Normalise, no_images
 from recognizers.networks.resnet3d import ResNet3d
 from recognizers.sampling import Dense
 
@@ -40,7 +41,8 @@ class SlowFastArchitecture:
     def sampling(self) -> Dense:
         return Dense(self.frames, self.interval)
 
-    def build(self, num_actions: int) -> SlowFast:
+    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> SlowFast:
+        no_images(pretrained, frozen_level)
         return SlowFast(self, num_actions)
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 
+from parsing.backbones import Pretrained
 from parsing.configs import config
 from parsing.errors import InputError
 from recognizers.networks.blocks import TemporalAdaptive
@@ -29,8 +30,10 @@ class TANetArchitecture:
     def sampling(self) -> Segments:
         return Segments(self.segments)
 
-    def build(self, num_actions: int) -> TANet:
-        return TANet(self, num_actions)
+    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> TANet:
+        if frozen_level >= 0:
+            raise InputError("frozen_level: tanet trains all of its weights; expected -1")
+        return TANet(self, num_actions, pretrained == "imagenet")
 
 
 class TANet(nn.Module):

@@ -45,15 +45,14 @@ class TSMArchitecture:
     def sampling(self) -> Segments:
         return Segments(self.num_segments, self.snippet, self.step)
 
-    def build(self, num_actions: int) -> TSM:
-        return TSM(self, num_actions)
+    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> TSM:
+        return TSM(self, num_actions, pretrained, frozen_level)
 
 
 class TSM(nn.Module):
     """Action logits of clips.
 
     Args:
-        freeze_norm: keep the backbone's batch norms as they are, for small batches.
         frozen_level: everything up to this feature level keeps its weights; -1 trains all.
 
     Raises:
@@ -65,12 +64,11 @@ class TSM(nn.Module):
         architecture: TSMArchitecture,
         num_actions: int,
         pretrained: Pretrained = "none",
-        freeze_norm: bool = True,
         frozen_level: int = -1,
     ) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.backbone = Backbone(a.backbone, (a.level,), pretrained, freeze_norm=freeze_norm, frozen_level=frozen_level)
+        self.backbone = Backbone(a.backbone, (a.level,), pretrained, freeze_norm=False, frozen_level=frozen_level)
         blocks = [block for block in self.backbone.modules_after(a.shift_after) if _takes_shift(block)]
         if not blocks:
             raise InputError(

@@ -10,8 +10,9 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from parsing.backbones import Pretrained
 from parsing.configs import config
-from recognizers.networks.inputs import MIDDLE, Normalise
+from recognizers.networks.inputs import MIDDLE, Normalise, no_images
 from recognizers.sampling import Dense
 
 SIZES = {"tiny": (1, 1, 2, 1), "small": (3, 4, 8, 3), "base": (5, 8, 20, 7)}
@@ -33,7 +34,8 @@ class UniFormerArchitecture:
     def sampling(self) -> Dense:
         return Dense(self.frames, self.interval)
 
-    def build(self, num_actions: int) -> UniFormer:
+    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> UniFormer:
+        no_images(pretrained, frozen_level)
         return UniFormer(self, num_actions)
 
 

@@ -1,6 +1,8 @@
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from builders import write_video
 
 from parsing.configs import parse_config
 from parsing.errors import InputError
-from recognizers.data import CachedClip, ClipViews, cache_clips, read_clips, spread_snippets, trainable_actions
+from recognizers.data import CachedClip, ClipViews, ViewConfig, cache_clips, kept_frames, read_clips, trainable_actions
 from recognizers.metrics import recognition_metrics
-from recognizers.train import TrainConfig
+from recognizers.networks.tsm import TSM, TSMArchitecture
+from recognizers.sampling import Dense, Segments
+from recognizers.train import RecognitionTask, TrainConfig
 
 
 def write_clips(root: Path) -> Path:
@@ -50,25 +54,63 @@ def test_damaged_clips_are_reported_and_left_out(tmp_path: Path, caplog: pytest.
     (root / "dark1.mp4").write_bytes(b"broken")
     records = [r for r in read_clips(root / "labels.csv") if r.label == "dark" and r.trainable]
     with caplog.at_level(logging.WARNING):
-        clips = cache_clips(records, ("dark",), 4, 2, 1, 32)
+        clips = cache_clips(records, ("dark",), Segments(2), 4, 32)
     assert len(clips) == len(records) - 1
-    assert clips[0].snippets.shape == (4, 2, 32, 43, 3)
+    assert clips[0].frames.shape == (4, 32, 43, 3)
     assert "dark1.mp4" in caplog.text
+    assert f"1 of {len(records)} clips left out" in caplog.text
 
 
-def test_snippets_are_spread_over_a_clip(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", [np.full((16, 16, 3), 10 * i, np.uint8) for i in range(20)])
-    assert [frame.index for frame in spread_snippets(path, 3, 2, 2)] == [0, 2, 10, 12, 17, 19]
+def test_long_clips_keep_what_their_sampling_needs() -> None:
+    assert kept_frames(5, Segments(2), 8).tolist() == [0, 1, 2, 3, 4]
+    assert kept_frames(20, Dense(4), 8).tolist() == list(range(6, 14))
+    assert kept_frames(20, Segments(2, snippet=2, step=2), 9).tolist() == [0, 1, 2, 8, 9, 10, 17, 18, 19]
+    assert kept_frames(0, Dense(4), 8).tolist() == [0]
 
 
 def test_views_change_between_seeds_but_not_within_a_clip() -> None:
-    clip = CachedClip(np.full((6, 1, 40, 50, 3), 120, np.uint8), 1)
-    views = ClipViews([clip], 3, 32, 0.7)
+    clip = CachedClip(np.full((6, 40, 50, 3), 120, np.uint8), 1)
+    views = ClipViews([clip], Segments(3), 32, ViewConfig())
     pixels, label = views[(0, 1)]
     assert pixels.shape == (3, 32, 32, 3)
     assert label == 1
     assert np.array_equal(pixels[0], pixels[2])  # the light of a clip does not flicker
+    assert np.array_equal(pixels, views[(0, 1)][0])
     assert not np.array_equal(pixels, views[(0, 2)][0])
+
+
+def test_clips_are_reversed_and_mirrored_and_stepped_as_asked() -> None:
+    frames = np.zeros((12, 16, 16, 3), np.uint8)
+    frames += (np.arange(12, dtype=np.uint8) * 20)[:, None, None, None]
+    frames[:, :, 8:] += 9
+    plain = ViewConfig(smallest_crop=1.0, stretch=1.0, flip=0.0, colour=False)
+
+    def view(settings: ViewConfig, seed: int = 0) -> np.ndarray:
+        return ClipViews([CachedClip(frames, 0)], Dense(4, 3), 16, settings)[(0, seed)][0]
+
+    first = view(plain)[:, 8, [0, 15], 0].astype(int)
+    assert np.diff(first[:, 0]).tolist() == [60, 60, 60]
+    assert (first[:, 1] - first[:, 0] == 9).all()
+    assert np.array_equal(view(replace(plain, reverse=1.0)), view(plain)[::-1])
+    assert np.array_equal(view(replace(plain, flip=1.0)), view(plain)[:, :, ::-1])
+    steps = {int(np.diff(view(replace(plain, intervals=(1, 2)), seed)[:2, 8, 0, 0].astype(int))[0]) for seed in range(20)}
+    assert steps == {20, 40}
+
+
+def test_frozen_norms_keep_their_statistics() -> None:
+    def moved(freeze: str) -> list[bool]:
+        torch.manual_seed(0)
+        network = TSM(TSMArchitecture("test_resnet", level=2, num_segments=2, input_px=32), 2)
+        task = RecognitionTask(network, 0.1, freeze).train()
+        norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        before = [norm.running_mean.clone() for norm in norms]  # type: ignore[union-attr]
+        task((torch.randint(0, 255, (2, 2, 3, 32, 32), dtype=torch.uint8), torch.tensor([0, 1])))
+        return [not torch.equal(norm.running_mean, old) for norm, old in zip(norms, before, strict=True)]  # type: ignore[arg-type]
+
+    assert all(moved("none"))
+    assert not any(moved("all"))
+    assert moved("all_but_first")[0]
+    assert not any(moved("all_but_first")[1:])
 
 
 def test_metrics_by_hand() -> None:
@@ -86,10 +128,9 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
     settings = {
         "name": "tsm",
         "architecture": {"backbone": "test_resnet", "level": 2, "num_segments": 2, "snippet": 2, "step": 1, "input_px": 32, "dropout": 0.0},
-        "data": {"root": str(root), "positions": 4, "short_side_px": 32, "repeat": 4},
+        "data": {"root": str(root), "short_side_px": 32, "repeat": 4},
         "fit": {"epochs": 8, "batch_size": 4, "lr": 0.02, "ema_decay": 0.0, "precision": "bf16-mixed"},
         "pretrained": "none",
-        "freeze_norm": False,
     }
     torch.manual_seed(0)
     training = parse_config(TrainConfig, settings, "t")
@@ -99,3 +140,44 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
     metrics = training.evaluate(str(tmp_path / "run/weights.safetensors"), device="cpu")
     assert metrics["all"]["top1"] == 1
     assert (metrics["all"]["num_videos"], metrics["scene_disjoint"]["num_videos"]) == (2, 1)
+
+
+SMALL_3D = {
+    "slowfast": {"frames": 4, "interval": 1, "depth": 26, "width": 8, "alpha": 2, "beta": 4, "input_px": 32},
+    "csn": {"frames": 4, "interval": 1, "depth": 26, "width": 8, "input_px": 32},
+    "r2plus1d": {"depth": 18, "frames": 4, "interval": 1, "input_px": 32},
+}
+
+
+@pytest.mark.parametrize("name", SMALL_3D)
+def test_other_networks_train_and_go_on_from_weights(name: str, tmp_path: Path) -> None:
+    root = write_clips(tmp_path / "c")
+    settings: dict[str, Any] = {
+        "name": name,
+        "architecture": SMALL_3D[name],
+        "data": {"root": str(root), "short_side_px": 32},
+        "views": {"reverse": 0.5, "intervals": [1, 2]},
+        "fit": {"epochs": 1, "batch_size": 4, "lr": 0.01, "ema_decay": 0.0},
+    }
+    parse_config(TrainConfig, settings, "t").train(tmp_path / "first", device="cpu", resume=False, quiet=True)
+    weights = str(tmp_path / "first/weights.safetensors")
+    again = parse_config(TrainConfig, settings | {"initial": weights}, "t")
+    again.train(tmp_path / "second", device="cpu", resume=False, quiet=True)
+    assert again.evaluate(str(tmp_path / "second/weights.safetensors"), device="cpu")["all"]["num_videos"] == 2
+    images = parse_config(TrainConfig, settings | {"pretrained": "imagenet"}, "t")
+    with pytest.raises(InputError, match="no weights of single images"):
+        images.train(tmp_path / "third", device="cpu", resume=False, quiet=True)
+
+
+def test_weights_to_start_from_must_fit(tmp_path: Path) -> None:
+    root = write_clips(tmp_path / "c")
+    settings: dict[str, Any] = {
+        "name": "slowfast",
+        "architecture": SMALL_3D["slowfast"],
+        "data": {"root": str(root), "short_side_px": 32},
+        "fit": {"epochs": 1, "batch_size": 4, "lr": 0.01, "ema_decay": 0.0},
+    }
+    parse_config(TrainConfig, settings, "t").train(tmp_path / "first", device="cpu", resume=False, quiet=True)
+    wide = settings | {"architecture": SMALL_3D["slowfast"] | {"width": 16}, "initial": str(tmp_path / "first/weights.safetensors")}
+    with pytest.raises(InputError, match="not a checkpoint of the architecture that is trained"):
+        parse_config(TrainConfig, wide, "t").train(tmp_path / "second", device="cpu", resume=False, quiet=True)
