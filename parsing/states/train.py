@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -88,14 +88,15 @@ class TrainConfig:
             if (epoch.number + 1) % self.eval_every and epoch.number + 1 < self.fit.epochs:
                 continue
             current = cast(StateTask, epoch.module).network
-            metrics = evaluate_states(current, vocabulary, val, device)
+            scores = StateScores.of(current, val, device)
+            metrics = evaluate_states(current, vocabulary, val, scores)
             run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **metrics})
             score = metrics["all"]["mean_ap"] or 0.0
             log.info("epoch %d  top-1 %.4f  mAP %.4f", epoch.number + 1, metrics["all"]["top1"] or 0.0, score)
             if score > best and run.writes:
                 best = score
                 training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
-                fitted = fit_decoder(current, val, device, self.fit_thresholds)
+                fitted = fit_decoder(current, val, scores, self.fit_thresholds)
                 header = WeightsHeader(self.name, asdict(a), vocabulary.to_json(), metrics, training)
                 save_weights(fitted, out / "weights.safetensors", header)
                 reset_decoder(fitted)
@@ -103,7 +104,8 @@ class TrainConfig:
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation data with its true part boxes."""
         network, vocabulary = load_part_state_net(weights, device)
-        return evaluate_states(network, vocabulary, self.data.table("val", vocabulary), device)
+        val = self.data.table("val", vocabulary)
+        return evaluate_states(network, vocabulary, val, StateScores.of(network, val, device))
 
 
 class StateTask(nn.Module):
@@ -144,25 +146,43 @@ def frequencies(table: StateTable) -> Tensor:
     return torch.as_tensor((table.holds & table.known).sum(0) / np.maximum(table.known.sum(0), 1), dtype=torch.float32)
 
 
-def evaluate_states(network: PartStateNet, vocabulary: Vocabulary, table: StateTable, device: str) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class StateScores:
+    """What a network says of N persons.
+
+    Args:
+        hidden: (N, P, S) without their actions.
+        given: (M, P, S) with those of the M whose action is known; None where there are none.
+    """
+
+    hidden: Array
+    given: Array | None
+
+    @classmethod
+    def of(cls, network: PartStateNet, table: StateTable, device: str) -> StateScores:
+        network.eval().to(device)
+        acting = table.actions >= 0
+        told = bool(acting.any()) and network.num_actions > 0
+        hidden = score_states(network, table, device, actions=False)
+        return cls(hidden, score_states(network, table.select(acting), device, actions=True) if told else None)
+
+
+def evaluate_states(network: PartStateNet, vocabulary: Vocabulary, table: StateTable, scores: StateScores) -> dict[str, Any]:
     """Figures over all persons (`all`) and over each source of images, none told its action.
 
     `action_hidden` and `action_given` compare the same persons, those whose action is known, without and with it.
     `decoded_top1` and `voted_top1` add the prior and the vote, both with what was fitted on the other half of the videos.
     """
-    network.eval().to(device)
     groups = {"all": np.ones(len(table), bool)} | {str(source): table.sources == source for source in np.unique(table.sources)}
-    scores = score_states(network, table, device, actions=False)
     metrics: dict[str, Any] = {
-        name: state_metrics(scores[rows], table.holds[rows], table.known[rows], vocabulary) for name, rows in groups.items()
+        name: state_metrics(scores.hidden[rows], table.holds[rows], table.known[rows], vocabulary) for name, rows in groups.items()
     }
-    acting = table.actions >= 0
-    if acting.any() and network.num_actions:
+    if scores.given is not None:
+        acting = table.actions >= 0
         told = table.select(acting)
-        given = score_states(network, told, device, actions=True)
-        for name, found in (("action_hidden", scores[acting]), ("action_given", given)):
+        for name, found in (("action_hidden", scores.hidden[acting]), ("action_given", scores.given)):
             metrics[name] = state_metrics(found, told.holds, told.known, vocabulary)
-        metrics["decoded_top1"], metrics["voted_top1"] = decoded_and_voted(network, told, given, vocabulary)
+        metrics["decoded_top1"], metrics["voted_top1"] = decoded_and_voted(network, told, scores.given, vocabulary)
     return metrics
 
 
@@ -179,20 +199,20 @@ def score_states(network: PartStateNet, table: StateTable, device: str, actions:
     return np.concatenate(scores)
 
 
-def fit_decoder(network: PartStateNet, table: StateTable, device: str, thresholds: bool) -> PartStateNet:
+def fit_decoder(network: PartStateNet, table: StateTable, scores: StateScores, thresholds: bool) -> PartStateNet:
     """The same network, its decoder fitted on validation persons; each is told its action where that is known."""
-    acting = (table.actions >= 0) if network.num_actions else np.zeros(len(table), bool)
-    scores = score_states(network, table, device, actions=False)
-    actions = np.zeros((len(table), max(1, network.num_actions)), np.float32)
-    if acting.any():
-        scores[acting] = score_states(network, table.select(acting), device, actions=True)
-        actions[acting, table.actions[acting]] = 1
     one_state = network.architecture.head == "softmax"
-    network.cpu().decoder.fit(torch.from_numpy(scores[acting]), torch.from_numpy(actions[acting]), table.holds[acting],
-                              table.known[acting], one_state)  # fmt: skip
+    device = network.weight.device
+    network.cpu()
+    best = scores.hidden.copy()
+    if scores.given is not None:
+        acting = table.actions >= 0
+        best[acting] = scores.given
+        actions = F.one_hot(torch.from_numpy(table.actions[acting]), network.num_actions).float()
+        network.decoder.fit(torch.from_numpy(scores.given), actions, table.holds[acting], table.known[acting], one_state)
     log.info("decoder: prior weight %.1f", float(network.decoder.prior_weight))
     if thresholds and not one_state:
-        network.decoder.fit_thresholds(scores, table.holds, table.known)
+        network.decoder.fit_thresholds(best, table.holds, table.known)
     return network.to(device)
 
 
