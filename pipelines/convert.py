@@ -1,29 +1,46 @@
-"""Turn public checkpoints into weights: `python -m pipelines.convert mmdet CHECKPOINT --to cascade_rcnn_r50 --out FILE`."""
+"""Turn public checkpoints into weights.
+
+python -m pipelines.convert mmdet CHECKPOINT --to cascade_rcnn_r50 --out FILE
+python -m pipelines.convert mmaction2|torchvision CHECKPOINT --to slowfast_r50_4x16 --classes FILE --out FILE
+"""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
+from torch import nn
 
-from detectors.conversion import TARGETS, class_names_of, convert, num_classes_of
+from detectors import conversion as detection
 from detectors.networks import DetectionNetwork, header_of
 from parsing.checkpoints import read_checkpoint
-from parsing.weights import save_weights, sha256_of
+from parsing.configs import nearest
+from parsing.errors import InputError
+from parsing.vocabulary import read_list
+from parsing.weights import WeightsHeader, save_weights, sha256_of
 from pipelines.command import run_command
+from recognizers import conversion as recognition
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.convert", description="Turn a public checkpoint into weights.")
-    parser.add_argument("origin", choices=("mmdet",), help="the library that wrote the checkpoint")
+    parser.add_argument("origin", choices=("mmdet", *recognition.RULES), help="the library that wrote the checkpoint")
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a published .pth; pickled objects in it are refused")
-    parser.add_argument("--to", required=True, choices=sorted(TARGETS), metavar="NETWORK", help=f"one of: {', '.join(sorted(TARGETS))}")
+    targets = f"detectors: {', '.join(sorted(detection.TARGETS))}; recognizers: {', '.join(sorted(recognition.TARGETS))}"
+    parser.add_argument("--to", required=True, metavar="NETWORK", help=targets)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors to write")
-    parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="class names, where the checkpoint does not say them")
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="NAME|FILE",
+        help="class names, or a file of them, where the checkpoint says none",
+    )
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32", help="default: float32")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -31,15 +48,45 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    targets = detection.TARGETS if arguments.origin == "mmdet" else recognition.TARGETS
+    if arguments.to not in targets:
+        raise InputError(f"--to {arguments.to}: {arguments.origin} has no such network; {nearest(arguments.to, targets)}")
     tensors, meta = read_checkpoint(arguments.checkpoint)
-    names = class_names_of(meta, num_classes_of(tensors, arguments.checkpoint), arguments.classes)
-    network_name, network = convert(tensors, arguments.to, names, arguments.checkpoint)
     training = {"converted_from": arguments.checkpoint.name, "sha256": sha256_of(str(arguments.checkpoint))}
-    header = header_of(network_name, cast(DetectionNetwork, network), {}, training)
+    names = class_names(arguments.classes)
+    network, header = (_detector if arguments.origin == "mmdet" else _recognizer)(arguments, tensors, meta, names, training)
     save_weights(network, arguments.out, header, DTYPES[arguments.dtype])
     if not arguments.quiet:
-        print(f"wrote {arguments.out}: {network_name}, {len(names)} classes")
+        print(f"wrote {arguments.out}: {header.component}, {len(next(iter(header.labels.values())))} classes")
     return 0
+
+
+def class_names(given: list[str]) -> list[str]:
+    """Names as they are, or from a list file."""
+    return list(read_list(Path(given[0]))) if len(given) == 1 and Path(given[0]).is_file() else given
+
+
+def _detector(
+    arguments: argparse.Namespace, tensors: dict[str, Any], meta: Any, names: list[str], training: dict[str, Any]
+) -> tuple[nn.Module, WeightsHeader]:
+    known = detection.class_names_of(meta, detection.num_classes_of(tensors, arguments.checkpoint), names)
+    network_name, network = detection.convert(tensors, arguments.to, known, arguments.checkpoint)
+    return network, header_of(network_name, cast(DetectionNetwork, network), {}, training)
+
+
+def _recognizer(
+    arguments: argparse.Namespace,
+    tensors: dict[str, Any],
+    meta: Any,  # noqa: ARG001  # recognizers' checkpoints say no class names
+    names: list[str],
+    training: dict[str, Any],
+) -> tuple[nn.Module, WeightsHeader]:
+    count = recognition.num_actions_of(tensors, arguments.checkpoint)
+    if len(names) != count:
+        raise InputError(f"--classes: {len(names)} names for {count} classes of the checkpoint")
+    network = recognition.convert(tensors, arguments.origin, arguments.to, names, arguments.checkpoint)
+    architecture = asdict(cast(Any, network).architecture)
+    return network, WeightsHeader(recognition.TARGETS[arguments.to][0], architecture, {"actions": names}, {}, training)
 
 
 if __name__ == "__main__":

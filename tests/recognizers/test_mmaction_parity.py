@@ -10,8 +10,12 @@ from seeded import seeded_clip, seeded_tensor
 from torchvision.models import video
 
 from parsing.errors import InputError
+from parsing.types import Frame
+from pipelines import convert as convert_command
 from recognizers.conversion import TARGETS, convert, num_actions_of
 from recognizers.networks.inputs import MIDDLE, Normalise
+from recognizers.video import VideoRecognizerConfig
+from recognizers.views import View
 
 DATA = Path(__file__).parents[1] / "data"
 FIXTURES = sorted(path.stem.removeprefix("mmaction_") for path in DATA.glob("mmaction_*.npz"))
@@ -74,3 +78,22 @@ def test_other_checkpoints_are_named() -> None:
 def test_uniformer_is_normalised_as_its_weights_expect() -> None:
     network = convert(seeded("uniformer_small"), "mmaction2", "uniformer_small", ACTIONS, HERE)
     assert torch.allclose(network.normalise.mean.flatten(), torch.tensor(MIDDLE[0]))  # type: ignore[union-attr, operator]
+
+
+def test_the_command_line_converts_and_the_stage_runs(tmp_path: Path) -> None:
+    torch.save({"state_dict": seeded("tsm_r50"), "meta": {}}, tmp_path / "tsm.pth")
+    (tmp_path / "classes.txt").write_text("\n".join(ACTIONS))
+    out = tmp_path / "tsm.safetensors"
+    command = ["mmaction2", str(tmp_path / "tsm.pth"), "--out", str(out), "--quiet"]
+    arguments = convert_command.build_parser().parse_args([*command, "--to", "tsm_r50", "--classes", str(tmp_path / "classes.txt")])
+    assert convert_command.main(arguments) == 0
+    stage = VideoRecognizerConfig("tsm", str(out), (View(),)).build("cpu")
+    assert stage.action_names == tuple(ACTIONS)
+    clip = [Frame("a", i, 0.0, np.full((64, 64, 3), 20 * i, np.uint8)) for i in range(8)]
+    assert stage([clip]).sum() == pytest.approx(1, abs=1e-4)
+    for extra, message in (
+        (["--to", "tsm_r50", "--classes", "a"], "1 names for 20 classes"),
+        (["--to", "tsm_r5"], r"mmaction2 has no such network; did you mean 'tsm_r50'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            convert_command.main(convert_command.build_parser().parse_args([*command, *extra]))
