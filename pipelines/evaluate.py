@@ -3,6 +3,8 @@
 python -m pipelines.evaluate STAGE --config FILE [--weights FILE] [--out report.json]
 python -m pipelines.evaluate part_detector --config FILE --component '{name: cascade_rcnn, flip: true, score_threshold: 0.01}'
 python -m pipelines.evaluate detections FOUND --truth ANNOTATIONS [--images DIR] --out FOLDER
+python -m pipelines.evaluate recognition --config FILE --component '{name: tsm, views: [{clips: 4}]}' --save scores.npz --out FOLDER
+python -m pipelines.evaluate recognition --scores a.npz b.npz --out FOLDER
 python -m pipelines.evaluate kinetics-tps --gt FOLDER --parts pred_part_result.json --actions pred_vid_result.json --out report.json
 """
 
@@ -15,7 +17,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from parsing.configs import override, parse_yaml, read_yaml
+from parsing.configs import override, parse_yaml, read_yaml, resolve
+from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.formats import Format, Problems, read_records
 from pipelines.command import run_command, torch_device
@@ -49,8 +52,20 @@ def build_parser() -> argparse.ArgumentParser:
     saved.add_argument("--images", type=Path, metavar="DIR", help="default: `images` beside the annotations")
     saved.add_argument("--on-error", choices=("fail", "skip"), default="fail", help="of bad annotations (default: fail)")
     saved.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="report.json, results.json, truth.json, PNG curves")
+    add_recognition(kinds.add_parser("recognition", parents=[common], help="recognizers on labelled clips, or ensembles of saved scores"))
     add_kinetics_tps(kinds.add_parser("kinetics-tps", parents=[common], help="a submission to Kinetics-TPS, to the letter of its score"))
     return parser
+
+
+def add_recognition(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--config", type=Path, metavar="FILE", help="training config that names the clips")
+    one.add_argument("--component", metavar="YAML", help="config of the recognizer, as in a pipeline (default: the shipped one)")
+    one.add_argument("--scores", type=Path, nargs="+", metavar="NPZ", help="saved scores to ensemble instead of running networks")
+    one.add_argument("--save", type=Path, metavar="NPZ", help="keep the scores for ensembles")
+    one.add_argument("--margin", type=float, default=0.5, metavar="P", help="lead from which an ensemble asks no further (default: 0.5)")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. data.root=…")
+    one.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    one.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="report.json, confusion.png")
 
 
 def add_kinetics_tps(one: argparse.ArgumentParser) -> None:
@@ -65,7 +80,7 @@ def add_kinetics_tps(one: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    special = {"detections": evaluate_saved, "kinetics-tps": evaluate_kinetics_tps}
+    special = {"detections": evaluate_saved, "kinetics-tps": evaluate_kinetics_tps, "recognition": evaluate_recognition}
     metrics = special.get(arguments.stage, evaluate_stage)(arguments)
     if not arguments.quiet:
         print("\n".join(table_lines(metrics)))
@@ -94,6 +109,36 @@ def evaluate_saved(arguments: argparse.Namespace) -> dict[str, Any]:
     images = arguments.images or default_images(arguments.truth)
     records = read_records(arguments.format, arguments.truth, images, Problems(arguments.on_error))
     return write_report(compare(records, arguments.found), CLASS_NAMES, arguments.out)
+
+
+def evaluate_recognition(arguments: argparse.Namespace) -> dict[str, Any]:
+    from recognizers.evaluation import report, score_clips, write_report
+    from recognizers.scores import SavedScores, check_same
+
+    if bool(arguments.scores) == bool(arguments.config):
+        raise InputError("recognition: give --config with the clips, or --scores to ensemble")
+    if arguments.scores:
+        members = [SavedScores.load(path) for path in arguments.scores]
+        check_same(members, arguments.scores)
+    else:
+        from recognizers import RECOGNIZERS
+        from recognizers.train import TrainConfig
+        from recognizers.video import VideoRecognizer
+
+        training = cast(
+            TrainConfig, training_config("recognizer", override(read_yaml(arguments.config), arguments.set), str(arguments.config))
+        )
+        component = parse_yaml(arguments.component or "{name: tsm}", "--component")
+        stage = resolve(RECOGNIZERS, component, "--component").build(torch_device(arguments.device))
+        if not isinstance(stage, VideoRecognizer):
+            raise InputError(f"--component: {component['name']!r} runs no network; expected a video network")
+        name = arguments.save.stem if arguments.save else str(component["name"])
+        members = [score_clips(stage, training.validation_records(stage.action_names), name)]
+        if arguments.save:
+            members[0].save(arguments.save)
+    found = report(members, arguments.margin)
+    write_report(found, arguments.out)
+    return {key: value for key, value in found.items() if key != "confusion"}
 
 
 def evaluate_kinetics_tps(arguments: argparse.Namespace) -> dict[str, Any]:

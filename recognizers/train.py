@@ -116,6 +116,10 @@ class TrainConfig:
         val = load_validation(self._records(), actions, a, self.num_clips)
         return evaluate_recognizer(network, a, actions, val, device, self.num_clips)
 
+    def validation_records(self, actions: Sequence[str]) -> list[ClipRecord]:
+        """The validation clips of these actions."""
+        return [record for record in self._records() if record.split == "val" and record.label in actions]
+
     def _records(self) -> list[ClipRecord]:
         return read_clips(Path(self.data.root) / self.data.labels)
 

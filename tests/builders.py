@@ -76,6 +76,21 @@ def write_video(
     return path
 
 
+def write_clips(root: Path) -> Path:
+    """Dark and bright videos, four of each to train on and one to validate."""
+    root.mkdir()
+    rows = ["file,label,split,scene_disjoint,for_shipped_weights"]
+    for label, level in (("dark", 40), ("bright", 210)):
+        for i in range(5):
+            name = f"{label}{i}.mp4"
+            write_video(root / name, [np.full((48, 64, 3), level + 3 * i, np.uint8)] * 6)
+            rows.append(f"{name},{label},{'val' if i == 4 else 'train'},{'yes' if label == 'dark' else 'no'},yes")
+    rows.append("none.mp4,dark,train,yes,no")
+    rows.append("lonely.mp4,lonely,train,yes,yes")
+    (root / "labels.csv").write_text("\n".join(rows))
+    return root
+
+
 def frame(index: int = 0, video: str = "a.mp4", hw: tuple[int, int] = (240, 320), time_s: float | None = None) -> Frame:
     return Frame(video, index, index / 10 if time_s is None else time_s, np.zeros((*hw, 3), np.uint8))
 

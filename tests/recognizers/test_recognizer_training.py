@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import write_video
+from builders import write_clips
 
 from parsing.configs import parse_config
 from parsing.errors import InputError
@@ -16,21 +16,6 @@ from recognizers.metrics import recognition_metrics
 from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.sampling import Dense, Segments
 from recognizers.train import RecognitionTask, TrainConfig
-
-
-def write_clips(root: Path) -> Path:
-    """Dark and bright videos, four of each to train on and one to validate."""
-    root.mkdir()
-    rows = ["file,label,split,scene_disjoint,for_shipped_weights"]
-    for label, level in (("dark", 40), ("bright", 210)):
-        for i in range(5):
-            name = f"{label}{i}.mp4"
-            write_video(root / name, [np.full((48, 64, 3), level + 3 * i, np.uint8)] * 6)
-            rows.append(f"{name},{label},{'val' if i == 4 else 'train'},{'yes' if label == 'dark' else 'no'},yes")
-    rows.append("none.mp4,dark,train,yes,no")
-    rows.append("lonely.mp4,lonely,train,yes,yes")
-    (root / "labels.csv").write_text("\n".join(rows))
-    return root
 
 
 def test_clips_are_read_with_their_flags(tmp_path: Path) -> None:
