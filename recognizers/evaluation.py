@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from parsing.errors import InputError
-from parsing.figures import save_png
+from parsing.figures import confusion_figure, save_png
 from parsing.files import atomic
 from parsing.types import Array
 from parsing.video import count_frames, read_nearest
@@ -80,20 +79,8 @@ def write_report(found: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with atomic(folder / "report.json") as temporary:
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    save_png(confusion_figure(found["confusion"]), folder / "confusion.png")
-
-
-def confusion_figure(confusion: dict[str, Any]) -> Figure:
-    """Counts as a picture, each row in shares of its truth."""
-    names, counts = confusion["actions"], np.array(confusion["counts"], float)
-    side = max(4.0, 0.32 * (len(names) + 5))
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.add_subplot(xlabel="predicted", ylabel="true")
-    image = axes.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), vmin=0, vmax=1, cmap="viridis")
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(names)), [f"{name} ({int(n)})" for name, n in zip(names, counts.sum(1), strict=True)], fontsize=8)
-    figure.colorbar(image, label="share of the true action")
-    return figure
+    actions = found["confusion"]["actions"]
+    save_png(confusion_figure(np.array(found["confusion"]["counts"]), actions, actions), folder / "confusion.png")
 
 
 def _figures(logits: Array, first: SavedScores) -> dict[str, Any]:

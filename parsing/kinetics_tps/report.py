@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from parsing.figures import save_png
+from parsing.figures import confusion_figure, save_png
 from parsing.files import atomic
-
-MOST_LABELS = 40  # with more states than that their names cannot be read
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:
@@ -38,16 +36,7 @@ def curve(report: dict[str, Any]) -> Figure:
 
 
 def confusion(report: dict[str, Any]) -> Figure:
-    """Which state was said for which, each row in shares of its truth; the last column lacks a part box that is near."""
-    states, counts = report["confusion"]["states"], np.array(report["confusion"]["counts"], float)
-    counts = counts.reshape(len(states), len(states) + 1)
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = max(4.0, 0.32 * (len(states) + 4))
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.add_subplot(xlabel="predicted", ylabel="true")
-    image = axes.imshow(shares, vmin=0, vmax=1, cmap="viridis")
-    if len(states) <= MOST_LABELS:
-        axes.set_xticks(range(len(states) + 1), [*states, "no box near"], rotation=90)
-        axes.set_yticks(range(len(states)), [f"{name} ({int(n)})" for name, n in zip(states, counts.sum(1), strict=True)])
-    figure.colorbar(image, label="share of the true state")
-    return figure
+    """Which state was said for which; the last column lacks a part box that is near."""
+    states = report["confusion"]["states"]
+    counts = np.array(report["confusion"]["counts"], float).reshape(len(states), len(states) + 1)
+    return confusion_figure(counts, states, [*states, "no box near"])
