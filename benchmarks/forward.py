@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "scripts")]
 warnings.filterwarnings("ignore")
 
-from detectors.adapters.openmmlab import stand_in_for_imgaug
+from parsing.openmmlab import stand_in_for_imgaug
 
 stand_in_for_imgaug()
 

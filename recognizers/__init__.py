@@ -11,6 +11,7 @@ RECOGNIZERS: Table = {
     "uniformer": _VIDEO,
     "video_swin": _VIDEO,
     "r2plus1d": _VIDEO,
+    "mmaction2": "recognizers.adapters.mmaction2:MMActionConfig",
     "oracle": "parsing.recorded_configs:RecordedActionsConfig",
     "replay": "parsing.recorded_configs:RecordedActionsConfig",
 }

@@ -11,14 +11,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from detectors.adapters import import_extra
-from detectors.adapters.openmmlab import fill, read_config, stand_in_for_imgaug
 from detectors.conversion import class_names_of
 from detectors.parts import visible_parts
 from detectors.suppression import Boxes, Share, class_thresholds
 from parsing.configs import config
 from parsing.errors import InputError
+from parsing.extras import import_extra
 from parsing.geometry import Crop, clip_boxes
+from parsing.openmmlab import fill, read_config, stand_in_for_imgaug
 from parsing.records import PERSON
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts
 from parsing.vocabulary import PART_NAMES

@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from detectors.adapters import import_extra
-from detectors.adapters.openmmlab import fill, read_config, stand_in_for_imgaug
 from parsing.configs import config
 from parsing.errors import InputError
+from parsing.extras import import_extra
+from parsing.openmmlab import fill, read_config, stand_in_for_imgaug
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 from parsing.weights import sha256_of
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from detectors.adapters import import_extra
 from parsing.configs import config
 from parsing.errors import InputError
+from parsing.extras import import_extra
 from parsing.geometry import Crop
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 from parsing.weights import sha256_of

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from detectors.adapters import import_extra
 from detectors.suppression import Share
 from parsing.configs import config
 from parsing.errors import InputError
+from parsing.extras import import_extra
 from parsing.geometry import box_ious, clip_boxes
 from parsing.records import PERSON
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses

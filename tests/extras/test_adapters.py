@@ -27,7 +27,7 @@ PERSONS = Detections(np.array([[10, 10, 90, 110], [40, 0, 160, 120]]), np.ones(2
 def mmdet_checkpoint(path: Path, num_classes: int = 80) -> Path:
     if _missing("onedl-mmdetection"):
         pytest.skip("mmdet is not installed")
-    from detectors.adapters.openmmlab import read_config, stand_in_for_imgaug
+    from parsing.openmmlab import read_config, stand_in_for_imgaug
 
     stand_in_for_imgaug()
     from mmdet.registry import MODELS
@@ -98,7 +98,7 @@ def test_mmdet_refuses_what_would_execute(tmp_path: Path) -> None:
 def test_mmpose(tmp_path: Path) -> None:
     if _missing("mmpose"):
         pytest.skip("mmpose is not installed")
-    from detectors.adapters.openmmlab import read_config, stand_in_for_imgaug
+    from parsing.openmmlab import read_config, stand_in_for_imgaug
 
     stand_in_for_imgaug()
     from mmpose.registry import MODELS
@@ -167,3 +167,45 @@ def test_configs_are_yaml_that_names_no_code() -> None:
     value = yaml.safe_load("{name: mmdet, config: a.py, weights: b.pth, hook: 'os.system'}")
     with pytest.raises(InputError, match="unknown key 'hook'"):
         resolve(PERSON_DETECTORS, value, "person_detector")
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [
+        ("recognition/tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb.py", 8),
+        ("recognition/slowfast/slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb.py", 32),
+    ],
+)
+def test_mmaction_recognizers_run_as_they_would_alone(name: str, frames: int, tmp_path: Path) -> None:
+    if _missing("mmaction2"):
+        pytest.skip("mmaction2 is not installed")
+    from parsing.openmmlab import read_config
+    from recognizers import RECOGNIZERS
+    from recognizers.adapters.mmaction2 import stand_in_for_what_the_wheel_lacks
+
+    stand_in_for_what_the_wheel_lacks()
+    from mmaction.registry import MODELS
+    from mmaction.utils import register_all_modules
+
+    register_all_modules()
+    settings = read_config(name, "mmaction")
+    settings.model.backbone.pretrained = None
+    torch.manual_seed(0)
+    model = MODELS.build(settings.model).eval()
+    torch.nn.init.normal_(model.cls_head.fc_cls.weight, std=0.1)
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, tmp_path / "w.pth")
+    classes = tmp_path / "classes.txt"
+    classes.write_text("\n".join(f"action {i}" for i in range(400)))
+    component = {"name": "mmaction2", "config": name, "weights": str(tmp_path / "w.pth"), "classes": str(classes), "clips": 2}
+    stage = resolve(RECOGNIZERS, component, "here").build("cpu")
+    clips = stage.sample(100)
+    assert [len(clip) for clip in clips] == [frames] * (1 if frames == 8 else 2)
+    random = np.random.default_rng(0)
+    pictures = [[Frame("a", int(i), 0.0, random.integers(0, 255, (64, 80, 3), np.uint8)) for i in clip] for clip in clips]
+    scores = stage(pictures)
+    assert scores.shape == (400,)
+    assert scores.sum() == pytest.approx(1, abs=1e-4)
+    assert scores == pytest.approx(stage(pictures), abs=1e-6)
+    classes.write_text("one\ntwo")
+    with pytest.raises(InputError, match="400 classes, but 2 names"):
+        resolve(RECOGNIZERS, component, "here").build("cpu")

@@ -1,4 +1,4 @@
-"""What the adapters of mmdet and mmpose share: configs and weights that cannot execute anything."""
+"""What the adapters of mmdet, mmpose and mmaction2 share: configs and weights that cannot execute anything."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from detectors.adapters import import_extra
 from parsing.checkpoints import read_checkpoint
 from parsing.errors import InputError
+from parsing.extras import import_extra
 
 
 def read_config(config: str, package: str) -> Any:
