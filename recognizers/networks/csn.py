@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from parsing.backbones import Pretrained
 from parsing.configs import config
-from recognizers.networks.inputs import Normalise, no_images
+from recognizers.networks.inputs import InputKind, Normalise, no_images
 from recognizers.networks.resnet3d import ResNet3d
 from recognizers.sampling import Dense
 
@@ -24,6 +24,7 @@ class CSNArchitecture:
     width: Annotated[int, Field(ge=8)] = 64
     mode: Literal["ir", "ip"] = "ir"
     input_px: Annotated[int, Field(ge=32)] = 224
+    input: InputKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
     @property
@@ -41,7 +42,7 @@ class CSN(nn.Module):
     def __init__(self, architecture: CSNArchitecture, num_actions: int) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.normalise = Normalise()
+        self.normalise = Normalise(kind=a.input)
         self.trunk = ResNet3d(a.depth, a.width, 3, (False,) * 4, (1, 2, 2, 2), depthwise=a.mode, eps=1e-3)
         self.dropout = nn.Dropout(a.dropout)
         self.classifier = nn.Linear(self.trunk.out_channels, num_actions)

@@ -11,7 +11,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dSte
 
 from parsing.backbones import Pretrained
 from parsing.configs import config
-from recognizers.networks.inputs import KINETICS, Normalise, no_images
+from recognizers.networks.inputs import KINETICS, InputKind, Normalise, no_images
 from recognizers.sampling import Dense
 
 
@@ -23,6 +23,7 @@ class VideoSwinArchitecture:
     frames: Annotated[int, Field(ge=2)] = 32
     interval: Annotated[int, Field(ge=1)] = 2
     input_px: Annotated[int, Field(ge=32)] = 224
+    input: InputKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
@@ -39,7 +40,7 @@ class VideoSwin(nn.Module):
 
     def __init__(self, architecture: VideoSwinArchitecture, num_actions: int) -> None:
         super().__init__()
-        self.architecture, self.normalise = architecture, Normalise()
+        self.architecture, self.normalise = architecture, Normalise(kind=architecture.input)
         build = {"tiny": video.swin3d_t, "small": video.swin3d_s, "base": video.swin3d_b}[architecture.size]
         self.trunk = build(num_classes=num_actions)
         self.trunk.head = nn.Sequential(nn.Dropout(architecture.dropout), nn.Linear(self.trunk.num_features, num_actions))
@@ -58,6 +59,7 @@ class R2Plus1DArchitecture:
     frames: Annotated[int, Field(ge=2)] = 32
     interval: Annotated[int, Field(ge=1)] = 2
     input_px: Annotated[int, Field(ge=32)] = 112
+    input: InputKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
@@ -74,7 +76,7 @@ class R2Plus1D(nn.Module):
 
     def __init__(self, architecture: R2Plus1DArchitecture, num_actions: int) -> None:
         super().__init__()
-        self.architecture, self.normalise = architecture, Normalise(KINETICS)
+        self.architecture, self.normalise = architecture, Normalise(KINETICS, architecture.input)
         layers = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}[architecture.depth]
         self.trunk = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, layers, R2Plus1dStem, num_actions)
         if architecture.depth == 34:  # the original counts the width between space and time from the block's output

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from parsing.backbones import Pretrained
 from parsing.configs import config
 from recognizers.networks.blocks import Variants
-from recognizers.networks.inputs import Normalise, no_images
+from recognizers.networks.inputs import InputKind, Normalise, no_images
 from recognizers.networks.resnet3d import ResNet3d
 from recognizers.sampling import Dense
 
@@ -34,6 +34,7 @@ class SlowFastArchitecture:
     alpha: Annotated[int, Field(ge=1)] = 8
     beta: Annotated[int, Field(ge=1)] = 8
     input_px: Annotated[int, Field(ge=32)] = 224
+    input: InputKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     variants: Variants = field(default_factory=Variants)
 
@@ -52,7 +53,7 @@ class SlowFast(nn.Module):
     def __init__(self, architecture: SlowFastArchitecture, num_actions: int) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.normalise = Normalise()
+        self.normalise = Normalise(kind=a.input)
         narrow = a.width // a.beta
         fed = [narrow, *(narrow * 4 * 2**i for i in range(3))]  # channels of the fast pathway before each stage
         self.slow = ResNet3d(a.depth, a.width, 1, (False, False, True, True), lateral=[2 * c for c in fed], variants=a.variants)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from parsing.backbones import Pretrained
 from parsing.configs import config
-from recognizers.networks.inputs import MIDDLE, Normalise, no_images
+from recognizers.networks.inputs import MIDDLE, InputKind, Normalise, no_images
 from recognizers.sampling import Dense
 
 SIZES = {"tiny": (1, 1, 2, 1), "small": (3, 4, 8, 3), "base": (5, 8, 20, 7)}
@@ -27,6 +27,7 @@ class UniFormerArchitecture:
     frames: Annotated[int, Field(ge=2)] = 16
     interval: Annotated[int, Field(ge=1)] = 4
     input_px: Annotated[int, Field(ge=32, multiple_of=32)] = 224
+    input: InputKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
@@ -45,7 +46,7 @@ class UniFormer(nn.Module):
     def __init__(self, architecture: UniFormerArchitecture, num_actions: int) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.normalise = Normalise(MIDDLE)
+        self.normalise = Normalise(MIDDLE, a.input)
         depths = SIZES[a.size]
         rates = iter(torch.linspace(0, a.drop_path, sum(depths)).tolist())
         self.embeddings = nn.ModuleList(

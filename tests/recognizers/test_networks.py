@@ -7,6 +7,7 @@ import torch
 
 from recognizers.networks.blocks import MixedConv, NonLocal, SpaceTimeAttention, SqueezeExcite, TemporalAdaptive, Variants
 from recognizers.networks.csn import CSN, CSNArchitecture
+from recognizers.networks.inputs import Normalise
 from recognizers.networks.reference import R2Plus1D, R2Plus1DArchitecture, VideoSwin, VideoSwinArchitecture
 from recognizers.networks.slowfast import SlowFast, SlowFastArchitecture
 from recognizers.networks.tanet import TANet, TANetArchitecture
@@ -38,6 +39,20 @@ def test_every_variant_of_slowfast_trains(variants: Variants) -> None:
     assert logits.shape == (2, 5)
     logits.sum().backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_residual_frames_are_differences_of_neighbours() -> None:
+    still = clips(1, 1).expand(1, 5, 3, 32, 32)
+    assert not Normalise(kind="residual")(still).any()
+    moving = clips(1, 5)
+    found = Normalise(kind="residual")(moving)
+    assert found.shape == (1, 3, 5, 32, 32)
+    std = torch.tensor([0.229, 0.224, 0.225])
+    assert torch.allclose(found[0, :, 2, 4, 4], (moving[0, 2, :, 4, 4] - moving[0, 1, :, 4, 4]) / std, atol=1e-6)
+    assert torch.equal(found[:, :, 0], found[:, :, 1])
+    assert not Normalise(kind="residual")(moving[:, :1]).any()
+    brighter = SlowFast(replace(TINY, input="residual"), 5).eval()
+    assert torch.allclose(brighter(clips()), brighter(clips() + 0.1), atol=1e-4)  # light does not matter
 
 
 def test_published_sizes() -> None:
