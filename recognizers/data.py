@@ -1,12 +1,10 @@
-"""Labelled clips: a CSV of files, their actions and splits; clips decoded once into memory, and random views of them."""
+"""Labelled clips decoded once into memory, and random views of them."""
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated
 
 import cv2
@@ -20,58 +18,12 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.types import Array
 from parsing.video import count_frames, read_nearest
+from recognizers.lists import ClipRecord
 from recognizers.sampling import Dense, Sampling
 from recognizers.views import MOST_ASPECT
 
 log = logging.getLogger(__name__)
-COLUMNS = ("file", "label", "split")
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-@dataclass(frozen=True)
-class ClipRecord:
-    """One labelled clip.
-
-    Args:
-        scene_disjoint: whether no clip of the same scene stands in the other split.
-        trainable: whether weights that are shipped may be trained on it.
-    """
-
-    path: Path
-    label: str
-    split: str
-    scene_disjoint: bool = True
-    trainable: bool = True
-
-
-def read_clips(csv_path: Path) -> list[ClipRecord]:
-    """The clips of a CSV with the columns file, label, split and, optionally, scene_disjoint and for_shipped_weights.
-
-    Files are relative to the CSV. `for_shipped_weights` of `no` bars a clip from training.
-
-    Raises:
-        InputError: the file is missing or lacks a column.
-    """
-    try:
-        with csv_path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{csv_path}: column {missing[0]!r} is missing; expected {', '.join(COLUMNS)}")
-            return [_record(csv_path.parent, row) for row in reader]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{csv_path}: cannot be read as CSV ({error})") from None
-
-
-def _record(root: Path, row: dict[str, str]) -> ClipRecord:
-    disjoint, shipped = row.get("scene_disjoint", "yes"), row.get("for_shipped_weights", "yes")
-    return ClipRecord(root / row["file"], row["label"], row["split"], disjoint == "yes", shipped != "no")
-
-
-def trainable_actions(records: Sequence[ClipRecord]) -> tuple[str, ...]:
-    """Actions that have a clip to train on and one to validate on, sorted."""
-    train = {record.label for record in records if record.split == "train" and record.trainable}
-    return tuple(sorted(train & {record.label for record in records if record.split == "val"}))
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from parsing.figures import confusion_figure, save_png
 from parsing.files import atomic
 from parsing.types import Array
 from parsing.video import count_frames, read_nearest
-from recognizers.data import ClipRecord
+from recognizers.lists import ClipRecord
 from recognizers.metrics import recognition_metrics
 from recognizers.scores import SavedScores, calibration, cross_fitted, early_exit, fit_weights
 from recognizers.video import VideoRecognizer

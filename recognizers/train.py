@@ -24,7 +24,8 @@ from parsing.training import FitConfig, fit
 from parsing.types import Frame
 from parsing.video import count_frames, read_nearest
 from parsing.weights import WeightsHeader, save_weights
-from recognizers.data import ClipRecord, ClipViews, ViewConfig, cache_clips, collate, read_clips, trainable_actions
+from recognizers.data import ClipViews, ViewConfig, cache_clips, collate
+from recognizers.lists import ClipFormat, ClipRecord, check_actions, read_clip_records, trainable_actions
 from recognizers.metrics import recognition_metrics
 from recognizers.networks import Architecture, NetworkName, parse_architecture
 from recognizers.video import VideoRecognizer, load_recognizer
@@ -35,9 +36,10 @@ log = logging.getLogger(__name__)
 
 @config
 class ClipDataConfig:
-    """A CSV of labelled clips under `root`.
+    """Labelled clips under `root`.
 
     Args:
+        format, labels, classes: as in `recognizers.lists.read_clip_records`.
         actions: names to learn; empty takes all that have clips in both splits.
         most_frames: that are kept of each training clip, at `short_side_px`.
         repeat: how often a clip is drawn in an epoch.
@@ -45,7 +47,9 @@ class ClipDataConfig:
     """
 
     root: str
+    format: ClipFormat = "csv"
     labels: str = "labels.csv"
+    classes: str = "classes.txt"
     actions: tuple[str, ...] = ()
     most_frames: Annotated[int, Field(ge=1)] = 96
     short_side_px: Annotated[int, Field(ge=32)] = 192
@@ -85,6 +89,7 @@ class TrainConfig:
         """
         records = self._records()
         actions = self.data.actions or trainable_actions(records)
+        check_actions(records, actions, self.data.root)
         train = [r for r in records if r.split == "train" and r.trainable and r.label in actions]
         if not train:
             raise InputError(f"{Path(self.data.root) / self.data.labels}: no clip to train on")
@@ -121,7 +126,7 @@ class TrainConfig:
         return [record for record in self._records() if record.split == "val" and record.label in actions]
 
     def _records(self) -> list[ClipRecord]:
-        return read_clips(Path(self.data.root) / self.data.labels)
+        return read_clip_records(self.data.format, Path(self.data.root), self.data.labels, self.data.classes)
 
     def _network(self, a: Architecture, actions: Sequence[str]) -> nn.Module:
         network = a.build(len(actions), self.pretrained, self.frozen_level)

@@ -85,8 +85,9 @@ def write_clips(root: Path) -> Path:
             name = f"{label}{i}.mp4"
             write_video(root / name, [np.full((48, 64, 3), level + 3 * i, np.uint8)] * 6)
             rows.append(f"{name},{label},{'val' if i == 4 else 'train'},{'yes' if label == 'dark' else 'no'},yes")
-    rows.append("none.mp4,dark,train,yes,no")
-    rows.append("lonely.mp4,lonely,train,yes,yes")
+    for name, label, trainable in (("none.mp4", "dark", "no"), ("lonely.mp4", "lonely", "yes")):
+        write_video(root / name, [np.full((48, 64, 3), 99, np.uint8)] * 3)
+        rows.append(f"{name},{label},train,yes,{trainable}")
     (root / "labels.csv").write_text("\n".join(rows))
     return root
 

@@ -11,7 +11,8 @@ from builders import write_clips
 
 from parsing.configs import parse_config
 from parsing.errors import InputError
-from recognizers.data import CachedClip, ClipViews, ViewConfig, cache_clips, kept_frames, read_clips, trainable_actions
+from recognizers.data import CachedClip, ClipViews, ViewConfig, cache_clips, kept_frames
+from recognizers.lists import read_clip_records, read_csv, trainable_actions
 from recognizers.metrics import recognition_metrics
 from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.sampling import Dense, Segments
@@ -19,7 +20,7 @@ from recognizers.train import RecognitionTask, TrainConfig
 
 
 def test_clips_are_read_with_their_flags(tmp_path: Path) -> None:
-    records = read_clips(write_clips(tmp_path / "c") / "labels.csv")
+    records = read_csv(write_clips(tmp_path / "c") / "labels.csv")
     assert len(records) == 12
     assert [r.trainable for r in records if r.path.name == "none.mp4"] == [False]
     assert trainable_actions(records) == ("bright", "dark")  # no clip validates "lonely"
@@ -29,15 +30,15 @@ def test_clips_are_read_with_their_flags(tmp_path: Path) -> None:
 def test_bad_lists_are_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "l.csv").write_text(content)
     with pytest.raises(InputError, match=message):
-        read_clips(tmp_path / "l.csv")
+        read_csv(tmp_path / "l.csv")
     with pytest.raises(InputError, match="cannot be read"):
-        read_clips(tmp_path / "none.csv")
+        read_csv(tmp_path / "none.csv")
 
 
 def test_damaged_clips_are_reported_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_clips(tmp_path / "c")
     (root / "dark1.mp4").write_bytes(b"broken")
-    records = [r for r in read_clips(root / "labels.csv") if r.label == "dark" and r.trainable]
+    records = [r for r in read_csv(root / "labels.csv") if r.label == "dark" and r.trainable]
     with caplog.at_level(logging.WARNING):
         clips = cache_clips(records, ("dark",), Segments(2), 4, 32)
     assert len(clips) == len(records) - 1
@@ -166,3 +167,65 @@ def test_weights_to_start_from_must_fit(tmp_path: Path) -> None:
     wide = settings | {"architecture": SMALL_3D["slowfast"] | {"width": 16}, "initial": str(tmp_path / "first/weights.safetensors")}
     with pytest.raises(InputError, match="not a checkpoint of the architecture that is trained"):
         parse_config(TrainConfig, wide, "t").train(tmp_path / "second", device="cpu", resume=False, quiet=True)
+
+
+def touch(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+
+
+def test_clips_come_in_many_forms(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for label in ("run", "walk"):
+            touch(tmp_path / split / label / f"{split}_{label}.mp4")
+            touch(tmp_path / label / f"v_{label}_{split}.avi")
+    folders = read_clip_records("folders", tmp_path, "")
+    expected = [("train_run.mp4", "run", "train"), ("train_walk.mp4", "walk", "train")]
+    assert [(r.path.name, r.label, r.split) for r in folders][:2] == expected
+    (tmp_path / "classes.txt").write_text("run\nwalk\n")
+    for split in ("train", "val"):
+        (tmp_path / f"kinetics_{split}.txt").write_text(f"run/v_run_{split}.avi 0\nwalk/v_walk_{split}.avi 1\n")
+    numbered = read_clip_records("list", tmp_path, "kinetics", "classes.txt")
+    (tmp_path / "ucf").mkdir()
+    (tmp_path / "ucf/trainlist01.txt").write_text("run/v_run_train.avi 1\nwalk/v_walk_train.avi 2\n")
+    (tmp_path / "ucf/testlist01.txt").write_text("run/v_run_val.avi\nwalk/v_walk_val.avi\n")
+    (tmp_path / "hmdb").mkdir()
+    for label in ("run", "walk"):
+        (tmp_path / f"hmdb/{label}_test_split1.txt").write_text(f"v_{label}_train.avi 1 \nv_{label}_val.avi 2 \nunused.avi 0 \n")
+    wanted = {(f"v_{label}_{split}.avi", label, split) for label in ("run", "walk") for split in ("train", "val")}
+    for records in (numbered, read_clip_records("ucf101", tmp_path, "ucf:1"), read_clip_records("hmdb51", tmp_path, "hmdb:1")):
+        assert {(r.path.name, r.label, r.split) for r in records} == wanted
+
+
+def test_bad_lists_name_the_line(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("run\n")
+    (tmp_path / "k_val.txt").write_text("")
+    for line, message in (
+        ("a.mp4,0", r"k_train\.txt: line 1: 'a\.mp4,0', expected a path, a space and the number"),
+        ("a.mp4 1", "class 1, but there are 1, counted from 0"),
+        ("a.mp4 0", r"1 of 1 clips are not there, the first .*a\.mp4"),
+    ):
+        (tmp_path / "k_train.txt").write_text(line)
+        with pytest.raises(InputError, match=message):
+            read_clip_records("list", tmp_path, "k", "classes.txt")
+    with pytest.raises(InputError, match="no folder 'train'"):
+        read_clip_records("folders", tmp_path, "")
+    (tmp_path / "train/run").mkdir(parents=True)
+    with pytest.raises(InputError, match="class without a clip"):
+        read_clip_records("folders", tmp_path, "")
+    with pytest.raises(InputError, match="a colon and the split's number"):
+        read_clip_records("ucf101", tmp_path, "ucf")
+    (tmp_path / "l.csv").write_text("file,label,split\na.mp4;run;train\n")
+    with pytest.raises(InputError, match=r"l\.csv: line 2: expected file, label, split, separated by commas"):
+        read_clip_records("csv", tmp_path, "l.csv")
+
+
+def test_actions_without_clips_are_named(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "name": "slowfast",
+        "architecture": SMALL_3D["slowfast"],
+        "data": {"root": str(write_clips(tmp_path / "c")), "actions": ["dark", "brihgt"]},
+        "fit": {"epochs": 1, "batch_size": 4, "lr": 0.01},
+    }
+    with pytest.raises(InputError, match="no clip to train on of action 'brihgt'; did you mean 'bright'"):
+        parse_config(TrainConfig, settings, "t").train(tmp_path / "run", device="cpu", resume=False, quiet=True)
