@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from parsing.augment import jitter_colour
 from parsing.configs import config
@@ -88,6 +90,7 @@ class ViewConfig:
         reverse: share of clips that are played backwards.
         flip: share of clips that are mirrored; turned off where an action's name has a side.
         colour: whether light, colour and sharpness change, the same for all frames of a clip.
+        randaugment: how many of RandAugment's operations a clip goes through (Cubuk et al. 2020), `magnitude` of 31 strong.
     """
 
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.7
@@ -96,6 +99,8 @@ class ViewConfig:
     reverse: Share = 0.0
     flip: Share = 0.5
     colour: bool = True
+    randaugment: Annotated[int, Field(ge=0)] = 0
+    magnitude: Annotated[int, Field(ge=0, lt=31)] = 9
 
 
 class ClipViews:
@@ -122,7 +127,17 @@ class ClipViews:
             view = view[:, ::-1] if mirrored else view
             # The same seed for every frame: the light of a scene does not flicker.
             views.append(jitter_colour(view, np.random.default_rng(colour_seed)) if s.colour else view)
-        return np.stack(views), clip.label_id
+        return self._augmented(np.stack(views), colour_seed), clip.label_id
+
+    def _augmented(self, frames: Array, seed: int) -> Array:
+        """RandAugment over (T, S, S, 3), the same operations for every frame."""
+        if not self.settings.randaugment:
+            return frames
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
+            torch.manual_seed(seed)
+            augment = v2.RandAugment(self.settings.randaugment, self.settings.magnitude)
+            changed = augment(tv_tensors.Video(torch.from_numpy(frames).permute(0, 3, 1, 2)))
+        return np.asarray(changed.permute(0, 2, 3, 1).contiguous().numpy())
 
     def _indices(self, num_frames: int, random: np.random.Generator) -> Array:
         if self.settings.intervals and isinstance(self.sampling, Dense):

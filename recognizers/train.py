@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -14,6 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from parsing.backbones import Pretrained
 from parsing.checkpoints import fill
@@ -66,6 +68,7 @@ class TrainConfig:
         freeze_norm: batch norms keep their statistics: none, all, or all but the first, whose input is what changes
             most between data sets (partial BN; the second place of Kinetics-TPS 2021 gained 9.9 points by it).
         frozen_level: of frame-wise networks, the feature level up to which weights stay; -1 trains all.
+        mixup, cutmix: alpha of either (Zhang et al. 2018, Yun et al. 2019), 0 for none; with both, one is drawn a batch.
         num_clips: clips that are averaged at evaluation.
     """
 
@@ -79,6 +82,8 @@ class TrainConfig:
     freeze_norm: Literal["none", "all", "all_but_first"] = "none"
     frozen_level: int = -1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
     num_clips: Annotated[int, Field(ge=1)] = 2
     eval_every: Annotated[int, Field(ge=1)] = 1
 
@@ -102,7 +107,7 @@ class TrainConfig:
         views = ClipViews(clips, a.sampling, a.input_px, self.views)
         val = load_validation(records, actions, a, self.num_clips)
         run = RunFolder(out, asdict(self), resume)
-        task = RecognitionTask(network, self.label_smoothing, self.freeze_norm)
+        task = RecognitionTask(network, self.label_smoothing, self.freeze_norm, mixing(len(actions), self.mixup, self.cutmix))
         for epoch in fit(task, views, collate, self.fit, run, sample_weights=weights, device=device, resume=resume, quiet=quiet):
             if (epoch.number + 1) % self.eval_every and epoch.number + 1 < self.fit.epochs:
                 continue
@@ -139,11 +144,11 @@ class TrainConfig:
 
 
 class RecognitionTask(nn.Module):
-    """Cross-entropy with smoothed labels, batch norms frozen as asked."""
+    """Cross-entropy with smoothed labels, batch norms frozen and clips mixed as asked."""
 
-    def __init__(self, network: nn.Module, label_smoothing: float, freeze_norm: str = "none") -> None:
+    def __init__(self, network: nn.Module, label_smoothing: float, freeze_norm: str = "none", mix: Mix | None = None) -> None:
         super().__init__()
-        self.network, self.label_smoothing, self.freeze_norm = network, label_smoothing, freeze_norm
+        self.network, self.label_smoothing, self.freeze_norm, self.mix = network, label_smoothing, freeze_norm, mix
         for norm in self._frozen():
             norm.requires_grad_(False)
 
@@ -160,8 +165,21 @@ class RecognitionTask(nn.Module):
 
     def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         clips, labels = batch
-        logits = self.network(clips.float() / 255)
+        clips = clips.float() / 255
+        if self.mix is not None and self.training:
+            clips, labels = self.mix(tv_tensors.Video(clips), labels)  # labels become shares of the actions
+        logits = self.network(clips.as_subclass(Tensor))
         return {"action": F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)}
+
+
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def mixing(num_actions: int, mixup: float, cutmix: float) -> Mix | None:
+    """What mixes the clips of a batch with each other."""
+    kinds = [v2.MixUp(num_classes=num_actions, alpha=mixup)] if mixup else []
+    kinds += [v2.CutMix(num_classes=num_actions, alpha=cutmix)] if cutmix else []
+    return v2.RandomChoice(kinds) if kinds else None
 
 
 Validation = list[tuple[ClipRecord, list[list[Frame]]]]

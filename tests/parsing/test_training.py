@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,10 +113,13 @@ def test_epochs_differ_and_weights_count() -> None:
 
 
 def test_learning_rate_by_hand() -> None:
-    assert learning_rate_scale(0, 100, 0.1) == pytest.approx(0.1)
-    assert learning_rate_scale(10, 100, 0.1) == pytest.approx(1)
-    assert learning_rate_scale(55, 100, 0.1) == pytest.approx(0.505)
-    assert learning_rate_scale(100, 100, 0.1) == pytest.approx(0.01)
+    settings = FitConfig(1, 1, 1.0, warmup=0.1)
+    scales = [learning_rate_scale(update, 100, settings) for update in (0, 10, 55, 100)]
+    assert scales == pytest.approx([0.1, 1, 0.505, 0.01])
+    restarts = replace(settings, cycles=3)
+    assert [learning_rate_scale(update, 100, restarts) for update in (10, 25, 40, 55, 100)] == pytest.approx([1, 0.505, 1, 0.505, 0.01])
+    steps = replace(settings, schedule="step", cycles=3)
+    assert [learning_rate_scale(update, 100, steps) for update in (10, 39, 40, 70, 100)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
 
 
 def test_backbone_has_its_own_rate_and_vectors_no_decay() -> None:

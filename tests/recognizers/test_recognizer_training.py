@@ -16,7 +16,7 @@ from recognizers.lists import read_clip_records, read_csv, trainable_actions
 from recognizers.metrics import recognition_metrics
 from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.sampling import Dense, Segments
-from recognizers.train import RecognitionTask, TrainConfig
+from recognizers.train import RecognitionTask, TrainConfig, mixing
 
 
 def test_clips_are_read_with_their_flags(tmp_path: Path) -> None:
@@ -81,6 +81,39 @@ def test_clips_are_reversed_and_mirrored_and_stepped_as_asked() -> None:
     assert np.array_equal(view(replace(plain, flip=1.0)), view(plain)[:, :, ::-1])
     steps = {int(np.diff(view(replace(plain, intervals=(1, 2)), seed)[:2, 8, 0, 0].astype(int))[0]) for seed in range(20)}
     assert steps == {20, 40}
+
+
+def test_randaugment_treats_all_frames_alike_and_repeats() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (1, 16, 16, 3), np.uint8).repeat(6, 0)
+    settings = ViewConfig(smallest_crop=1.0, stretch=1.0, flip=0.0, colour=False, randaugment=2, magnitude=20)
+    views = ClipViews([CachedClip(frames, 0)], Dense(4), 16, settings)
+    seen = [views[(0, seed)][0] for seed in range(6)]
+    assert all((clip == clip[:1]).all() for clip in seen)
+    assert any(not np.array_equal(clip[0], frames[0]) for clip in seen)
+    assert np.array_equal(views[(0, 3)][0], seen[3])
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)])
+def test_clips_are_mixed_in_training_alone(mixup: float, cutmix: float) -> None:
+    class Spy(torch.nn.Module):
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            self.seen = clips
+            return clips.mean((1, 3, 4))
+
+    clips = torch.stack([torch.zeros(2, 3, 8, 8), torch.full((2, 3, 8, 8), 255.0)]).to(torch.uint8)
+    task = RecognitionTask(Spy(), 0.0, "none", mixing(3, mixup, cutmix))
+    torch.manual_seed(0)
+    shares = set()
+    for _ in range(8):
+        task.train()((clips, torch.tensor([0, 1])))
+        shares.add(round(float(task.network.seen[0].mean()), 3))  # type: ignore[union-attr, index]
+    assert len(shares) > 1
+    assert max(shares) > 0.1
+    assert type(task.network.seen) is torch.Tensor  # type: ignore[union-attr]
+    assert torch.equal(task.network.seen[:, 0], task.network.seen[:, 1])  # type: ignore[union-attr, index]
+    task.eval()((clips, torch.tensor([0, 1])))
+    assert torch.equal(task.network.seen, clips.float() / 255)  # type: ignore[arg-type]
+    assert mixing(3, 0.0, 0.0) is None
 
 
 def test_frozen_norms_keep_their_statistics() -> None:
