@@ -51,7 +51,7 @@ def test_content_by_hand(written: Path) -> None:
     states = first["parts"]["left_arm"]["states"]
     assert [s["score"] for s in states] == sorted((s["score"] for s in states), reverse=True)
     assert min(s["score"] for s in states) >= 0.05
-    assert {s["label"] for s in states} <= {"bend", "unbend", "raise"}
+    assert {s["label"] for s in states} <= {"bend", "unbend", "raise", "swing"}
     assert document["tracks"] == [{"track_id": 1, "start_s": 0.0, "end_s": 0.2, "first_frame": 0, "last_frame": 2, "num_frames": 2}]
     assert [frame["key"] for frame in document["frames"]] == [True, False, True]
     assert document["complete"] is False
