@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Each video network against mmaction2's own, side by side in one run: parameters, MACs, difference, forward time.
 
-    .venv-openmmlab/bin/python benchmarks/recognizers.py [--size 224] [--repeats 3] [--only tsm_r50 …]
+    .venv-openmmlab/bin/python benchmarks/video_networks.py [--size 224] [--repeats 3] [--only tsm_r50 …]
 
 Both get the same seeded weights and the same clip, in eager float32. Runs alternate, and a ratio is that of the medians.
 """
