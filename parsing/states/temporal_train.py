@@ -91,8 +91,9 @@ class TemporalTrainConfig:
         if not len(table):
             raise InputError(f"{self.data.root}: no person with part states in the {split} split")
         frames = np.array([int(path.stem.removeprefix("img_")) for path in table.paths])
+        found = torch.from_numpy(score_states(base, table, device, actions=False))
         with torch.inference_mode():  # as the pipeline's stage gives them
-            scores = base.cpu().decoder(torch.from_numpy(score_states(base, table, device, actions=False)), None).numpy()
+            scores = base.decoder.cpu()(found, None).numpy()
         return Windows(table, scores, frames, a.steps, self.fps, self.most_gap)
 
 
