@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from parsing.errors import InputError
 
+# Where the tensors lie in files of OpenMMLab, PyTorchVideo, and basicsr (with and without a moving average).
+STATE_KEYS = ("state_dict", "model_state", "params_ema", "params")
+
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
-    """Tensors and `meta` of a checkpoint of OpenMMLab or of plain tensors; nothing in the file is executed.
+    """Tensors and `meta` of a checkpoint of OpenMMLab, PyTorchVideo, basicsr or of plain tensors; nothing in the file is executed.
 
     Raises:
         InputError: it is missing, no checkpoint, or holds pickled objects.
@@ -29,7 +32,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
         found = re.search(r"(?:GLOBAL|Unsupported global:?(?: GLOBAL)?) `?([\w.]+)", str(error))
         name = f" ({found.group(1)})" if found else ""
         raise InputError(f"{path}: holds pickled objects{name}, which are not loaded; expected a published checkpoint of tensors") from None
-    tensors = value.get("state_dict", value) if isinstance(value, dict) else None
+    tensors = next((value[key] for key in STATE_KEYS if key in value), value) if isinstance(value, dict) else None
     if not isinstance(tensors, dict) or not tensors or not all(isinstance(item, Tensor) for item in tensors.values()):
         raise InputError(f"{path}: expected a checkpoint with a state_dict of tensors")
     meta = value.get("meta")

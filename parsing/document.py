@@ -6,142 +6,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 import pydantic
-from pydantic import Field
 
-from parsing.configs import config
+from parsing.entries import SCHEMA_VERSION, ActionEntry, Box, FrameEntry, ParseDocument, TrackEntry
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.types import ActionScore, Array, Detections, FrameParse, ModelFacts, Parts, PartStates, VideoFacts
 from parsing.vocabulary import Vocabulary
 
-SCHEMA_VERSION = "1.0"
 SHOWN_STATE = 0.05  # states below this score are not written
-Box = tuple[float, float, float, float]
-Score = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-
-
-@config
-class VideoEntry:
-    """The source. `rotation` in degrees clockwise was applied already; `frames_declared` is null where the file does not say."""
-
-    name: str
-    width: Count
-    height: Count
-    rotation: int
-    fps: float
-    duration_s: float
-    frames_declared: int | None
-    frames_decoded: Count
-    decode_errors: Count
-
-
-@config
-class VocabularyEntry:
-    """The labels that this parse can hold; `part_states` lists the states of each part."""
-
-    name: str
-    parts: list[str]
-    states: list[str]
-    part_states: dict[str, list[str]]
-    actions: list[str]
-
-
-@config
-class ActionEntry:
-    """One action between two times; best first."""
-
-    label: str
-    score: Score
-    start_s: float
-    end_s: float
-
-
-@config
-class StateEntry:
-    """One state of a part; states are independent of each other."""
-
-    label: str
-    score: Score
-
-
-@config
-class PartEntry:
-    """One body part; `box` is null where the part is not visible."""
-
-    box: Box | None
-    score: Score
-    visible: bool
-    states: list[StateEntry]
-
-
-@config
-class PersonEntry:
-    """One person: box as x1, y1, x2, y2 in pixels, and parts by name. `track_id` is null where no track is confirmed."""
-
-    track_id: int | None
-    box: Box
-    score: Score
-    parts: dict[str, PartEntry]
-
-
-@config
-class FrameEntry:
-    """One frame; `key` is false where boxes were carried over from the frames that the networks saw."""
-
-    index: Count
-    time_s: float
-    key: bool
-    persons: list[PersonEntry]
-
-
-@config
-class TrackEntry:
-    """Where a track begins and ends, and in how many frames it is seen."""
-
-    track_id: int
-    start_s: float
-    end_s: float
-    first_frame: Count
-    last_frame: Count
-    num_frames: Count
-
-
-@config
-class ModelEntry:
-    """A component that took part, the sha256 of its weights, and its config as JSON."""
-
-    stage: str
-    name: str
-    weights_sha256: str | None
-    config: str
-
-
-@config
-class ParseDocument:
-    """The parse of one video. `complete` is false where the video was damaged or ended early."""
-
-    schema_version: Literal["1.0"]
-    vocabulary: VocabularyEntry
-    actions: list[ActionEntry]
-    models: list[ModelEntry]
-    frames: list[FrameEntry]
-    tracks: list[TrackEntry]
-    video: VideoEntry
-    complete: bool
 
 
 @dataclass(frozen=True, eq=False)
 class VideoParse:
-    """The parse of one video in memory."""
+    """The parse of one video in memory; `track_actions` by track, in order of time."""
 
     facts: VideoFacts
     vocabulary: Vocabulary
@@ -149,6 +34,7 @@ class VideoParse:
     frames: tuple[FrameParse, ...]
     models: tuple[ModelFacts, ...]
     complete: bool
+    track_actions: Mapping[int, Sequence[ActionScore]] = field(default_factory=dict)
 
 
 def json_schema() -> dict[str, Any]:
@@ -197,9 +83,12 @@ class ParseWriter:
             if track_id >= 0:
                 self.tracks[track_id] = _seen(self.tracks.get(track_id), track_id, parse)
 
-    def finish(self, facts: VideoFacts, complete: bool) -> None:
+    def finish(self, facts: VideoFacts, complete: bool, track_actions: Mapping[int, Sequence[ActionScore]]) -> None:
         """Close the object; the last call before the block ends."""
-        tracks = [_rounded(self.tracks[track_id]) for track_id in sorted(self.tracks)]
+        tracks = [
+            _rounded(track) | {"actions": [_rounded(action) for action in track_actions.get(track_id, ())]}
+            for track_id, track in sorted(self.tracks.items())
+        ]
         tail = {"tracks": tracks, "video": _rounded(facts), "complete": complete}
         self._file.write("\n],\n" + _dumps(tail)[1:] + "\n")
 
@@ -209,7 +98,7 @@ def write_parse(parse: VideoParse, path: Path) -> None:
     with ParseWriter(path, parse.vocabulary, parse.actions, parse.models) as writer:
         for frame in parse.frames:
             writer.add(frame)
-        writer.finish(parse.facts, parse.complete)
+        writer.finish(parse.facts, parse.complete, parse.track_actions)
 
 
 def read_parse(path: Path) -> VideoParse:
@@ -233,9 +122,10 @@ def read_parse(path: Path) -> VideoParse:
         raise InputError(f"{path}: not a parse: {'.'.join(map(str, first['loc'])) or 'value'}: {first['msg']}") from None
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: not a parse: {error}") from None
-    actions = tuple(ActionScore(**asdict(action)) for action in document.actions)
     models = tuple(ModelFacts(**asdict(model)) for model in document.models)
-    return VideoParse(VideoFacts(**asdict(document.video)), vocabulary, actions, frames, models, document.complete)
+    of_tracks = {track.track_id: _actions(track.actions) for track in document.tracks if track.actions}
+    facts = VideoFacts(**asdict(document.video))
+    return VideoParse(facts, vocabulary, _actions(document.actions), frames, models, document.complete, of_tracks)
 
 
 def frame_json(parse: FrameParse, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -274,6 +164,10 @@ def _frame(entry: FrameEntry, vocabulary: Vocabulary) -> FrameParse:
             for state in part.states:
                 states[i, j, vocabulary.states.index(state.label)] = state.score
     return FrameParse(entry.index, entry.time_s, persons, Parts(boxes, scores, visible), PartStates(states), entry.key)
+
+
+def _actions(entries: Iterable[ActionEntry]) -> tuple[ActionScore, ...]:
+    return tuple(ActionScore(**asdict(entry)) for entry in entries)
 
 
 def _boxes(boxes: Iterable[Box]) -> Array:

@@ -1,8 +1,9 @@
 """The one training loop: a generator of epochs that every stage's trainer drives.
 
 A task is a module whose forward takes a batch and returns a dict of named losses. Data is a map-style dataset
-whose `__getitem__` takes `(index, seed)`: every random choice of an item comes from that seed, so the stream of
-batches does not depend on worker counts, and training resumed from an epoch equals training never stopped.
+whose `__getitem__` takes `(index, seed)`, and more where the batches say more: every random choice of an item comes
+from that seed, so the stream of batches does not depend on worker counts, and training resumed from an epoch equals
+training never stopped.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, Protocol, cast
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
@@ -24,8 +24,9 @@ from pydantic import Field
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
+from parsing.batches import Batches, EpochSampler, EqualBatches
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.files import atomic
@@ -39,7 +40,7 @@ _BLOCK = re.compile(r"(layers?_?\d+\.(blocks\.)?\d+|blocks\.\d+\.\d+|layers_\d+\
 class SeededDataset(Protocol):
     def __len__(self) -> int: ...
 
-    def __getitem__(self, key: tuple[int, int]) -> Any: ...
+    def __getitem__(self, key: Any) -> Any: ...
 
 
 @config
@@ -87,31 +88,6 @@ class Epoch:
     number: int
     losses: dict[str, float]
     module: nn.Module = field(repr=False)
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Draws `(index, seed)` pairs: a shuffle, or weighted draws with replacement, fixed by seed and epoch.
-
-    Args:
-        weights: (N,) how often an item is drawn, relative to the others; None draws each once.
-        rank, world_size: every process takes its own slice of the same order.
-    """
-
-    def __init__(self, length: int, weights: Sequence[float] | None, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        self.length, self.seed, self.epoch = length, seed, 0
-        self.weights = None if weights is None else np.asarray(weights, float) / np.sum(weights)
-        self.rank, self.world_size = rank, world_size
-
-    def __len__(self) -> int:
-        return self.length // self.world_size
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        random = np.random.default_rng((self.seed, self.epoch))
-        drawn = self.weights is not None
-        order = random.choice(self.length, self.length, p=self.weights) if drawn else random.permutation(self.length)
-        seeds = random.integers(0, 2**31, self.length)
-        for position in range(self.rank, len(self) * self.world_size, self.world_size):
-            yield int(order[position]), int(seeds[position])
 
 
 def learning_rate_scale(update: int, num_updates: int, settings: FitConfig) -> float:
@@ -164,11 +140,15 @@ def fit(
     run: RunFolder,
     *,
     sample_weights: Sequence[float] | None = None,
+    batches: Callable[[EpochSampler, int], Batches] = EqualBatches,
     device: str = "cpu",
     resume: bool = False,
     quiet: bool = False,
 ) -> Iterator[Epoch]:
     """Train, yielding after each epoch; the state on disk is written after the caller has dealt with the epoch.
+
+    Args:
+        batches: makes batches of a sampler's draws and the batch size.
 
     Raises:
         InputError: nothing to resume from, or the saved state belongs to other settings.
@@ -191,27 +171,26 @@ def fit(
     model, optimizer = fabric.setup(task, optimizer)
     ema = ModelEmaV3(task, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
     sampler = EpochSampler(len(dataset), sample_weights, settings.seed, fabric.global_rank, fabric.world_size)
+    order = batches(sampler, settings.batch_size)
     loader: DataLoader[Any] = DataLoader(
         dataset,  # type: ignore[arg-type]  # indexed by (index, seed), as the sampler draws
-        settings.batch_size,
-        sampler=sampler,
+        batch_sampler=order,
         collate_fn=collate,
         num_workers=settings.num_workers,
-        drop_last=len(sampler) > settings.batch_size,
         persistent_workers=settings.num_workers > 0,
     )
-    num_updates = settings.epochs * max(1, len(loader) // settings.accumulate)
+    updates = [max(1, order.steps(number) // settings.accumulate) for number in range(settings.epochs)]
     first = _restore(run, task, ema, optimizer, settings) if resume else 0
-    progress = _Progress(settings, len(loader), quiet or fabric.global_rank > 0)
+    progress = _Progress(settings, [order.steps(number) for number in range(settings.epochs)], first, quiet or fabric.global_rank > 0)
     for number in range(first, settings.epochs):
-        sampler.epoch = number
+        order.begin(number)
         torch.manual_seed(settings.seed * 100_003 + number)  # dropout too must not depend on what ran before
         task.train()
         sums: dict[str, float] = {}
         for step, batch in enumerate(loader):
-            update = number * (len(loader) // settings.accumulate) + step // settings.accumulate
+            update = sum(updates[:number]) + step // settings.accumulate
             for group in optimizer.param_groups:
-                group["lr"] = group["base_lr"] * learning_rate_scale(update, num_updates, settings)
+                group["lr"] = group["base_lr"] * order.lr_scale * learning_rate_scale(update, sum(updates), settings)
             updating = (step + 1) % settings.accumulate == 0
             with fabric.no_backward_sync(model, enabled=not updating):
                 losses: dict[str, Tensor] = model(fabric.to_device(batch))
@@ -227,7 +206,7 @@ def fit(
                 sums[name] = sums.get(name, 0.0) + float(loss.detach())
             progress.advance(number, step, {name: total / (step + 1) for name, total in sums.items()})
         together = cast(Tensor, fabric.all_reduce(torch.tensor(list(sums.values()), dtype=torch.float64)))  # mean over processes
-        means = {name: total / max(1, len(loader)) for name, total in zip(sums, together.tolist(), strict=True)}
+        means = {name: total / max(1, order.steps(number)) for name, total in zip(sums, together.tolist(), strict=True)}
         run.add_scalars({f"loss/{name}": value for name, value in means.items()}, number)
         yield Epoch(number, means, ema.module if ema is not None else task)
         if fabric.global_rank == 0:
@@ -268,33 +247,27 @@ def _restore(run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer:
 class _Progress:
     """A bar with rate and ETA on a terminal, a log line every so many steps elsewhere."""
 
-    def __init__(self, settings: FitConfig, steps: int, quiet: bool) -> None:
-        self.settings, self.steps, self.quiet, self.started, self.done = settings, steps, quiet, time.monotonic(), 0
+    def __init__(self, settings: FitConfig, steps: Sequence[int], first: int, quiet: bool) -> None:
+        self.settings, self.steps, self.quiet, self.started = settings, steps, quiet, time.monotonic()
+        self.done, self.before = 0, sum(steps[:first])
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
         self.bar = Progress(*columns, disable=quiet)
         self.live = not quiet and self.bar.console.is_terminal
         if self.live:
             self.bar.start()
-            self.task = self.bar.add_task("training", total=settings.epochs * steps, rate="")
+            self.task = self.bar.add_task("training", total=sum(steps), completed=self.before, rate="")
 
     def advance(self, epoch: int, step: int, losses: dict[str, float]) -> None:
         self.done += 1
-        rate = self.done * self.settings.batch_size / (time.monotonic() - self.started)
+        rate = self.done / (time.monotonic() - self.started)
         named = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
         text = f"epoch {epoch + 1}/{self.settings.epochs}"
+        items = f"{rate * self.settings.batch_size:.1f} items/s"
         if self.live:
-            self.bar.update(self.task, completed=epoch * self.steps + step + 1, description=text, rate=f"{rate:.1f} items/s {named}")
+            self.bar.update(self.task, completed=self.before + self.done, description=text, rate=f"{items} {named}")
         elif not self.quiet and (step + 1) % self.settings.log_every == 0:
-            left = (self.settings.epochs - epoch) * self.steps - step - 1
-            log.info(
-                "%s step %d/%d  %.1f items/s  ETA %.0f s  %s",
-                text,
-                step + 1,
-                self.steps,
-                rate,
-                left * self.settings.batch_size / rate,
-                named,
-            )
+            left = sum(self.steps) - self.before - self.done
+            log.info("%s step %d/%d  %s  ETA %.0f s  %s", text, step + 1, self.steps[epoch], items, left / rate, named)
 
     def close(self) -> None:
         if self.live:

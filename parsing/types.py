@@ -199,7 +199,7 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class ActionScore:
-    """One action of the video between two times, in seconds."""
+    """One action of the video, or of a track, between two times in seconds."""
 
     label: str
     score: float
@@ -209,9 +209,13 @@ class ActionScore:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Which component spoke: its stage, its name in the stage's table, sha256 of its weights, its config as JSON."""
+    """Which component spoke: its stage, its name in the stage's table, sha256 of its weights, its config as JSON.
+
+    `asked` is False for a recognizer that the video's action was found without, because those before it were sure.
+    """
 
     stage: str
     name: str
     weights_sha256: str | None
     config: str
+    asked: bool = True

@@ -1,12 +1,14 @@
 """Turn public checkpoints into weights.
 
 python -m pipelines.convert mmdet CHECKPOINT --to cascade_rcnn_r50 --out FILE
-python -m pipelines.convert mmaction2|torchvision CHECKPOINT --to slowfast_r50_4x16 --classes FILE --out FILE
+python -m pipelines.convert mmaction2|torchvision|pytorchvideo CHECKPOINT --to slowfast_r50_4x16 --classes FILE --out FILE
+python -m pipelines.convert mmagic|basicsr CHECKPOINT --to basicvsr_x4 --out FILE
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -23,15 +25,17 @@ from parsing.vocabulary import read_list
 from parsing.weights import WeightsHeader, save_weights, sha256_of
 from pipelines.command import run_command
 from recognizers import conversion as recognition
+from recognizers.superres import conversion as superres
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.convert", description="Turn a public checkpoint into weights.")
-    parser.add_argument("origin", choices=("mmdet", *recognition.RULES), help="the library that wrote the checkpoint")
+    parser.add_argument("origin", choices=("mmdet", *recognition.RULES, *superres.RULES), help="the library that wrote the checkpoint")
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a published .pth; pickled objects in it are refused")
-    targets = f"detectors: {', '.join(sorted(detection.TARGETS))}; recognizers: {', '.join(sorted(recognition.TARGETS))}"
+    kinds = {"detectors": sorted(detection.TARGETS), "recognizers": sorted(recognition.TARGETS), "videos": sorted(superres.TARGETS)}
+    targets = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items())
     parser.add_argument("--to", required=True, metavar="NETWORK", help=targets)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors to write")
     parser.add_argument(
@@ -48,17 +52,29 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    targets = detection.TARGETS if arguments.origin == "mmdet" else recognition.TARGETS
+    targets, read = _reader(arguments.origin)
     if arguments.to not in targets:
         raise InputError(f"--to {arguments.to}: {arguments.origin} has no such network; {nearest(arguments.to, targets)}")
     tensors, meta = read_checkpoint(arguments.checkpoint)
     training = {"converted_from": arguments.checkpoint.name, "sha256": sha256_of(str(arguments.checkpoint))}
     names = class_names(arguments.classes)
-    network, header = (_detector if arguments.origin == "mmdet" else _recognizer)(arguments, tensors, meta, names, training)
+    network, header = read(arguments, tensors, meta, names, training)
     save_weights(network, arguments.out, header, DTYPES[arguments.dtype])
     if not arguments.quiet:
-        print(f"wrote {arguments.out}: {header.component}, {len(next(iter(header.labels.values())))} classes")
+        print(f"wrote {arguments.out}: {header.component}" + "".join(f", {len(found)} classes" for found in header.labels.values()))
     return 0
+
+
+Reader = Callable[[argparse.Namespace, dict[str, Any], Any, list[str], dict[str, Any]], tuple[nn.Module, WeightsHeader]]
+
+
+def _reader(origin: str) -> tuple[Mapping[str, Any], Reader]:
+    """What a library's checkpoints can become, and what makes it of them."""
+    if origin == "mmdet":
+        return detection.TARGETS, _detector
+    if origin in superres.RULES:
+        return superres.TARGETS, _super_resolver
+    return recognition.TARGETS, _recognizer
 
 
 def class_names(given: list[str]) -> list[str]:
@@ -87,6 +103,20 @@ def _recognizer(
     network = recognition.convert(tensors, arguments.origin, arguments.to, names, arguments.checkpoint)
     architecture = asdict(cast(Any, network).architecture)
     return network, WeightsHeader(recognition.TARGETS[arguments.to][0], architecture, {"actions": names}, {}, training)
+
+
+def _super_resolver(
+    arguments: argparse.Namespace,
+    tensors: dict[str, Any],
+    meta: Any,  # noqa: ARG001  # of no use here
+    names: list[str],
+    training: dict[str, Any],
+) -> tuple[nn.Module, WeightsHeader]:
+    if names:
+        raise InputError(f"--classes: {len(names)} names, but networks of super-resolution have no classes")
+    network = superres.convert(tensors, arguments.origin, arguments.to, arguments.checkpoint)
+    architecture = asdict(cast(Any, network).architecture)
+    return network, WeightsHeader(superres.TARGETS[arguments.to][0], architecture, {}, {}, training)
 
 
 if __name__ == "__main__":

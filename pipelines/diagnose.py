@@ -135,8 +135,8 @@ class Diagnosis:
         return result
 
     def _predicted_action(self, path: Path, facts: VideoFacts) -> Array | None:
-        scores = {score.label: score.score for score in self.parser.recognize(path, facts, count_frames(path))}
-        return np.array([scores[name] for name in self.parser.vocabulary.actions], np.float32) if scores else None
+        verdict = self.parser.recognize(path, facts, count_frames(path))
+        return None if verdict is None else verdict.scores
 
     def _parses(
         self, row: tuple[str, ...], frames: Sequence[Frame], actions: Array | None, memory: dict[tuple[Any, ...], Any]

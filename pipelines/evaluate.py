@@ -6,6 +6,7 @@ python -m pipelines.evaluate detections FOUND --truth ANNOTATIONS [--images DIR]
 python -m pipelines.evaluate recognition --config FILE --component '{name: tsm, views: [{clips: 4}]}' --save scores.npz --out FOLDER
 python -m pipelines.evaluate recognition --scores a.npz b.npz --out FOLDER
 python -m pipelines.evaluate kinetics-tps --gt FOLDER --parts pred_part_result.json --actions pred_vid_result.json --out report.json
+python -m pipelines.evaluate tinyvirat --truth tiny_val_v2.json --class-map class_map.json --scores a.npz b.npz --out FOLDER
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.formats import Format, Problems, read_records
 from pipelines.command import run_command, torch_device
+from pipelines.multilabel_options import add_evaluation
 from pipelines.trainings import STAGES, training_config
 
 if TYPE_CHECKING:
@@ -54,11 +56,13 @@ def build_parser() -> argparse.ArgumentParser:
     saved.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="report.json, results.json, truth.json, PNG curves")
     add_recognition(kinds.add_parser("recognition", parents=[common], help="recognizers on labelled clips, or ensembles of saved scores"))
     add_kinetics_tps(kinds.add_parser("kinetics-tps", parents=[common], help="a submission to Kinetics-TPS, to the letter of its score"))
+    add_evaluation(kinds.add_parser("tinyvirat", parents=[common], help="labels or scores of clips with several labels"))
     return parser
 
 
 def add_recognition(one: argparse.ArgumentParser) -> None:
     one.add_argument("--config", type=Path, metavar="FILE", help="training config that names the clips")
+    one.add_argument("--split", choices=("val", "train"), default="val", help="which of its clips (default: val)")
     one.add_argument("--component", metavar="YAML", help="config of the recognizer, as in a pipeline (default: the shipped one)")
     one.add_argument("--scores", type=Path, nargs="+", metavar="NPZ", help="saved scores to ensemble instead of running networks")
     one.add_argument("--save", type=Path, metavar="NPZ", help="keep the scores for ensembles")
@@ -80,7 +84,12 @@ def add_kinetics_tps(one: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    special = {"detections": evaluate_saved, "kinetics-tps": evaluate_kinetics_tps, "recognition": evaluate_recognition}
+    special = {
+        "detections": evaluate_saved,
+        "kinetics-tps": evaluate_kinetics_tps,
+        "recognition": evaluate_recognition,
+        "tinyvirat": evaluate_tinyvirat,
+    }
     metrics = special.get(arguments.stage, evaluate_stage)(arguments)
     if not arguments.quiet:
         print("\n".join(table_lines(metrics)))
@@ -133,7 +142,8 @@ def evaluate_recognition(arguments: argparse.Namespace) -> dict[str, Any]:
         if not isinstance(stage, VideoRecognizer):
             raise InputError(f"--component: {component['name']!r} runs no network; expected a video network")
         name = arguments.save.stem if arguments.save else str(component["name"])
-        members = [score_clips(stage, training.validation_records(stage.action_names), name)]
+        scaling = training.data.scaling.build(stage.device) if training.data.scaling else None
+        members = [score_clips(stage, training.split_records(arguments.split, stage.labels), name, scaling)]
         if arguments.save:
             members[0].save(arguments.save)
     found = report(members, arguments.margin)
@@ -159,6 +169,12 @@ def evaluate_kinetics_tps(arguments: argparse.Namespace) -> dict[str, Any]:
         print(note, file=sys.stderr)
     write_report(report, arguments.out)
     return {name: value for name, value in report.items() if name not in ("notes", "videos", "curve", "confusion", "psc_per_action")}
+
+
+def evaluate_tinyvirat(arguments: argparse.Namespace) -> dict[str, Any]:
+    from pipelines.multilabel import evaluate_clips
+
+    return evaluate_clips(arguments)
 
 
 def table_lines(metrics: dict[str, Any], depth: int = 0) -> list[str]:

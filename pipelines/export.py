@@ -1,4 +1,7 @@
-"""Export parses to other formats: `python -m pipelines.export kinetics-tps SOURCE... --out submission.zip`.
+"""Write submissions.
+
+python -m pipelines.export kinetics-tps SOURCE... --out submission.zip
+python -m pipelines.export tinyvirat --scores test.npz --thresholds FILE --test tiny_test_v2_public.json --class-map FILE --out answer.txt
 
 A source is a parse.json, a folder of them, a video or a folder of videos; videos are parsed on the way.
 """
@@ -15,14 +18,24 @@ from parsing.errors import InputError
 from parsing.kinetics_tps.results import SAMPLE_EVERY
 from parsing.kinetics_tps.submission import Form, SubmissionWriter
 from pipelines.command import run_command, torch_device
+from pipelines.multilabel_options import add_export
 from pipelines.progress import track
 from pipelines.sources import files_of
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.export", description="Export parses to other formats.")
+    parser = argparse.ArgumentParser(prog="python -m pipelines.export", description="Write submissions.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--quiet", action="store_true", help="no progress")
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="FORMAT")
-    one = kinds.add_parser("kinetics-tps", help="a submission to Kinetics-TPS: persons, ten parts, one state each, every fifth frame")
+    help_tps = "a submission to Kinetics-TPS: persons, ten parts, one state each, every fifth frame"
+    add_kinetics_tps(kinds.add_parser("kinetics-tps", parents=[common], help=help_tps))
+    add_export(kinds.add_parser("tinyvirat", parents=[common], help="a submission to TinyAction: the labels of every test clip"))
+    return parser
+
+
+def add_kinetics_tps(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "sources", nargs="+", metavar="SOURCE", help="parse.json, video, or a folder of either; folders of videos are searched"
     )
@@ -32,12 +45,14 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--config", default="default", metavar="NAME|FILE", help="pipeline config for videos")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of the pipeline")
     one.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
-    one.add_argument("--quiet", action="store_true", help="no progress")
-    one.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser
 
 
 def main(arguments: argparse.Namespace) -> int:
+    {"kinetics-tps": export_kinetics_tps, "tinyvirat": export_tinyvirat}[arguments.kind](arguments)
+    return 0
+
+
+def export_kinetics_tps(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.vote <= 1:
         raise InputError(f"--vote {arguments.vote}: expected a share from 0 to 1")
     if arguments.out.suffix != ".zip":
@@ -49,7 +64,12 @@ def main(arguments: argparse.Namespace) -> int:
             if not parse.actions:
                 raise InputError(f"{parse.facts.name}: its parse has no action")
             writer.add(Path(parse.facts.name).stem, parse.actions[0].label, parse.frames, parse.vocabulary)
-    return 0
+
+
+def export_tinyvirat(arguments: argparse.Namespace) -> None:
+    from pipelines.multilabel import export_answer
+
+    export_answer(arguments)
 
 
 def parses_or_videos(source: Path) -> list[Path]:

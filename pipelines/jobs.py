@@ -64,7 +64,7 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
     stream = parser.stream(job.source)
     num_frames = 0
     with ExitStack() as stack:
-        writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary, stream.actions, parser.models))
+        writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary, stream.actions, stream.models))
         drawing = stack.enter_context(_Drawing(job.drawing_path, stream, parser)) if job.drawing_path else None
         progress = stack.enter_context(Counter(job.source.name, stream.num_frames, quiet))
         for frame, parse in stream.with_frames(keep_images=drawing is not None):
@@ -73,7 +73,7 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
                 drawing.add(frame, parse)
             num_frames += 1
             progress.advance()
-        writer.finish(stream.facts, stream.complete)
+        writer.finish(stream.facts, stream.complete, stream.track_actions)
     if not stream.complete and not quiet:
         facts = stream.facts
         print(
@@ -103,7 +103,7 @@ class _Drawing:
             self.video.__exit__(*failure)
 
     def add(self, frame: Frame, parse: FrameParse) -> None:
-        picture = draw_parse(frame, parse, self.vocabulary, self.stream.actions)
+        picture = draw_parse(frame, parse, self.vocabulary, self.stream.actions, self.stream.track_actions)
         if self.video:
             self.video.add(picture, frame.time_s)
             return

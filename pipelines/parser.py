@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +12,7 @@ import torch
 
 from parsing.document import VideoParse
 from parsing.errors import InputError
-from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector, Recognizer, StateFilter, Tracker
+from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
 from parsing.types import ActionScore, Array, Frame, FrameParse, ModelFacts, VideoFacts
 from parsing.video import VideoReader, count_frames, probe, read_nearest
 from parsing.vocabulary import Vocabulary
@@ -19,7 +20,8 @@ from pipelines.command import torch_device
 from pipelines.interpolation import fill_between
 from pipelines.prefetch import prefetched
 from pipelines.settings import PipelineConfig, Schedule, read_pipeline
-from recognizers.ensemble import average_scores
+from pipelines.track_actions import Item, TrackActions
+from recognizers.ensemble import Ensemble, Verdict
 
 GROUP_FRAMES = 48
 
@@ -36,15 +38,18 @@ class VideoParser:
         self.person_detector: PersonDetector = build["person_detector"](device)
         self.part_detector: PartDetector = build["part_detector"](device)
         self.part_states: PartStateRecognizer = build["part_states"](device)
-        self.recognizers: list[Recognizer] = [config.build(device) for config in settings.recognizers]
+        self.ensemble = Ensemble(
+            [config.build(device) for config in settings.recognizers], settings.weights, settings.schedule.early_exit_margin
+        )
         self.state_filter: StateFilter | None = None if settings.state_filter is None else settings.state_filter.build(device)
         self._tracker, self._device = settings.stages["tracker"], device
         self.schedule: Schedule = settings.schedule
+        self.track_actions = settings.track_actions
         self.vocabulary = self._agreed_vocabulary()
         if self.state_filter is not None:
             self.state_filter.check(self.vocabulary)
-        stages = (self.person_detector, self.new_tracker(), self.part_detector, self.part_states, self.state_filter, *self.recognizers)
-        self.models: tuple[ModelFacts, ...] = tuple(stage.facts for stage in stages if stage is not None)
+        stages = (self.person_detector, self.new_tracker(), self.part_detector, self.part_states, self.state_filter)
+        self._models = tuple(stage.facts for stage in stages if stage is not None)
 
     @classmethod
     def from_config(cls, name_or_path: str = "default", overrides: Iterable[str] = (), device: str = "auto") -> VideoParser:
@@ -63,7 +68,7 @@ class VideoParser:
         """
         stream = self.stream(path)
         frames = tuple(stream)
-        return VideoParse(stream.facts, self.vocabulary, stream.actions, frames, self.models, stream.complete)
+        return VideoParse(stream.facts, self.vocabulary, stream.actions, frames, stream.models, stream.complete, stream.track_actions)
 
     def stream(self, path: str | Path) -> ParseStream:
         """Parse frame by frame in bounded memory; the action is known before the first frame comes."""
@@ -73,19 +78,32 @@ class VideoParser:
         """A tracker for one video."""
         return cast(Tracker, self._tracker.build(self._device))
 
-    def recognize(self, path: Path, facts: VideoFacts, num_frames: int) -> tuple[ActionScore, ...]:
-        """Actions of the whole video, best first, from the frames that the recognizers sample."""
-        if not self.recognizers or num_frames == 0:
+    def ensemble_for(self, side_px: float) -> Ensemble:  # noqa: ARG002  # one ensemble serves every size so far
+        """The recognizers for a picture, a whole video's or a person's, whose shorter side is so many pixels of the video."""
+        return self.ensemble
+
+    def recognize(self, path: Path, facts: VideoFacts, num_frames: int) -> Verdict | None:
+        """The action of the whole video, from the frames that the recognizers sample; None without recognizers or frames."""
+        ensemble = self.ensemble_for(min(facts.height, facts.width))
+        if not ensemble.members or num_frames == 0:
+            return None
+        return ensemble(read_nearest(path, ensemble.indices(num_frames)), num_frames)
+
+    def actions(self, verdict: Verdict | None, duration_s: float) -> tuple[ActionScore, ...]:
+        """Every action of a whole video, best first."""
+        if verdict is None:
             return ()
-        clips = [recognizer.sample(num_frames) for recognizer in self.recognizers]
-        frames = read_nearest(path, (i for per_recognizer in clips for clip in per_recognizer for i in clip))
-        scores = [
-            recognizer([[frames[int(i)] for i in clip] for clip in per_recognizer])
-            for recognizer, per_recognizer in zip(self.recognizers, clips, strict=True)
-        ]
-        mean = average_scores(scores)
-        order = np.argsort(-mean, kind="stable")
-        return tuple(ActionScore(self.vocabulary.actions[i], float(mean[i]), 0.0, facts.duration_s) for i in order)
+        names, scores = self.vocabulary.actions, verdict.scores
+        return tuple(ActionScore(names[i], float(scores[i]), 0.0, duration_s) for i in np.argsort(-scores, kind="stable"))
+
+    def models(self, verdict: Verdict | None) -> tuple[ModelFacts, ...]:
+        """The components that took part, each recognizer with whether it was asked for the verdict."""
+        members = self.ensemble.members
+        asked = (False,) * len(members) if verdict is None else verdict.asked
+        recognizers = tuple(replace(member.facts, asked=was) for member, was in zip(members, asked, strict=True))
+        mixing = (self.ensemble.facts,) if len(members) > 1 else ()
+        tubes = () if self.track_actions is None else (self.track_actions.facts,)
+        return (*self._models, *recognizers, *mixing, *tubes)
 
     def parse_key_frames(self, frames: list[Frame], tracker: Tracker, actions: Array | None) -> list[FrameParse]:
         """Run the networks over a batch of key frames, in display order."""
@@ -102,7 +120,7 @@ class VideoParser:
         vocabulary = self.part_states.vocabulary
         if self.part_detector.part_names != vocabulary.parts:
             raise InputError(f"part_detector knows the parts {self.part_detector.part_names}, part_states expects {vocabulary.parts}")
-        for recognizer in self.recognizers:
+        for recognizer in self.ensemble.members:
             if recognizer.action_names != vocabulary.actions:
                 odd = sorted(set(recognizer.action_names) ^ set(vocabulary.actions)) or ["their order"]
                 raise InputError(f"recognizer {recognizer.facts.name!r} and part_states differ in their actions: {', '.join(odd)}")
@@ -112,14 +130,16 @@ class VideoParser:
 class ParseStream:
     """One video on its way through a parser: `actions` at once, then a `FrameParse` for every frame.
 
-    `facts` and `complete` are final when the frames have been used up.
+    `track_actions` grow as windows of tracks fill; they, `facts` and `complete` are final when the frames have been used up.
     """
 
     def __init__(self, parser: VideoParser, path: Path) -> None:
         self.parser, self.path = parser, path
         self.facts = probe(path)
         self.num_frames = count_frames(path)
-        self.actions = parser.recognize(path, self.facts, self.num_frames)
+        self._verdict = parser.recognize(path, self.facts, self.num_frames)
+        self.actions, self.models = parser.actions(self._verdict, self.facts.duration_s), parser.models(self._verdict)
+        self.track_actions: Mapping[int, Sequence[ActionScore]] = {}
         self.complete = False
 
     def __iter__(self) -> Iterator[FrameParse]:
@@ -132,15 +152,23 @@ class ParseStream:
             keep_images: False lets images between key frames go early; their frames then hold one black pixel.
         """
         with VideoReader(self.path) as reader:
-            parsed, state_filter = self._parsed(reader, keep_images), self.parser.state_filter
-            yield from fill_between(parsed if state_filter is None else state_filter(parsed))
+            items, state_filter = self._with_track_actions(self._parsed(reader, keep_images)), self.parser.state_filter
+            yield from fill_between(items if state_filter is None else state_filter(items))
             self.facts = reader.facts
         declared = self.facts.frames_declared
         self.complete = self.facts.decode_errors == 0 and (declared is None or self.facts.frames_decoded >= declared)
 
-    def _parsed(self, reader: VideoReader, keep_images: bool) -> Iterator[tuple[Frame, FrameParse | None]]:
+    def _with_track_actions(self, items: Iterator[Item]) -> Iterator[Item]:
+        options = self.parser.track_actions
+        if options is None:
+            return items
+        tubes = TrackActions(options, self.parser.ensemble_for, self.parser.vocabulary.actions)
+        self.track_actions = tubes.found
+        return tubes(items)
+
+    def _parsed(self, reader: VideoReader, keep_images: bool) -> Iterator[Item]:
         """Every frame, with a parse where it is a key frame."""
-        tracker, actions = self.parser.new_tracker(), self._distribution()
+        tracker, actions = self.parser.new_tracker(), None if self._verdict is None else self._verdict.scores
         for group in prefetched(self._groups(reader, keep_images)):
             parses = iter(self.parser.parse_key_frames([frame for frame in group if self._is_key(frame)], tracker, actions))
             yield from ((frame, next(parses) if self._is_key(frame) else None) for frame in group)
@@ -162,9 +190,3 @@ class ParseStream:
             group.append(kept)
         if group:
             yield group
-
-    def _distribution(self) -> Array | None:
-        if not self.actions:
-            return None
-        scores = {action.label: action.score for action in self.actions}
-        return np.array([scores[name] for name in self.parser.vocabulary.actions], np.float32)

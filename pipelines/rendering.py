@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -28,9 +28,16 @@ TRACK_COLOURS: tuple[Colour, ...] = (
 )  # fmt: skip
 
 
-def draw_parse(frame: Frame, parse: FrameParse, vocabulary: Vocabulary, actions: Sequence[ActionScore]) -> Array:
+def draw_parse(
+    frame: Frame,
+    parse: FrameParse,
+    vocabulary: Vocabulary,
+    actions: Sequence[ActionScore],
+    track_actions: Mapping[int, Sequence[ActionScore]] | None = None,
+) -> Array:
     """(H, W, 3) uint8 RGB copy of the frame with person boxes, tracks, part boxes, states and the actions' banner.
 
+    Beside a track's number stands what the person does, as far as `track_actions` tell it by now.
     Frames whose shorter side is below 120 px get boxes alone: text would cover what they show.
     """
     image = frame.image.copy()
@@ -39,7 +46,7 @@ def draw_parse(frame: Frame, parse: FrameParse, vocabulary: Vocabulary, actions:
     order = range(len(parse.persons) - 1, -1, -1)  # best last, on top
     for row in order:
         _draw_parts(image, parse, row, unit)
-        _draw_person(image, parse, row, unit, readable)
+        _draw_person(image, parse, row, unit, _label(parse, row, track_actions or {}) if readable else "")
     if not readable:
         return image
     taken: list[Rectangle] = []
@@ -64,19 +71,28 @@ def _draw_parts(image: Array, parse: FrameParse, row: int, unit: float) -> None:
         cv2.rectangle(image, (x1, y1), (x2, y2), PART_COLOURS[p % len(PART_COLOURS)], max(1, round(1.2 * unit)), cv2.LINE_AA)
 
 
-def _draw_person(image: Array, parse: FrameParse, row: int, unit: float, labelled: bool) -> None:
+def _draw_person(image: Array, parse: FrameParse, row: int, unit: float, text: str) -> None:
     track_id = _track_id(parse, row)
     colour = UNTRACKED if track_id < 0 else TRACK_COLOURS[track_id % len(TRACK_COLOURS)]
     x1, y1, x2, y2 = _corners(parse.persons.xyxy[row])
     cv2.rectangle(image, (x1, y1), (x2, y2), colour, max(1, round(2 * unit)), cv2.LINE_AA)
-    if not labelled:
+    if not text:
         return
-    text = f"#{track_id}" if track_id >= 0 else f"{parse.persons.scores[row]:.2f}"
     width, height = _text_size(text, 0.5 * unit)
     pad = round(3 * unit)
     top = y1 - height - 2 * pad if y1 - height - 2 * pad >= 0 else y1
     cv2.rectangle(image, (x1, top), (x1 + width + 2 * pad, top + height + 2 * pad), colour, cv2.FILLED)
     _write(image, text, (x1 + pad, top + pad + height), 0.5 * unit, (0, 0, 0))
+
+
+def _label(parse: FrameParse, row: int, track_actions: Mapping[int, Sequence[ActionScore]]) -> str:
+    """A track's number and its action, the one that began last; the score of a person without a track."""
+    track_id = _track_id(parse, row)
+    if track_id < 0:
+        return f"{parse.persons.scores[row]:.2f}"
+    begun = (action for action in reversed(track_actions.get(track_id, ())) if action.start_s <= parse.time_s)
+    current = next(begun, None)
+    return f"#{track_id}" if current is None else f"#{track_id} {current.label} {current.score:.2f}"
 
 
 def _track_id(parse: FrameParse, row: int) -> int:

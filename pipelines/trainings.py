@@ -14,6 +14,7 @@ STAGES = {
     "part_states": "parsing.states.train:TrainConfig",
     "state_filter": "parsing.states.temporal_train:TemporalTrainConfig",
     "recognizer": "recognizers.train:TrainConfig",
+    "super_resolution": "recognizers.superres.train:TrainConfig",
 }
 
 

@@ -1,7 +1,8 @@
-"""Public checkpoints of recognizers as weights of this project: mmaction2, torchvision.
+"""Public checkpoints of recognizers as weights of this project: mmaction2, torchvision, PyTorchVideo.
 
-Names are rewritten by rule; the order of tensors' values is the same on both sides. mmaction2's own R(2+1)D counts its
-widths in another way than the published one, which torchvision follows, and is not read.
+Names are rewritten by rule; the order of tensors' values is the same on both sides, but for the classifier of PyTorchVideo's
+SlowFast. mmaction2's own R(2+1)D counts its widths in another way than the published one, which torchvision follows;
+PyTorchVideo's is made of bottlenecks. Neither is read.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from parsing.checkpoints import fill
 from parsing.errors import InputError
 from recognizers.networks import NetworkName, parse_architecture
+from recognizers.networks.slowfast import SlowFast
 
-Origin = Literal["mmaction2", "torchvision"]
+Origin = Literal["mmaction2", "torchvision", "pytorchvideo"]
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
@@ -28,6 +31,14 @@ def _one_less(prefix: str) -> Callable[[re.Match[str]], str]:
 def _doubled(found: re.Match[str]) -> str:
     """Stages of Swin lie between the mergings of patches in one list."""
     return f"trunk.features.{2 * int(found[1])}."
+
+
+def _pathway(found: re.Match[str]) -> str:
+    return f"{'fast' if int(found[2]) else 'slow'}.stages.{int(found[1]) - 1}."
+
+
+def _bottleneck(found: re.Match[str]) -> str:
+    return f".conv{'abc'.index(found[2]) + 1}.{int(found[1] == 'norm')}."
 
 
 _HEAD: Rule = (r"^cls_head\.fc_cls\.", "classifier.")
@@ -76,13 +87,43 @@ _TORCHVISION: dict[NetworkName, tuple[Rule, ...]] = {
     "video_swin": ((r"^head\.", "head.1."), (r"^", "trunk.")),
     "r2plus1d": ((r"^fc\.", "fc.1."), (r"^", "trunk.")),
 }
-RULES: dict[Origin, dict[NetworkName, tuple[Rule, ...]]] = {"mmaction2": _MMACTION, "torchvision": _TORCHVISION}
+_BOTTLENECK: tuple[Rule, ...] = (
+    (r"\.branch1_conv\.", ".downsample.0."),
+    (r"\.branch1_norm\.", ".downsample.1."),
+    (r"\.branch2\.(conv|norm)_([abc])\.", _bottleneck),
+    (r"^blocks\.\d\.proj\.", "classifier."),
+)
+_PYTORCHVIDEO: dict[NetworkName, tuple[Rule, ...]] = {
+    "slowfast": (
+        (r"^blocks\.(\d)\.multipathway_fusion\.conv_fast_to_slow\.", r"lateral.\1.0.0."),
+        (r"^blocks\.(\d)\.multipathway_fusion\.norm\.", r"lateral.\1.0.1."),
+        (r"^blocks\.0\.multipathway_blocks\.0\.", "slow.stem."),
+        (r"^blocks\.0\.multipathway_blocks\.1\.", "fast.stem."),
+        (r"\.stem\.conv\.", ".stem.0."),
+        (r"\.stem\.norm\.", ".stem.1."),
+        (r"^blocks\.(\d)\.multipathway_blocks\.(\d)\.res_blocks\.", _pathway),
+        *_BOTTLENECK,
+    ),
+    "csn": (
+        (r"^blocks\.0\.conv\.", "trunk.stem.0."),
+        (r"^blocks\.0\.norm\.", "trunk.stem.1."),
+        (r"^blocks\.(\d)\.res_blocks\.", _one_less("trunk.stages.")),
+        *_BOTTLENECK,
+        (r"\.conv2\.", ".conv2.0."),
+    ),
+}
+RULES: dict[Origin, dict[NetworkName, tuple[Rule, ...]]] = {
+    "mmaction2": _MMACTION,
+    "torchvision": _TORCHVISION,
+    "pytorchvideo": _PYTORCHVIDEO,
+}
 # What a converted checkpoint becomes: network, and fields of its architecture.
 TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "slowfast_r50_4x16": ("slowfast", {}),
-    "slowfast_r50_8x8": ("slowfast", {"alpha": 4}),
+    "slowfast_r50_8x8": ("slowfast", {"alpha": 4, "lateral_kernel": 7}),
     "slowfast_r101_4x16": ("slowfast", {"depth": 101}),
-    "slowfast_r101_8x8": ("slowfast", {"depth": 101, "alpha": 4}),
+    "slowfast_r101_8x8": ("slowfast", {"depth": 101, "alpha": 4, "lateral_kernel": 7}),
+    "csn_ir_101": ("csn", {"depth": 101}),
     "csn_ir_152": ("csn", {}),
     "csn_ip_152": ("csn", {"mode": "ip"}),
     "tanet_r50": ("tanet", {}),
@@ -96,6 +137,14 @@ TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "r2plus1d_18": ("r2plus1d", {"depth": 18, "frames": 16}),
     "r2plus1d_34": ("r2plus1d", {}),
 }
+_SLOWFAST: dict[str, Any] = {"slow_frames": "spread", "lateral_norm": True, "colours": "middle"}
+# Targets that PyTorchVideo has weights of, and how they differ from the above.
+PYTORCHVIDEO_TARGETS: dict[str, dict[str, Any]] = {
+    "slowfast_r50_4x16": _SLOWFAST,
+    "slowfast_r50_8x8": _SLOWFAST,
+    "slowfast_r101_8x8": _SLOWFAST | {"lateral_kernel": 5},
+    "csn_ir_101": {"norm_eps": 1e-5, "colours": "middle"},
+}
 _DROPPED = re.compile(r"^data_preprocessor\.|relative_position_index$")
 
 
@@ -105,7 +154,7 @@ def num_actions_of(tensors: Mapping[str, Tensor], path: Path) -> int:
     Raises:
         InputError: there is no classification layer.
     """
-    for name in ("cls_head.fc_cls.bias", "head.bias", "fc.bias"):
+    for name in ("cls_head.fc_cls.bias", "head.bias", "fc.bias", "blocks.6.proj.bias", "blocks.5.proj.bias"):
         if name in tensors:
             return len(tensors[name])
     raise InputError(f"{path}: no classification layer of a recognizer in it")
@@ -126,11 +175,22 @@ def convert(tensors: Mapping[str, Tensor], origin: Origin, target: str, actions:
     name, fields = TARGETS[target]
     if name not in RULES[origin]:
         raise InputError(f"--to {target}: {origin} has no such network; it has those of {', '.join(sorted(RULES[origin]))}")
+    if origin == "pytorchvideo":
+        if target not in PYTORCHVIDEO_TARGETS:
+            raise InputError(f"--to {target}: {origin} has no such weights; it has those of {', '.join(sorted(PYTORCHVIDEO_TARGETS))}")
+        fields = fields | PYTORCHVIDEO_TARGETS[target]
     network = parse_architecture(name, fields, target).build(len(actions))
     computed = {key: value for key, value in network.state_dict().items() if _DROPPED.search(key)}
     renamed = {_rewrite(key, RULES[origin][name]): value for key, value in tensors.items() if not _DROPPED.search(key)}
+    if isinstance(network, SlowFast) and origin == "pytorchvideo":
+        renamed = _fast_first(renamed, network.fast.out_channels)
     fill(network, renamed | computed, target, path)
     return network.eval()
+
+
+def _fast_first(tensors: dict[str, Tensor], num_fast: int) -> dict[str, Tensor]:
+    """The classifier's columns with the fast pathway's in front; PyTorchVideo has them behind the slow one's."""
+    return {key: torch.roll(value, num_fast, 1) if key == "classifier.weight" else value for key, value in tensors.items()}
 
 
 def _rewrite(name: str, rules: Sequence[Rule]) -> str:

@@ -11,11 +11,12 @@ from typing import Literal
 
 from parsing.configs import nearest
 from parsing.errors import InputError
+from parsing.states.sources import held
 from parsing.vocabulary import read_list
 
 COLUMNS = ("file", "label", "split")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg")
-ClipFormat = Literal["csv", "folders", "list", "ucf101", "hmdb51"]
+ClipFormat = Literal["csv", "folders", "list", "ucf101", "hmdb51", "kinetics_tps", "tinyvirat"]
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,21 @@ class ClipRecord:
     """One labelled clip.
 
     Args:
+        labels: its action; several, or none, in sets of many labels.
         scene_disjoint: whether no clip of the same scene stands in the other split.
         trainable: whether weights that are shipped may be trained on it.
     """
 
     path: Path
-    label: str
+    labels: tuple[str, ...]
     split: str
     scene_disjoint: bool = True
     trainable: bool = True
+
+    @property
+    def name(self) -> str:
+        """Folder and file, by which saved scores know it."""
+        return f"{self.path.parent.name}/{self.path.name}"
 
 
 def read_clip_records(kind: ClipFormat, root: Path, labels: str, classes: str = "") -> list[ClipRecord]:
@@ -40,9 +47,11 @@ def read_clip_records(kind: ClipFormat, root: Path, labels: str, classes: str = 
     Args:
         kind: `csv`, a table with the columns file, label, split; `folders`, `<root>/<split>/<class>/*.mp4`; `list`, files
             `<labels>_train.txt` and `<labels>_val.txt` with `path number` lines as mmaction2 and Kinetics tools write
-            them; `ucf101` and `hmdb51`, the folder of the sets' own split files, with the split's number: `splits:1`.
+            them; `ucf101` and `hmdb51`, the folder of the sets' own split files, with the split's number: `splits:1`;
+            `kinetics_tps`, `<root>/train/videos/<class>/*.mp4`, with a tenth held out by name where there is no `val`;
+            `tinyvirat`, the set's own JSON files `<labels>_train…` and `<labels>_val…` beside its videos.
         labels: the CSV, the stem of the lists, or folder and number of the splits, below `root`.
-        classes: of `list`, the file of class names in the order of their numbers, below `root`.
+        classes: of `list`, the file of class names in the order of their numbers; of `tinyvirat`, the class map; below `root`.
 
     Raises:
         InputError: names the file, the line and what was expected, and how many clips are not there.
@@ -53,6 +62,8 @@ def read_clip_records(kind: ClipFormat, root: Path, labels: str, classes: str = 
         "list": lambda: _numbered(root, labels, read_list(root / classes)),
         "ucf101": lambda: _ucf101(root, *_split_of(labels)),
         "hmdb51": lambda: _hmdb51(root, *_split_of(labels)),
+        "kinetics_tps": lambda: _kinetics_tps(root),
+        "tinyvirat": lambda: _tinyvirat(root, labels, classes),
     }
     records = list(readers[kind]())
     if not records:
@@ -61,6 +72,15 @@ def read_clip_records(kind: ClipFormat, root: Path, labels: str, classes: str = 
     if lost:
         raise InputError(f"{root / labels}: {len(lost)} of {len(records)} clips are not there, the first {lost[0]}")
     return records
+
+
+def action_names(kind: ClipFormat, root: Path, classes: str, records: Sequence[ClipRecord]) -> tuple[str, ...]:
+    """The actions that a data set teaches: its own list where it has one, or those with clips in both splits, sorted."""
+    if kind == "tinyvirat":
+        from recognizers.multilabel.tinyvirat import read_class_map
+
+        return read_class_map(root / classes)
+    return trainable_actions(records)
 
 
 def read_csv(csv_path: Path) -> list[ClipRecord]:
@@ -84,23 +104,26 @@ def read_csv(csv_path: Path) -> list[ClipRecord]:
 
 def trainable_actions(records: Sequence[ClipRecord]) -> tuple[str, ...]:
     """Actions that have a clip to train on and one to validate on, sorted."""
-    train = {record.label for record in records if record.split == "train" and record.trainable}
-    return tuple(sorted(train & {record.label for record in records if record.split == "val"}))
+    return tuple(sorted(_labels_to_train(records) & {label for record in records if record.split == "val" for label in record.labels}))
 
 
 def check_actions(records: Sequence[ClipRecord], actions: Sequence[str], where: str) -> None:
     """Raises InputError for an action that has no clip to train on; names the nearest that has."""
-    known = {record.label for record in records if record.split == "train" and record.trainable}
+    known = _labels_to_train(records)
     for name in actions:
         if name not in known:
             raise InputError(f"{where}: no clip to train on of action {name!r}; {nearest(name, known)}")
+
+
+def _labels_to_train(records: Sequence[ClipRecord]) -> set[str]:
+    return {label for record in records if record.split == "train" and record.trainable for label in record.labels}
 
 
 def _record(csv_path: Path, number: int, row: dict[str, str]) -> ClipRecord:
     if any(not row.get(name) for name in COLUMNS):
         raise InputError(f"{csv_path}: line {number}: expected {', '.join(COLUMNS)}, separated by commas")
     disjoint, shipped = row.get("scene_disjoint", "yes"), row.get("for_shipped_weights", "yes")
-    return ClipRecord(csv_path.parent / row["file"], row["label"], row["split"], disjoint == "yes", shipped != "no")
+    return ClipRecord(csv_path.parent / row["file"], (row["label"],), row["split"], disjoint == "yes", shipped != "no")
 
 
 def _folders(root: Path) -> Iterator[ClipRecord]:
@@ -111,7 +134,30 @@ def _folders(root: Path) -> Iterator[ClipRecord]:
             files = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
             if not files:
                 raise InputError(f"{folder}: class without a clip ({', '.join(VIDEO_SUFFIXES)})")
-            yield from (ClipRecord(path, folder.name, split) for path in files)
+            yield from (ClipRecord(path, (folder.name,), split) for path in files)
+
+
+def _kinetics_tps(root: Path) -> Iterator[ClipRecord]:
+    own_val = (root / "val" / "videos").is_dir()
+    for split in ("train", "val") if own_val else ("train",):
+        videos = root / split / "videos"
+        files = sorted(path for path in videos.glob("*/*") if path.suffix.lower() in VIDEO_SUFFIXES)
+        if not files:
+            raise InputError(f"{videos}: no video <class>/<video> below this folder")
+        for path in files:
+            part = split if own_val or not held(path.stem, 0.1) else "val"
+            yield ClipRecord(path, (path.parent.name,), part)
+
+
+def _tinyvirat(root: Path, labels: str, classes: str) -> Iterator[ClipRecord]:
+    from recognizers.multilabel.tinyvirat import read_class_map, read_tinyvirat
+
+    for split in ("train", "val"):
+        found = sorted(root.glob(f"{labels}_{split}*.json"))
+        if len(found) != 1:
+            raise InputError(f"{root}: {len(found)} files {labels}_{split}*.json, expected one")
+        for clip in read_tinyvirat(found[0], read_class_map(root / classes), split):
+            yield ClipRecord(root / "videos" / split / clip.path, clip.labels, split)
 
 
 def _numbered(root: Path, stem: str, classes: Sequence[str]) -> Iterator[ClipRecord]:
@@ -123,7 +169,7 @@ def _numbered(root: Path, stem: str, classes: Sequence[str]) -> Iterator[ClipRec
                 raise InputError(f"{path}: line {number}: {line!r:.80}, expected a path, a space and the number of a class")
             if int(label) >= len(classes):
                 raise InputError(f"{path}: line {number}: class {label}, but there are {len(classes)}, counted from 0")
-            yield ClipRecord(root / name.strip(), classes[int(label)], split)
+            yield ClipRecord(root / name.strip(), (classes[int(label)],), split)
 
 
 def _ucf101(root: Path, folder: str, number: str) -> Iterator[ClipRecord]:
@@ -133,7 +179,7 @@ def _ucf101(root: Path, folder: str, number: str) -> Iterator[ClipRecord]:
             name = line.split()[0]
             if name.count("/") != 1:
                 raise InputError(f"{path}: line {line_number}: {line!r:.80}, expected <class>/<clip>")
-            yield ClipRecord(root / name, name.split("/")[0], split)
+            yield ClipRecord(root / name, (name.split("/")[0],), split)
 
 
 def _hmdb51(root: Path, folder: str, number: str) -> Iterator[ClipRecord]:
@@ -147,7 +193,7 @@ def _hmdb51(root: Path, folder: str, number: str) -> Iterator[ClipRecord]:
             if not found:
                 raise InputError(f"{path}: line {line_number}: {line!r:.80}, expected a clip and 0, 1 (train) or 2 (test)")
             if found[2] != "0":
-                yield ClipRecord(root / label / found[1], label, "train" if found[2] == "1" else "val")
+                yield ClipRecord(root / label / found[1], (label,), "train" if found[2] == "1" else "val")
 
 
 def _split_of(labels: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,15 @@ class Segments:
     def clip_frames(self) -> int:
         return self.num * self.snippet
 
+    @property
+    def multiple(self) -> int:
+        """Of which the frames of a clip are one."""
+        return self.snippet
+
+    @property
+    def frames_in_row(self) -> int:
+        return self.snippet
+
     def for_test(self, num_frames: int, num_clips: int) -> list[Array]:
         """(T,) frame indices of each clip."""
         return segment_frames(num_frames, self.num, num_clips, self.snippet, self.step)
@@ -30,16 +39,29 @@ class Segments:
         """(T,) frame indices of a clip for training."""
         return snippet_frames(random_segments(num_frames, self.num, random), num_frames, self.snippet, self.step)
 
+    def shortened(self, frames: int) -> Segments:
+        """The same span in clips of fewer frames."""
+        return replace(self, num=max(1, frames // self.snippet))
+
 
 @dataclass(frozen=True)
 class Dense:
-    """Frames in a row, every `interval`-th; a video that is too short starts again."""
+    """Frames in a row, every `interval`-th; a video that is too short starts again.
+
+    Args:
+        multiple: of which the frames of a clip are one.
+    """
 
     frames: int
     interval: int = 1
+    multiple: int = 1
 
     @property
     def clip_frames(self) -> int:
+        return self.frames
+
+    @property
+    def frames_in_row(self) -> int:
         return self.frames
 
     def for_test(self, num_frames: int, num_clips: int) -> list[Array]:
@@ -47,6 +69,10 @@ class Dense:
         spare = max(0, num_frames - 1 - (self.frames - 1) * self.interval)
         shares: Sequence[float] = [0.5] if num_clips == 1 else np.linspace(0, 1, num_clips).tolist()
         return [self._from(round(spare * share), num_frames) for share in shares]
+
+    def shortened(self, frames: int) -> Dense:
+        """The same span in clips of fewer frames."""
+        return replace(self, frames=frames, interval=max(1, self.interval * self.frames // frames))
 
     def at_random(self, num_frames: int, random: np.random.Generator) -> Array:
         """(T,) frame indices of a clip for training."""

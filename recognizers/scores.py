@@ -59,6 +59,21 @@ class SavedScores:
             raise InputError(f"{path}: its columns disagree: {len(scores.videos)} videos, logits {scores.logits.shape}")
         return scores
 
+    def probabilities_of(self, videos: Sequence[str], actions: Sequence[str], path: Path) -> Array:
+        """(N, A) probabilities of videos, for what learns from them.
+
+        Raises:
+            InputError: the scores are of other actions, or lack a video.
+        """
+        if self.actions.tolist() != list(actions):
+            odd = sorted(set(self.actions.tolist()) ^ set(actions)) or ["their order"]
+            raise InputError(f"{path}: scores of other actions: {odd[0]!r}")
+        rows = {video: row for row, video in enumerate(self.videos.tolist())}
+        lost = [video for video in videos if video not in rows]
+        if lost:
+            raise InputError(f"{path}: no scores of {len(lost)} of {len(videos)} clips, the first {lost[0]!r}")
+        return np.asarray(softmax(self.logits[[rows[video] for video in videos]], axis=1), np.float32)
+
 
 def check_same(members: Sequence[SavedScores], paths: Sequence[Path]) -> None:
     """Raises InputError where members scored other videos or actions than the first; names the first that differs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -11,29 +11,34 @@ from typing import Annotated, Any, Literal, cast
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
-from torchvision import tv_tensors
-from torchvision.transforms import v2
+from torch import nn
 
 from parsing.backbones import Pretrained
+from parsing.batches import Batches, EpochSampler, EqualBatches
 from parsing.checkpoints import fill
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.runs import RunFolder
 from parsing.training import FitConfig, fit
-from parsing.types import Frame
-from parsing.video import count_frames, read_nearest
+from parsing.types import Array
 from parsing.weights import WeightsHeader, save_weights
-from recognizers.data import ClipViews, ViewConfig, cache_clips, collate
-from recognizers.lists import ClipFormat, ClipRecord, check_actions, read_clip_records, trainable_actions
-from recognizers.metrics import recognition_metrics
+from recognizers.balance import BalanceConfig
+from recognizers.clips import ClipStore
+from recognizers.data import ClipViews, Targets, ViewConfig, collate
+from recognizers.evaluation import figures, save_confusion, score_clips
+from recognizers.labels import ActionLabels
+from recognizers.lists import ClipFormat, ClipRecord, action_names, check_actions, read_clip_records
+from recognizers.losses import ActionLossConfig
+from recognizers.lowres.scaling import Scaling, ScalingConfig
+from recognizers.multigrid import Cycles, MultigridBatches
 from recognizers.networks import Architecture, NetworkName, parse_architecture
+from recognizers.scores import SavedScores
+from recognizers.task import FreezeNorm, RecognitionTask, checkpoint_blocks, mixing
 from recognizers.video import VideoRecognizer, load_recognizer
 from recognizers.views import View
 
 log = logging.getLogger(__name__)
+MAIN_FIGURE = "top1"
 
 
 @config
@@ -42,10 +47,11 @@ class ClipDataConfig:
 
     Args:
         format, labels, classes: as in `recognizers.lists.read_clip_records`.
-        actions: names to learn; empty takes all that have clips in both splits.
+        actions: names to learn; empty takes all that have clips in both splits, or all of the data set's own list.
+        mirrors: pairs of actions that a flip turns into each other, beside those whose names say `left` and `right`.
         most_frames: that are kept of each training clip, at `short_side_px`.
-        repeat: how often a clip is drawn in an epoch.
-        balance: exponent on the inverse frequency of a clip's action; 0 draws clips alike, 1 draws actions alike.
+        most_mb: memory for decoded clips; clips that do not fit are decoded again where they are drawn.
+        scaling: what becomes of small pictures first; the same is needed where the weights serve.
     """
 
     root: str
@@ -53,10 +59,27 @@ class ClipDataConfig:
     labels: str = "labels.csv"
     classes: str = "classes.txt"
     actions: tuple[str, ...] = ()
+    mirrors: tuple[tuple[str, str], ...] = ()
     most_frames: Annotated[int, Field(ge=1)] = 96
     short_side_px: Annotated[int, Field(ge=32)] = 192
-    repeat: Annotated[int, Field(ge=1)] = 1
-    balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    most_mb: Annotated[int, Field(ge=1)] = 4096
+    scaling: ScalingConfig | None = None
+
+    def records(self) -> list[ClipRecord]:
+        return read_clip_records(self.format, Path(self.root), self.labels, self.classes)
+
+
+@config
+class DistillationConfig:
+    """What a teacher said of the training clips (SIAT 2022).
+
+    Args:
+        scores: its saved scores, from `pipelines.evaluate recognition --split train --save`.
+        alpha: share of the labels in the loss.
+    """
+
+    scores: str
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
 @config
@@ -69,6 +92,11 @@ class TrainConfig:
             most between data sets (partial BN; the second place of Kinetics-TPS 2021 gained 9.9 points by it).
         frozen_level: of frame-wise networks, the feature level up to which weights stay; -1 trains all.
         mixup, cutmix: alpha of either (Zhang et al. 2018, Yun et al. 2019), 0 for none; with both, one is drawn a batch.
+        multigrid: cycles of shorter and smaller clips in larger batches.
+        checkpoint: blocks are computed again for their gradients, which takes a third more time and much less memory.
+        stop_at: top-1 or macro F1 on the validation clips at which the training ends, as the first of several stages.
+        keep_epochs: weights of so many last epochs are kept, for ensembles of epochs.
+        crop: what evaluation looks at, and training at random parts of: the middle at most 4:3 wide, or the whole picture.
         num_clips: clips that are averaged at evaluation.
     """
 
@@ -77,134 +105,158 @@ class TrainConfig:
     data: ClipDataConfig
     fit: FitConfig
     views: ViewConfig = field(default_factory=ViewConfig)
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
+    loss: ActionLossConfig = field(default_factory=ActionLossConfig)
+    distillation: DistillationConfig | None = None
     pretrained: Pretrained = "none"
     initial: str = ""
-    freeze_norm: Literal["none", "all", "all_but_first"] = "none"
+    freeze_norm: FreezeNorm = "none"
     frozen_level: int = -1
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     mixup: Annotated[float, Field(ge=0)] = 0.0
     cutmix: Annotated[float, Field(ge=0)] = 0.0
+    multigrid: Cycles = "none"
+    checkpoint: bool = False
+    stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
+    keep_epochs: Annotated[int, Field(ge=0)] = 0
+    crop: Literal["squeeze", "whole"] = "squeeze"
     num_clips: Annotated[int, Field(ge=1)] = 2
     eval_every: Annotated[int, Field(ge=1)] = 1
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
-        """Train into the run folder `out`; `weights.safetensors` holds the last epoch.
+        """Train into the run folder `out`: `weights.safetensors` holds the last epoch, `best.safetensors` the best one.
 
-        Validation sets of a few dozen clips are too small to choose an epoch by: the best of many would flatter.
+        What a pipeline ships should be the last: validation sets of a few dozen clips are too small to choose by.
         """
-        records = self._records()
-        actions = self.data.actions or trainable_actions(records)
-        check_actions(records, actions, self.data.root)
-        train = [r for r in records if r.split == "train" and r.trainable and r.label in actions]
-        if not train:
-            raise InputError(f"{Path(self.data.root) / self.data.labels}: no clip to train on")
+        records = self.data.records()
+        labels = self._labels(records)
         a = parse_architecture(self.name, self.architecture, "architecture")
-        clips = cache_clips(train, actions, a.sampling, self.data.most_frames, self.data.short_side_px) * self.data.repeat
-        counts = np.bincount([clip.label_id for clip in clips], minlength=len(actions))
-        weights = [float(counts[clip.label_id] ** -self.data.balance) for clip in clips]
         torch.manual_seed(self.fit.seed)  # initial weights too
-        network = self._network(a, actions)
-        views = ClipViews(clips, a.sampling, a.input_px, self.views)
-        val = load_validation(records, actions, a, self.num_clips)
+        network = self._network(a, labels)
+        scaling = self.data.scaling.build(device) if self.data.scaling else None
+        train = self.split_records("train", labels, records)
+        views, weights = self._views(train, labels, a, scaling)
         run = RunFolder(out, asdict(self), resume)
-        task = RecognitionTask(network, self.label_smoothing, self.freeze_norm, mixing(len(actions), self.mixup, self.cutmix))
-        for epoch in fit(task, views, collate, self.fit, run, sample_weights=weights, device=device, resume=resume, quiet=quiet):
+        alpha = self.distillation.alpha if self.distillation else 1.0
+        mix = mixing(len(labels.names), self.mixup, self.cutmix)
+        task = RecognitionTask(network, self.loss, self.freeze_norm, mix, alpha)
+        batches = self._batches(a)
+        epochs = fit(
+            task, views, collate, self.fit, run, sample_weights=weights, batches=batches, device=device, resume=resume, quiet=quiet
+        )
+        for epoch in epochs:
             if (epoch.number + 1) % self.eval_every and epoch.number + 1 < self.fit.epochs:
                 continue
             current = cast(RecognitionTask, epoch.module).network
-            metrics = evaluate_recognizer(current, a, actions, val, device, self.num_clips)
-            run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **metrics})
-            log.info("epoch %d  top-1 %.4f  top-5 %.4f", epoch.number + 1, metrics["all"]["top1"] or 0, metrics["all"]["top5"] or 0)
+            found = self._evaluate(VideoRecognizer(current.eval().to(device), a, labels, device, self._test_views), records, scaling, run)
+            best = run.best("all", MAIN_FIGURE)
+            run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **found})
+            log.info("epoch %d  %s", epoch.number + 1, headline(found["all"]))
             if run.writes:
                 training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
-                header = WeightsHeader(self.name, asdict(cast(Any, a)), {"actions": list(actions)}, metrics, training)
-                save_weights(current, out / "weights.safetensors", header)
+                header = WeightsHeader(self.name, asdict(cast(Any, a)), labels.to_header(), found, training)
+                self._save(current, out, header, epoch.number, run.best("all", MAIN_FIGURE) > best)
+            if self.stop_at is not None and run.best("all", MAIN_FIGURE) >= self.stop_at:
+                log.info("stopped at %g, as asked", self.stop_at)
+                return
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation clips: all, and those whose scene stands in no training clip."""
-        network, a, actions = load_recognizer(self.name, weights, device)
-        val = load_validation(self._records(), actions, a, self.num_clips)
-        return evaluate_recognizer(network, a, actions, val, device, self.num_clips)
+        stage = VideoRecognizer(*load_recognizer(self.name, weights, device), device, self._test_views)
+        scaling = self.data.scaling.build(device) if self.data.scaling else None
+        return self._evaluate(stage, self.data.records(), scaling, None)
 
-    def validation_records(self, actions: Sequence[str]) -> list[ClipRecord]:
-        """The validation clips of these actions."""
-        return [record for record in self._records() if record.split == "val" and record.label in actions]
+    @property
+    def _test_views(self) -> tuple[View, ...]:
+        return (View(clips=self.num_clips, crop=self.crop),)
 
-    def _records(self) -> list[ClipRecord]:
-        return read_clip_records(self.data.format, Path(self.data.root), self.data.labels, self.data.classes)
+    def split_records(self, split: str, labels: ActionLabels, records: Sequence[ClipRecord] | None = None) -> list[ClipRecord]:
+        """The clips of a split, `train` or `val`, that have one of these actions; of sets of many labels all.
 
-    def _network(self, a: Architecture, actions: Sequence[str]) -> nn.Module:
-        network = a.build(len(actions), self.pretrained, self.frozen_level)
+        Raises:
+            InputError: there is none.
+        """
+        chosen = [r for r in (self.data.records() if records is None else records) if r.split == split]
+        if split == "train":
+            chosen = [record for record in chosen if record.trainable]
+        known = [r for r in chosen if labels.many or set(r.labels) & set(labels.names)]
+        if not known:
+            raise InputError(f"{Path(self.data.root) / self.data.labels}: no clip of split {split!r} with an action that is learned")
+        if len(known) < len(chosen):
+            log.info("%d of %d clips of split %r have actions that are not learned", len(chosen) - len(known), len(chosen), split)
+        return known
+
+    def _labels(self, records: Sequence[ClipRecord]) -> ActionLabels:
+        data = self.data
+        names = data.actions or action_names(data.format, Path(data.root), data.classes, records)
+        check_actions(records, names, data.root)
+        several = next((r for r in records if len(r.labels) != 1), None)
+        if several is not None and not self.loss.many:
+            raise InputError(
+                f"{several.path}: {len(several.labels)} labels; loss.kind {self.loss.kind!r} wants one, expected bce or asymmetric"
+            )
+        return ActionLabels(tuple(names), self.loss.many, data.mirrors)
+
+    def _views(
+        self, train: Sequence[ClipRecord], labels: ActionLabels, a: Architecture, scaling: Scaling | None
+    ) -> tuple[ClipViews, list[float]]:
+        """Random views of the training clips, and how often each is drawn."""
+        mb = self.data.most_mb // max(1, self.fit.num_workers)
+        store = ClipStore(train, a.sampling, self.data.most_frames, self.data.short_side_px, mb, scaling)
+        holds = np.stack([labels.target(record.labels) for record in train])
+        flips = self.views.flip > 0 or self.balance.double_tail > 0
+        targets = Targets(holds, self._knowledge(train, labels), labels.mirrored() if flips else np.arange(len(labels.names)))
+        entries = self.balance.entries(holds, labels.names)
+        views = ClipViews(store, targets, a.sampling, a.input_px, self.views, entries, a.input, self.crop)
+        return views, self.balance.weights(holds, entries)
+
+    def _knowledge(self, train: Sequence[ClipRecord], labels: ActionLabels) -> Array:
+        if self.distillation is None:
+            return np.zeros((len(train), 0), np.float32)
+        path = Path(self.distillation.scores)
+        return SavedScores.load(path).probabilities_of([record.name for record in train], labels.names, path)
+
+    def _batches(self, a: Architecture) -> type[EqualBatches] | Any:
+        if self.multigrid == "none":
+            return EqualBatches
+
+        def batches(sampler: EpochSampler, batch_size: int) -> Batches:
+            s = a.sampling
+            shape = s.clip_frames, a.input_px, self.fit.epochs, self.fit.cycles, s.multiple
+            return MultigridBatches(sampler, batch_size, self.multigrid, *shape)
+
+        return batches
+
+    def _network(self, a: Architecture, labels: ActionLabels) -> nn.Module:
+        network = a.build(len(labels.names), self.pretrained, self.frozen_level)
         if self.initial:
             source, _, known = load_recognizer(self.name, self.initial, "cpu")
             classifier = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
-            kept = {key: value for key, value in source.state_dict().items() if known == tuple(actions) or not key.startswith(classifier)}
-            fill(network, network.state_dict() | kept, f"the architecture that is trained (initial: {self.name})", Path(self.initial))
+            same = known.names == labels.names
+            kept = {key: value for key, value in source.state_dict().items() if same or not key.startswith(classifier)}
+            own = {key: value for key, value in network.state_dict().items() if key not in kept and key.startswith(classifier)}
+            fill(network, kept | own, "the architecture that is trained", Path(self.initial))
+        if self.checkpoint and not checkpoint_blocks(network):
+            raise InputError(f"checkpoint: {self.name!r} has no blocks that repeat")
         return network
 
+    def _evaluate(
+        self, stage: VideoRecognizer, records: Sequence[ClipRecord], scaling: Scaling | None, run: RunFolder | None
+    ) -> dict[str, Any]:
+        scores = score_clips(stage, self.split_records("val", stage.labels, records), self.name, scaling)
+        if run is not None and run.writes:
+            save_confusion(scores, run.path / "confusion.png")
+        return figures(scores)
 
-class RecognitionTask(nn.Module):
-    """Cross-entropy with smoothed labels, batch norms frozen and clips mixed as asked."""
-
-    def __init__(self, network: nn.Module, label_smoothing: float, freeze_norm: str = "none", mix: Mix | None = None) -> None:
-        super().__init__()
-        self.network, self.label_smoothing, self.freeze_norm, self.mix = network, label_smoothing, freeze_norm, mix
-        for norm in self._frozen():
-            norm.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> RecognitionTask:
-        super().train(mode)
-        for norm in self._frozen():
-            norm.eval()
-        return self
-
-    def _frozen(self) -> list[nn.Module]:
-        # One without affine terms only brings features to a scale, which it must learn first.
-        norms: list[nn.Module] = [module for module in self.network.modules() if isinstance(module, _BatchNorm) and module.affine]
-        return {"none": [], "all": norms, "all_but_first": norms[1:]}[self.freeze_norm]
-
-    def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        clips, labels = batch
-        clips = clips.float() / 255
-        if self.mix is not None and self.training:
-            clips, labels = self.mix(tv_tensors.Video(clips), labels)  # labels become shares of the actions
-        logits = self.network(clips.as_subclass(Tensor))
-        return {"action": F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)}
+    def _save(self, network: nn.Module, out: Path, header: WeightsHeader, epoch: int, is_best: bool) -> None:
+        save_weights(network, out / "weights.safetensors", header)
+        if is_best:
+            save_weights(network, out / "best.safetensors", header)
+        if self.keep_epochs:
+            save_weights(network, out / "epochs" / f"epoch_{epoch + 1}.safetensors", header)
+            for old in sorted((out / "epochs").iterdir(), key=lambda path: int(path.stem.split("_")[1]))[: -self.keep_epochs]:
+                old.unlink()
 
 
-Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-def mixing(num_actions: int, mixup: float, cutmix: float) -> Mix | None:
-    """What mixes the clips of a batch with each other."""
-    kinds = [v2.MixUp(num_classes=num_actions, alpha=mixup)] if mixup else []
-    kinds += [v2.CutMix(num_classes=num_actions, alpha=cutmix)] if cutmix else []
-    return v2.RandomChoice(kinds) if kinds else None
-
-
-Validation = list[tuple[ClipRecord, list[list[Frame]]]]
-
-
-def load_validation(records: Sequence[ClipRecord], actions: Sequence[str], a: Architecture, num_clips: int) -> Validation:
-    """Validation clips with the frames that the recognizer will sample, decoded once."""
-    loaded: Validation = []
-    for record in records:
-        if record.split == "val" and record.label in actions:
-            sampled = View(clips=num_clips).sample(a.sampling, count_frames(record.path))
-            frames = read_nearest(record.path, np.concatenate(sampled))
-            loaded.append((record, [[frames[int(index)] for index in clip] for clip in sampled]))
-    return loaded
-
-
-def evaluate_recognizer(
-    network: nn.Module, a: Architecture, actions: Sequence[str], val: Validation, device: str, num_clips: int
-) -> dict[str, Any]:
-    """Figures over all videos (`all`) and over those with a scene of their own (`scene_disjoint`)."""
-    stage = VideoRecognizer(network.eval().to(device), a, tuple(actions), device, (View(clips=num_clips),))
-    scores = np.array([stage(clips) for _, clips in val]).reshape(len(val), len(actions))
-    labels = np.array([actions.index(record.label) for record, _ in val], int)
-    disjoint = np.array([record.scene_disjoint for record, _ in val], bool)
-    return {
-        "all": recognition_metrics(scores, labels, actions),
-        "scene_disjoint": recognition_metrics(scores[disjoint], labels[disjoint], actions),
-    }
+def headline(figures: dict[str, Any]) -> str:
+    """The figures of an epoch that stand in the log."""
+    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if isinstance(value, float))

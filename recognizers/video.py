@@ -13,11 +13,12 @@ from pydantic import Field
 from torch import nn
 
 from parsing.configs import config
-from parsing.errors import InputError
 from parsing.types import Array, Frame, ModelFacts
 from parsing.weights import load_weights, read_header, sha256_of, weights_path
+from recognizers.flow import network_input
+from recognizers.labels import ActionLabels
 from recognizers.networks import Architecture, NetworkName, parse_architecture
-from recognizers.views import View, flipped_actions
+from recognizers.views import View
 
 
 @config
@@ -37,26 +38,24 @@ class VideoRecognizerConfig:
     batch_size: Annotated[int, Field(ge=1)] = 4
 
     def build(self, device: str) -> VideoRecognizer:
-        network, architecture, actions = load_recognizer(self.name, self.weights, device)
-        stage = VideoRecognizer(network, architecture, actions, device, self.views, self.average, self.batch_size)
+        network, architecture, labels = load_recognizer(self.name, self.weights, device)
+        stage = VideoRecognizer(network, architecture, labels, device, self.views, self.average, self.batch_size)
         stage.facts = ModelFacts("recognizer", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
         return stage
 
 
-def load_recognizer(name: NetworkName, weights: str, device: str) -> tuple[nn.Module, Architecture, tuple[str, ...]]:
-    """The network that a weights file describes, ready to run, its architecture, and its action names.
+def load_recognizer(name: NetworkName, weights: str, device: str) -> tuple[nn.Module, Architecture, ActionLabels]:
+    """The network that a weights file describes, ready to run, its architecture, and its actions.
 
     Raises:
         InputError: the file is not of this network, or its header is not whole.
     """
     header, path = read_header(weights, name), weights_path(weights)
     architecture = parse_architecture(name, header.architecture, str(path))
-    actions = header.labels.get("actions")
-    if not isinstance(actions, list) or not all(isinstance(action, str) for action in actions):
-        raise InputError(f"{path}: header lists no actions")
-    network = architecture.build(len(actions))
+    labels = ActionLabels.from_header(header, str(path))
+    network = architecture.build(len(labels.names))
     load_weights(network, weights)
-    return network.eval().to(device), architecture, tuple(actions)
+    return network.eval().to(device), architecture, labels
 
 
 class VideoRecognizer:
@@ -68,15 +67,16 @@ class VideoRecognizer:
         self,
         network: nn.Module,
         architecture: Architecture,
-        action_names: tuple[str, ...],
+        labels: ActionLabels,
         device: str,
         views: Sequence[View] = (View(clips=2),),
         average: Literal["logits", "probabilities"] = "logits",
         batch_size: int = 4,
     ) -> None:
-        self.network, self.architecture, self.action_names, self.device = network, architecture, action_names, device
+        self.network, self.architecture, self.labels, self.device = network, architecture, labels, device
         self.views, self.average, self.batch_size = views, average, batch_size
-        self.mirror = flipped_actions(action_names) if any(view.flip for view in views) else None
+        self.action_names = labels.names
+        self.mirror = labels.mirrored() if any(view.flip for view in views) else None
 
     def sample(self, num_frames: int) -> list[Array]:
         """Frame indices of each clip, view after view."""
@@ -86,18 +86,19 @@ class VideoRecognizer:
         """(A,) probabilities of one video."""
         logits = torch.from_numpy(self.logits(clips))
         if self.average == "probabilities":
-            return np.asarray(logits.softmax(1).mean(0))
-        return np.asarray(logits.mean(0).softmax(0))
+            return np.asarray(self.labels.probabilities(logits).mean(0))
+        return np.asarray(self.labels.probabilities(logits.mean(0)))
 
     @torch.inference_mode()
     def logits(self, clips: Sequence[Sequence[Frame]]) -> Array:
         """(C, A) of each clip, those of mirrored clips put back."""
         views = [view for view in self.views for _ in range(view.clips)]
-        size, rows = self.architecture.input_px, []
+        a, rows = self.architecture, []
         for start in range(0, len(clips), self.batch_size):
             some = list(zip(views, clips, strict=True))[start : start + self.batch_size]
-            pixels = np.stack([view.pixels([frame.image for frame in clip], size) for view, clip in some])
-            inputs = torch.from_numpy(pixels).to(self.device).permute(0, 1, 4, 2, 3).float() / 255
+            shown = [view.pixels([frame.image for frame in clip], a.input_px) for view, clip in some]
+            inputs = torch.from_numpy(np.stack([network_input(frames, a.input, a.sampling) for frames in shown]))
+            inputs = inputs.to(self.device).permute(0, 1, 4, 2, 3).float() / 255
             found = np.asarray(self.network(inputs).float().cpu().numpy())
             rows += [row[self.mirror] if view.flip else row for (view, _), row in zip(some, found, strict=True)]
         return np.stack(rows)

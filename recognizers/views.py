@@ -11,11 +11,10 @@ import numpy as np
 from pydantic import Field
 
 from parsing.configs import config
-from parsing.errors import InputError
 from parsing.types import Array
 from recognizers.sampling import Dense, Sampling
 
-Crop = Literal["squeeze", "centre", "left", "right", "random"]
+Crop = Literal["squeeze", "whole", "centre", "left", "right", "random"]
 Order = Literal["forward", "reverse", "both"]
 MOST_ASPECT = 4 / 3
 SMALLEST_CROP = 0.8  # of the short side, for random crops
@@ -27,8 +26,9 @@ class View:
 
     Args:
         clips: how many clips are spread over the video.
-        crop: `squeeze`, the middle at most 4:3 wide scaled to a square; the `centre` square, or the one at the `left` or
-            `right` (top or bottom of upright videos), which with the centre are the three crops; or a `random` one.
+        crop: `squeeze`, the middle at most 4:3 wide scaled to a square; `whole`, all of it scaled; the `centre` square, or
+            the one at the `left` or `right` (top or bottom of upright videos), which with the centre are the three crops;
+            or a `random` one.
         flip: mirrored.
         order: as played, `reverse`, or `both`: the video followed by itself reversed.
         interval: frames between two of a dense clip; None takes the network's.
@@ -67,13 +67,20 @@ class View:
 def window(image: Array, crop: Crop) -> Array:
     """The part of an image that a crop looks at."""
     height, width = image.shape[:2]
-    if crop == "squeeze":
-        crop_h, crop_w = min(height, round(width * MOST_ASPECT)), min(width, round(height * MOST_ASPECT))
+    if crop in ("squeeze", "whole"):
+        crop_h, crop_w = limits(height, width, crop)
     else:
         crop_h = crop_w = min(height, width)
     share = {"left": 0.0, "right": 1.0}.get(crop, 0.5)
     top, left = int((height - crop_h) * share), int((width - crop_w) * share)
     return image[top : top + crop_h, left : left + crop_w]
+
+
+def limits(height: int, width: int, crop: Literal["squeeze", "whole"]) -> tuple[int, int]:
+    """Height and width of what is looked at."""
+    if crop == "whole":
+        return height, width
+    return min(height, round(width * MOST_ASPECT)), min(width, round(height * MOST_ASPECT))
 
 
 def random_window(image: Array, random: np.random.Generator) -> Array:
@@ -88,19 +95,3 @@ def scale(image: Array, size: int) -> Array:
     """(size, size, 3) of any image."""
     shrinks = min(image.shape[:2]) > size
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
-
-
-def flipped_actions(actions: Sequence[str]) -> Array:
-    """(A,) for each action, the one that it looks like in a mirror: `left` and `right` in names change places.
-
-    Raises:
-        InputError: an action names a side, and there is no action of the other side.
-    """
-    order = []
-    for name in actions:
-        words = [{"left": "right", "right": "left"}.get(word, word) for word in name.split("_")]
-        other = "_".join(words)
-        if other not in actions:
-            raise InputError(f"flip: action {name!r} has a side and there is no action {other!r}, so mirrored clips cannot be told")
-        order.append(list(actions).index(other))
-    return np.array(order, np.int64)

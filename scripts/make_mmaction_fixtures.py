@@ -49,7 +49,7 @@ def pathway(fast: bool) -> dict[str, Any]:
 
 
 def slowfast(rate: int) -> dict[str, Any]:
-    extra = {} if rate == 8 else {"fusion_kernel": 5}
+    extra = {} if rate == 8 else {"fusion_kernel": 7}
     backbone = {"type": "ResNet3dSlowFast", "pretrained": None, "resample_rate": rate, "speed_ratio": rate, "channel_ratio": 8}
     head = {"type": "SlowFastHead", "in_channels": 2304, "num_classes": NUM_CLASSES, "dropout_ratio": 0.0}
     return {"backbone": backbone | {"slow_pathway": pathway(False) | extra, "fast_pathway": pathway(True)}, "cls_head": head}

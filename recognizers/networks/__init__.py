@@ -1,4 +1,7 @@
-"""The video networks of the five reports. Each takes clips (B, T, 3, H, W), RGB in [0, 1], and gives logits (B, A)."""
+"""The video networks of the five reports. Each takes clips (B, T, 3, H, W), RGB in [0, 1], and gives logits (B, A).
+
+Where an architecture says `input: flow`, the three are what `recognizers.flow` makes; with `rgb_flow` there are six.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from torch import nn
 
 from parsing.backbones import Pretrained
 from parsing.configs import parse_config
+from recognizers.networks.inputs import InputKind
 from recognizers.sampling import Sampling
 
 NetworkName = Literal["tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "r2plus1d"]
@@ -30,6 +34,10 @@ class Architecture(Protocol):
     @property
     def input_px(self) -> int:
         """Side of the square input."""
+
+    @property
+    def input(self) -> InputKind:
+        """What the network is fed with."""
 
     @property
     def sampling(self) -> Sampling:

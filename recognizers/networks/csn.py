@@ -9,14 +9,19 @@ from torch import Tensor, nn
 
 from parsing.backbones import Pretrained
 from parsing.configs import config
-from recognizers.networks.inputs import InputKind, Normalise, no_images
+from recognizers.networks.inputs import CHANNELS, ColourName, InputKind, Normalise, no_images
 from recognizers.networks.resnet3d import ResNet3d
 from recognizers.sampling import Dense
 
 
 @config
 class CSNArchitecture:
-    """What the network is made of; `mode` ir has a depthwise middle convolution alone, ip keeps a 1x1x1 before it."""
+    """What the network is made of.
+
+    Args:
+        mode: ir has a depthwise middle convolution alone, ip keeps a 1x1x1 before it.
+        colours, norm_eps: that its weights were trained with: PyTorchVideo's are `middle` and 1e-5.
+    """
 
     frames: Annotated[int, Field(ge=4)] = 32
     interval: Annotated[int, Field(ge=1)] = 2
@@ -25,6 +30,8 @@ class CSNArchitecture:
     mode: Literal["ir", "ip"] = "ir"
     input_px: Annotated[int, Field(ge=32)] = 224
     input: InputKind = "rgb"
+    colours: ColourName = "imagenet"
+    norm_eps: Annotated[float, Field(gt=0)] = 1e-3
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
     @property
@@ -42,8 +49,10 @@ class CSN(nn.Module):
     def __init__(self, architecture: CSNArchitecture, num_actions: int) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.normalise = Normalise(kind=a.input)
-        self.trunk = ResNet3d(a.depth, a.width, 3, (False,) * 4, (1, 2, 2, 2), depthwise=a.mode, eps=1e-3)
+        self.normalise = Normalise(a.colours, a.input)
+        self.trunk = ResNet3d(
+            a.depth, a.width, 3, (False,) * 4, (1, 2, 2, 2), depthwise=a.mode, eps=a.norm_eps, in_channels=CHANNELS[a.input]
+        )
         self.dropout = nn.Dropout(a.dropout)
         self.classifier = nn.Linear(self.trunk.out_channels, num_actions)
 

@@ -11,7 +11,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dSte
 
 from parsing.backbones import Pretrained
 from parsing.configs import config
-from recognizers.networks.inputs import KINETICS, InputKind, Normalise, no_images
+from recognizers.networks.inputs import CHANNELS, InputKind, Normalise, SingleKind, no_images
 from recognizers.sampling import Dense
 
 
@@ -23,7 +23,7 @@ class VideoSwinArchitecture:
     frames: Annotated[int, Field(ge=2)] = 32
     interval: Annotated[int, Field(ge=1)] = 2
     input_px: Annotated[int, Field(ge=32)] = 224
-    input: InputKind = "rgb"
+    input: SingleKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
@@ -76,9 +76,11 @@ class R2Plus1D(nn.Module):
 
     def __init__(self, architecture: R2Plus1DArchitecture, num_actions: int) -> None:
         super().__init__()
-        self.architecture, self.normalise = architecture, Normalise(KINETICS, architecture.input)
+        self.architecture, self.normalise = architecture, Normalise("kinetics", architecture.input)
         layers = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}[architecture.depth]
         self.trunk = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, layers, R2Plus1dStem, num_actions)
+        if (channels := CHANNELS[architecture.input]) != 3:
+            self.trunk.stem[0] = nn.Conv3d(channels, 45, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False)
         if architecture.depth == 34:  # the original counts the width between space and time from the block's output
             for stage, planes in ((self.trunk.layer2, 128), (self.trunk.layer3, 256), (self.trunk.layer4, 512)):
                 stage[0].conv2[0] = Conv2Plus1D(planes, planes, planes * 9 // 4)

@@ -23,6 +23,7 @@ class ResNet3d(nn.Module):
         temporal_strides: of the stages.
         lateral: channels that another pathway adds before each stage.
         depthwise, eps: as in `Bottleneck3d`.
+        in_channels: of the clips.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class ResNet3d(nn.Module):
         variants: Variants | None = None,
         depthwise: Literal["no", "ir", "ip"] = "no",
         eps: float = 1e-5,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         variants = variants or Variants()
-        self.stem = ConvNorm(3, width, (stem_kernel, 7, 7), (1, 2, 2), eps=eps)
+        self.stem = ConvNorm(in_channels, width, (stem_kernel, 7, 7), (1, 2, 2), eps=eps)
         self.act, self.pool = activation(variants), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
         self.stages = nn.ModuleList()
         cin = width
@@ -64,7 +66,7 @@ class ResNet3d(nn.Module):
         return pooled
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(B, C, T', H / 32, W / 32) of (B, 3, T, H, W)."""
+        """(B, C, T', H / 32, W / 32) of (B, C, T, H, W)."""
         x = self.begin(clips)
         for stage in self.stages:
             x = stage(x)

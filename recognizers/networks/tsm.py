@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -13,7 +15,10 @@ from torch import Tensor, nn
 from parsing.backbones import Backbone, Pretrained
 from parsing.configs import config
 from parsing.errors import InputError
+from recognizers.networks.inputs import SingleKind
 from recognizers.sampling import Segments
+
+RESIDUAL_GAIN = 4.0  # differences are small beside the colours that pre-trained weights know
 
 
 @config
@@ -25,6 +30,7 @@ class TSMArchitecture:
         num_segments: segments that a video is cut into.
         snippet: frames that are taken of each segment, `step` frames apart. From two on, the classifier also sees how
             much each feature changes within the snippets, as temporal differences do (TDN, Wang et al., CVPR 2021).
+        input: frames; or, of snippets of two frames or more, the differences or the flow between neighbours.
         shift_after: only blocks after this feature level shift; -1 takes all, as published.
         shift: share of the channels that move one frame back, and as many that move one frame on.
         input_px: side of the square input.
@@ -36,6 +42,7 @@ class TSMArchitecture:
     num_segments: Annotated[int, Field(ge=1)] = 8
     snippet: Annotated[int, Field(ge=1)] = 1
     step: Annotated[int, Field(ge=1)] = 2
+    input: SingleKind = "rgb"
     shift_after: int = -1
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.125
     input_px: Annotated[int, Field(ge=32)] = 224
@@ -68,6 +75,10 @@ class TSM(nn.Module):
     ) -> None:
         super().__init__()
         a = self.architecture = architecture
+        self.images = a.snippet - (a.input == "residual")  # of a snippet, that go through the backbone
+        if a.input != "rgb" and a.snippet < 2:
+            raise InputError(f"snippet: {a.snippet}, expected at least 2 frames, between which motion is the input")
+        self.length = _ClipLength(a.num_segments * self.images)
         self.backbone = Backbone(a.backbone, (a.level,), pretrained, freeze_norm=False, frozen_level=frozen_level)
         blocks = [block for block in self.backbone.modules_after(a.shift_after) if _takes_shift(block)]
         if not blocks:
@@ -75,26 +86,48 @@ class TSM(nn.Module):
                 f"backbone {a.backbone!r}: no residual block of the ResNet or MobileNet kind after level {a.shift_after} to shift"
             )
         for block in blocks:
-            _shift_input(block, a)
-        width = self.backbone.channels[0] * (2 if a.snippet > 1 else 1)
+            # Shift what enters the residual branch and leave the skip connection alone ("residual shift").
+            first = block.conv_pw if isinstance(block, InvertedResidual) else block.conv1
+            assert isinstance(first, nn.Module)
+            first.register_forward_pre_hook(partial(_shifted, self.length, a.shift))
+        width = self.backbone.channels[0] * (2 if self.images > 1 else 1)
         # Means and changes differ in scale by orders of magnitude.
-        self.scale = nn.BatchNorm1d(width, affine=False) if a.snippet > 1 else nn.Identity()
+        self.scale = nn.BatchNorm1d(width, affine=False) if self.images > 1 else nn.Identity()
         self.dropout = nn.Dropout(a.dropout)
         self.classifier = nn.Linear(width, num_actions)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]; T is segments times snippet, frames of a snippet side by side."""
-        images = clips.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        (features,) = self.backbone(images)
-        snippets = features.float().unflatten(0, (len(clips), self.architecture.num_segments, self.architecture.snippet))
+        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]; frames of a snippet lie side by side."""
+        if self.architecture.input == "residual":
+            clips = self._differences(clips)
+        self.length.frames = clips.shape[1]
+        (features,) = self.backbone(clips.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+        snippets = features.float().unflatten(0, (len(clips), -1, self.images))
         pooled = snippets.mean((1, 2, 4, 5))
-        if self.architecture.snippet > 1:
+        if self.images > 1:
             change = (snippets[:, :, 1:] - snippets[:, :, :-1]).abs().mean((1, 2, 4, 5))
             pooled = torch.cat([pooled, change], 1)
         logits: Tensor = self.classifier(self.dropout(self.scale(pooled)))
         return logits.float()
+
+    def _differences(self, clips: Tensor) -> Tensor:
+        """As images that are the mean colour where nothing moves."""
+        snippets = clips.reshape(len(clips), -1, self.architecture.snippet, *clips.shape[2:])
+        images: Tensor = self.backbone.mean + RESIDUAL_GAIN * (snippets[:, :, 1:] - snippets[:, :, :-1]).flatten(1, 2)
+        return images
+
+
+@dataclass
+class _ClipLength:
+    """How many frames of a clip lie side by side: trainings may shorten clips."""
+
+    frames: int
+
+
+def _shifted(length: _ClipLength, share: float, _: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    return (shift_in_time(inputs[0], length.frames, share),)
 
 
 def shift_in_time(features: Tensor, num_frames: int, share: float) -> Tensor:
@@ -115,14 +148,3 @@ def shift_in_time(features: Tensor, num_frames: int, share: float) -> Tensor:
 def _takes_shift(block: nn.Module) -> bool:
     """ResNet blocks all take it; MobileNet-like ones where they have a skip connection, as in the paper's code."""
     return isinstance(block, (Bottleneck, BasicBlock)) or (isinstance(block, InvertedResidual) and bool(block.has_skip))
-
-
-def _shift_input(block: nn.Module, architecture: TSMArchitecture) -> None:
-    """Shift what enters the residual branch and leave the skip connection alone ("residual shift")."""
-    first = block.conv_pw if isinstance(block, InvertedResidual) else block.conv1
-
-    def shifted(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        return (shift_in_time(inputs[0], architecture.num_segments * architecture.snippet, architecture.shift),)
-
-    assert isinstance(first, nn.Module)
-    first.register_forward_pre_hook(shifted)

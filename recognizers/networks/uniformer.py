@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from parsing.backbones import Pretrained
 from parsing.configs import config
-from recognizers.networks.inputs import MIDDLE, InputKind, Normalise, no_images
+from recognizers.networks.inputs import CHANNELS, InputKind, Normalise, no_images
 from recognizers.sampling import Dense
 
 SIZES = {"tiny": (1, 1, 2, 1), "small": (3, 4, 8, 3), "base": (5, 8, 20, 7)}
@@ -46,12 +46,12 @@ class UniFormer(nn.Module):
     def __init__(self, architecture: UniFormerArchitecture, num_actions: int) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.normalise = Normalise(MIDDLE, a.input)
+        self.normalise = Normalise("middle", a.input)
         depths = SIZES[a.size]
         rates = iter(torch.linspace(0, a.drop_path, sum(depths)).tolist())
         self.embeddings = nn.ModuleList(
             _Embedding(cin, cout, (3, 4, 4) if i == 0 else (1, 2, 2))
-            for i, (cin, cout) in enumerate(zip((3, *WIDTHS[:3]), WIDTHS, strict=True))
+            for i, (cin, cout) in enumerate(zip((CHANNELS[a.input], *WIDTHS[:3]), WIDTHS, strict=True))
         )
         self.stages = nn.ModuleList(
             nn.Sequential(*((_ConvBlock if i < 2 else _AttentionBlock)(width, next(rates)) for _ in range(depth)))

@@ -13,7 +13,12 @@ from parsing.types import ActionScore, ModelFacts, VideoFacts
 
 FACTS = VideoFacts("a.mp4", 320, 240, 90, 29.97, 1.5, None, 3, 1)
 ACTIONS = (ActionScore("walk", 0.75, 0.0, 1.5), ActionScore("run", 0.25, 0.0, 1.5))
-MODELS = (ModelFacts("tracker", "bytetrack", None, "{}"), ModelFacts("recognizer", "tsm", "0" * 64, '{"num_clips": 2}'))
+MODELS = (
+    ModelFacts("tracker", "bytetrack", None, "{}"),
+    ModelFacts("recognizer", "tsm", "0" * 64, '{"num_clips": 2}'),
+    ModelFacts("recognizer", "tanet", "1" * 64, "{}", asked=False),
+)
+TRACK_ACTIONS = {1: (ActionScore("run", 0.5, 0.0, 0.1), ActionScore("walk", 0.875, 0.05, 0.2))}
 
 
 def parse() -> VideoParse:
@@ -22,7 +27,7 @@ def parse() -> VideoParse:
         frame_parse(1, [], key=False),
         frame_parse(2, [[11, 20, 61, 120.25]], [1], seed=3),
     )
-    return VideoParse(FACTS, VOCABULARY, ACTIONS, frames, MODELS, False)
+    return VideoParse(FACTS, VOCABULARY, ACTIONS, frames, MODELS, False, TRACK_ACTIONS)
 
 
 @pytest.fixture
@@ -52,7 +57,14 @@ def test_content_by_hand(written: Path) -> None:
     assert [s["score"] for s in states] == sorted((s["score"] for s in states), reverse=True)
     assert min(s["score"] for s in states) >= 0.05
     assert {s["label"] for s in states} <= {"bend", "unbend", "raise", "swing"}
-    assert document["tracks"] == [{"track_id": 1, "start_s": 0.0, "end_s": 0.2, "first_frame": 0, "last_frame": 2, "num_frames": 2}]
+    actions = [
+        {"label": "run", "score": 0.5, "start_s": 0.0, "end_s": 0.1},
+        {"label": "walk", "score": 0.875, "start_s": 0.05, "end_s": 0.2},
+    ]
+    track = {"track_id": 1, "start_s": 0.0, "end_s": 0.2, "first_frame": 0, "last_frame": 2, "num_frames": 2}
+    assert document["tracks"] == [track | {"actions": actions}]
+    assert [model["asked"] for model in document["models"]] == [True, True, False]
+    assert document["schema_version"] == "1.1"
     assert [frame["key"] for frame in document["frames"]] == [True, False, True]
     assert document["complete"] is False
 
@@ -60,12 +72,27 @@ def test_content_by_hand(written: Path) -> None:
 def test_round_trip(written: Path) -> None:
     before, after = parse(), read_parse(written)
     assert (after.facts, after.vocabulary, after.actions, after.models) == (FACTS, VOCABULARY, ACTIONS, MODELS)
+    assert after.track_actions == TRACK_ACTIONS
     for old, new in zip(before.frames, after.frames, strict=True):
         assert (old.index, old.time_s, old.key) == (new.index, new.time_s, new.key)
         assert new.persons.xyxy == pytest.approx(old.persons.xyxy, abs=0.051)
         assert new.parts.visible.tolist() == old.parts.visible.tolist()
         kept = old.states.scores * (old.states.scores >= 0.05)
         assert new.states.scores == pytest.approx(kept, abs=1e-4)
+
+
+def test_documents_of_version_1_0_are_read(written: Path) -> None:
+    document = json.loads(written.read_text()) | {"schema_version": "1.0"}
+    for model in document["models"]:
+        del model["asked"]
+    for track in document["tracks"]:
+        del track["actions"]
+    jsonschema.validate(document, json_schema())
+    written.write_text(json.dumps(document))
+    after = read_parse(written)
+    assert after.track_actions == {}
+    assert all(model.asked for model in after.models)
+    assert len(after.frames) == 3
 
 
 def test_writing_what_was_read_changes_nothing(written: Path) -> None:
@@ -104,6 +131,7 @@ def spoil(path: Path, keys: list[Any], value: Any) -> None:
     [
         (["schema_version"], "9.0", "schema_version"),
         (["frames", 0, "persons", 0, "box"], [1, 2, 3], r"frames.0.persons.0.box"),
+        (["tracks", 0, "actions", 0, "score"], 2, r"tracks.0.actions.0.score"),
         (["frames", 0, "persons", 0, "score"], 2, r"frames.0.persons.0.score"),
         (["frames", 0, "persons", 0, "parts", "tail"], {"box": None, "score": 0, "visible": False, "states": []}, "not a parse"),
         (["vocabulary", "part_states"], {}, "not a parse"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from builders import VOCABULARY, box_around, skeleton
 
+from parsing.batches import EpochSampler
 from parsing.configs import parse_config
 from parsing.pose import STATE_NAMES
 from parsing.states.data import PlainCrops, StateCrops, StateTable, collate, sample_weights
@@ -15,7 +16,6 @@ from parsing.states.metrics import average_precision, state_metrics, top1
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.sources import CocoStates
 from parsing.states.train import StateTask, TrainConfig
-from parsing.training import EpochSampler
 from parsing.vocabulary import PART_NAMES
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from parsing.batches import EpochSampler
 from parsing.errors import InputError
 from parsing.runs import RunFolder
-from parsing.training import EpochSampler, FitConfig, backbone_depths, fit, learning_rate_scale, parameter_groups
+from parsing.training import FitConfig, backbone_depths, fit, learning_rate_scale, parameter_groups
 
 
 class Points:

@@ -36,6 +36,21 @@ def test_boxes_parts_and_banner_are_drawn(hw: tuple[int, int]) -> None:
     assert picture[round(height * 0.8) :, : width // 3].max() > 100  # text in the banner
 
 
+def test_the_action_of_a_track_is_written_once_it_has_begun() -> None:
+    scene, parse = frame(10, hw=(480, 640)), frame_parse(10, [[100, 200, 300, 400]], [7])  # at 1.0 s
+    plain = draw_parse(scene, parse, VOCABULARY, ())
+
+    def drawn(track_id: int, *actions: ActionScore) -> np.ndarray:
+        return draw_parse(scene, parse, VOCABULARY, (), {track_id: actions})
+
+    walk, run = ActionScore("walk", 0.5, 0.2, 0.9), ActionScore("run", 0.5, 0.8, 2.0)
+    assert np.array_equal(drawn(8, walk), plain)  # of another track
+    assert np.array_equal(drawn(7, ActionScore("walk", 0.5, 1.1, 2.0)), plain)  # yet to come
+    assert not np.array_equal(drawn(7, walk), plain)
+    assert np.array_equal(drawn(7, walk, run), drawn(7, run))  # the one that began last
+    assert np.array_equal(draw_parse(scene, parse, VOCABULARY, (), {}), plain)
+
+
 def test_tiny_frames_get_boxes_without_text() -> None:
     picture = draw_parse(frame(hw=(34, 34)), frame_parse(0, [[4, 4, 20, 24]]), VOCABULARY, ACTIONS)
     assert picture[4, 5:20].any()

@@ -1,3 +1,4 @@
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,23 @@ def test_a_pipeline_may_do_without_actions(tiny_pipeline: Path, clip: Path) -> N
     assert parse.actions == ()
 
 
+def test_a_sure_recognizer_spares_the_next(tiny_pipeline: Path, clip: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\nc.mp4,walk\n")
+    sure = f"{{name: oracle, recordings: {labels}, actions: [run, walk], weight: 0.2}}"
+    tsm = f"{{name: tsm, weights: {tiny_pipeline.parent / 'tsm.safetensors'}, weight: 0.6}}"
+    asked, weights = {}, {}
+    for margin in ("null", "0.9"):
+        settings = [f"recognizers=[{sure}, {tsm}]", f"early_exit_margin={margin}"]
+        parse = VideoParser.from_config(str(tiny_pipeline), settings, "cpu")(clip)
+        assert parse.actions[0].label == "walk"
+        asked[margin] = [(model.name, model.asked) for model in parse.models if model.stage == "recognizer"]
+        (mixing,) = [model for model in parse.models if model.stage == "recognizers"]
+        weights[margin] = json.loads(mixing.config)
+    assert asked == {"null": [("oracle", True), ("tsm", True)], "0.9": [("oracle", True), ("tsm", False)]}
+    assert weights["0.9"] == {"weights": [0.25, 0.75], "exit_margin": 0.9}
+
+
 def test_damage_is_told(tiny_pipeline: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     noise = [random.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(60)]
@@ -109,6 +127,17 @@ def test_one_frame(tiny_pipeline: Path, tmp_path: Path) -> None:
         ({"tracker": {"name": "sort"}}, "unknown name 'sort'"),
         ({"tracker": None}, "expected a mapping"),
         ({"recognizers": {"name": "tsm"}}, "expected a list"),
+        ({"recognizers": ["tsm"]}, r"recognizers\.0: found 'tsm', expected a mapping"),
+        ({"recognizers": [{"name": "tsm", "weight": -1}]}, r"recognizers\.0: weight: .* greater than or equal to 0 \(found -1\)"),
+        ({"recognizers": [{"name": "tsm", "weight": "w.safetensors"}]}, r"recognizers\.0: weight: .* valid number"),
+        ({"recognizers": [{"name": "tsm", "weight": float("inf")}]}, r"recognizers\.0: weight: .* finite number"),
+        ({"recognizers": [{"name": "tsm", "weight": 0}]}, "every weight is 0"),
+        ({"early_exit_margin": 1.5}, r"early_exit_margin: .* less than or equal to 1"),
+        ({"track_actions": {"every_s": 3}}, r"track_actions: .* every_s 3\.0 leaves gaps between windows of 2\.0 s"),
+        ({"track_actions": {"min_frames": 40}}, r"min_frames 40 is above most_frames 32"),
+        ({"track_actions": {"every": 1}}, r"unknown key 'every'; did you mean 'every_s'\?"),
+        ({"track_actions": True}, "track_actions: "),
+        ({"track_actions": {}, "recognizers": []}, "no recognizer that could be asked"),
         ({"part_detector": {"name": "cascade_rcnn", "weights": "none.safetensors"}}, r"none\.safetensors: weights not found"),
     ],
 )

@@ -13,7 +13,7 @@ from parsing.errors import InputError
 from parsing.types import Frame
 from pipelines import convert as convert_command
 from recognizers.conversion import TARGETS, convert, num_actions_of
-from recognizers.networks.inputs import MIDDLE, Normalise
+from recognizers.networks.inputs import COLOURS, Normalise
 from recognizers.video import VideoRecognizerConfig
 from recognizers.views import View
 
@@ -77,7 +77,7 @@ def test_other_checkpoints_are_named() -> None:
 
 def test_uniformer_is_normalised_as_its_weights_expect() -> None:
     network = convert(seeded("uniformer_small"), "mmaction2", "uniformer_small", ACTIONS, HERE)
-    assert torch.allclose(network.normalise.mean.flatten(), torch.tensor(MIDDLE[0]))  # type: ignore[union-attr, operator]
+    assert torch.allclose(network.normalise.mean.flatten(), torch.tensor(COLOURS["middle"][0]))  # type: ignore[union-attr, operator]
 
 
 def test_the_command_line_converts_and_the_stage_runs(tmp_path: Path) -> None:

@@ -11,12 +11,16 @@ from builders import write_clips
 
 from parsing.configs import parse_config
 from parsing.errors import InputError
-from recognizers.data import CachedClip, ClipViews, ViewConfig, cache_clips, kept_frames
+from recognizers.balance import BalanceConfig
+from recognizers.clips import ClipStore, kept_frames
+from recognizers.data import ClipViews, Targets, ViewConfig, collate
 from recognizers.lists import read_clip_records, read_csv, trainable_actions
+from recognizers.losses import ActionLossConfig
 from recognizers.metrics import recognition_metrics
 from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.sampling import Dense, Segments
-from recognizers.train import RecognitionTask, TrainConfig, mixing
+from recognizers.task import FreezeNorm, RecognitionTask, mixing
+from recognizers.train import TrainConfig
 
 
 def test_clips_are_read_with_their_flags(tmp_path: Path) -> None:
@@ -38,13 +42,50 @@ def test_bad_lists_are_refused(tmp_path: Path, content: str, message: str) -> No
 def test_damaged_clips_are_reported_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_clips(tmp_path / "c")
     (root / "dark1.mp4").write_bytes(b"broken")
-    records = [r for r in read_csv(root / "labels.csv") if r.label == "dark" and r.trainable]
+    records = [r for r in read_csv(root / "labels.csv") if r.labels == ("dark",) and r.trainable]
+    store = ClipStore(records, Segments(2), 4, 32, 1)
     with caplog.at_level(logging.WARNING):
-        clips = cache_clips(records, ("dark",), Segments(2), 4, 32)
-    assert len(clips) == len(records) - 1
-    assert clips[0].frames.shape == (4, 32, 43, 3)
-    assert "dark1.mp4" in caplog.text
-    assert f"1 of {len(records)} clips left out" in caplog.text
+        clips = [store[i] for i in (0, 1, 1, 2)]
+    assert clips[0] is not None
+    assert clips[0].shape == (4, 32, 43, 3)
+    assert clips[1] is None
+    assert clips[2] is None
+    assert caplog.text.count("dark1.mp4") == 1
+    assert f"left out (1 of {len(records)} clips so far)" in caplog.text
+
+
+def test_kept_clips_stay_within_their_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [r for r in read_csv(write_clips(tmp_path / "c") / "labels.csv") if r.split == "train"]
+    store = ClipStore(records, Segments(2), 4, 32, 1)
+    frames = store[0]
+    assert frames is not None
+    store.most_bytes = 2 * frames.nbytes
+    for i in (1, 0, 2):  # the second was used longest ago
+        store[i]
+    decoded: list[Path] = []
+    monkeypatch.setattr(store, "_decode", lambda record: decoded.append(record.path) or frames)
+    assert store[0] is frames
+    assert not decoded
+    store[1]
+    assert decoded == [records[1].path]
+
+
+class Clips:
+    """A store of given clips."""
+
+    def __init__(self, *clips: np.ndarray) -> None:
+        self.clips = clips
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.clips[index]
+
+
+def views_of(clip: np.ndarray, sampling: Dense | Segments, size: int, settings: ViewConfig) -> ClipViews:
+    targets = Targets(np.array([[0.0, 1.0]]), np.zeros((1, 0)), np.arange(2))
+    return ClipViews(Clips(clip), targets, sampling, size, settings)  # type: ignore[arg-type]
 
 
 def test_long_clips_keep_what_their_sampling_needs() -> None:
@@ -55,14 +96,68 @@ def test_long_clips_keep_what_their_sampling_needs() -> None:
 
 
 def test_views_change_between_seeds_but_not_within_a_clip() -> None:
-    clip = CachedClip(np.full((6, 40, 50, 3), 120, np.uint8), 1)
-    views = ClipViews([clip], Segments(3), 32, ViewConfig())
-    pixels, label = views[(0, 1)]
+    views = views_of(np.full((6, 40, 50, 3), 120, np.uint8), Segments(3), 32, ViewConfig())
+    pixels, labels, knowledge = views[(0, 1)]  # type: ignore[misc]
     assert pixels.shape == (3, 32, 32, 3)
-    assert label == 1
+    assert labels.tolist() == [0, 1]
+    assert knowledge.shape == (0,)
     assert np.array_equal(pixels[0], pixels[2])  # the light of a clip does not flicker
-    assert np.array_equal(pixels, views[(0, 1)][0])
-    assert not np.array_equal(pixels, views[(0, 2)][0])
+    assert np.array_equal(pixels, views[(0, 1)][0])  # type: ignore[index]
+    assert not np.array_equal(pixels, views[(0, 2)][0])  # type: ignore[index]
+
+
+def test_shorter_clips_span_the_same_time() -> None:
+    frames = np.zeros((16, 16, 16, 3), np.uint8) + (np.arange(16, dtype=np.uint8) * 10)[:, None, None, None]
+    plain = ViewConfig(smallest_crop=1.0, stretch=1.0, flip=0.0, colour=False)
+    whole, short = (views_of(frames, Dense(8, 2), 16, plain)[key] for key in ((0, 1), (0, 1, 4, 8)))  # type: ignore[index]
+    assert short[0].shape == (4, 8, 8, 3)  # type: ignore[index]
+    assert np.diff(whole[0][:, 0, 0, 0].astype(int)).tolist() == [20] * 7  # type: ignore[index]
+    assert np.diff(short[0][:, 0, 0, 0].astype(int)).tolist() == [40] * 3  # type: ignore[index]
+
+
+def test_still_clips_show_one_frame_and_corners_are_corners() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (6, 40, 40, 3), np.uint8)
+    still = views_of(frames, Dense(4), 16, ViewConfig(still=True))
+    assert all((clip == clip[:1]).all() for clip in (still[(0, seed)][0] for seed in range(4)))  # type: ignore[index]
+    settings = ViewConfig(smallest_crop=0.5, stretch=1.0, corners=True, flip=0.0, colour=False)
+    views = views_of(frames, Dense(4), 16, settings)
+    places = {views._crop(40, 40, np.random.default_rng(seed)) for seed in range(200)}
+    assert places
+    for top, left, height, width in places:
+        corner = top in (0, 40 - height) and left in (0, 40 - width)
+        assert corner or (top, left) == ((40 - height) // 2, (40 - width) // 2)
+
+
+def test_mirrored_clips_change_their_labels() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (6, 40, 40, 3), np.uint8)
+    targets = Targets(np.array([[1.0, 0.0, 1.0]]), np.array([[0.9, 0.2, 0.6]]), np.array([1, 0, 2]))
+    settings = ViewConfig(flip=0.0, colour=False, smallest_crop=1.0, stretch=1.0)
+    views = ClipViews(Clips(frames), targets, Dense(4), 40, settings, [(0, False), (0, True)])  # type: ignore[arg-type]
+    plain, mirrored = views[(0, 0)], views[(1, 0)]
+    assert np.array_equal(plain[0], mirrored[0][:, :, ::-1])  # type: ignore[index]
+    assert mirrored[1].tolist() == [0, 1, 1]  # type: ignore[index]
+    assert mirrored[2].tolist() == [0.2, 0.9, 0.6]  # type: ignore[index]
+
+
+def test_batches_go_without_damaged_clips() -> None:
+    item = np.zeros((2, 4, 4, 3), np.uint8), np.ones(3, np.float32), np.zeros(0, np.float32)
+    clips, labels, knowledge = collate([None, item, None])
+    assert clips.shape == (1, 2, 3, 4, 4)
+    assert (labels.shape, knowledge.shape) == ((1, 3), (1, 0))
+    with pytest.raises(InputError, match="none of the 2 clips of a batch can be read"):
+        collate([None, None])
+
+
+def test_rare_actions_by_hand(caplog: pytest.LogCaptureFixture) -> None:
+    holds = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 0]], np.float32)
+    assert BalanceConfig(exponent=1.0).weights(holds, [(i, False) for i in range(4)]) == [0.25, 0.25, 1, 0.25]
+    assert BalanceConfig(exponent=0.0, repeat_factor=0.5).weights(holds, [(2, False), (0, False)]) == pytest.approx([1, 1])
+    found = BalanceConfig(exponent=0.0, repeat_factor=0.64).weights(holds, [(i, False) for i in range(4)])
+    assert found == pytest.approx([1, 1, 1.6, 1])
+    with caplog.at_level(logging.INFO):
+        doubled = BalanceConfig(double_tail=0.3, repeat=2).entries(holds, ("a", "b", "c"))
+    assert doubled == [(0, False), (1, False), (2, False), (3, False), (2, True)] * 2
+    assert "1 clips of 1 rare actions doubled by mirrored ones: b" in caplog.text
 
 
 def test_clips_are_reversed_and_mirrored_and_stepped_as_asked() -> None:
@@ -72,7 +167,7 @@ def test_clips_are_reversed_and_mirrored_and_stepped_as_asked() -> None:
     plain = ViewConfig(smallest_crop=1.0, stretch=1.0, flip=0.0, colour=False)
 
     def view(settings: ViewConfig, seed: int = 0) -> np.ndarray:
-        return ClipViews([CachedClip(frames, 0)], Dense(4, 3), 16, settings)[(0, seed)][0]
+        return views_of(frames, Dense(4, 3), 16, settings)[(0, seed)][0]  # type: ignore[index]
 
     first = view(plain)[:, 8, [0, 15], 0].astype(int)
     assert np.diff(first[:, 0]).tolist() == [60, 60, 60]
@@ -86,11 +181,11 @@ def test_clips_are_reversed_and_mirrored_and_stepped_as_asked() -> None:
 def test_randaugment_treats_all_frames_alike_and_repeats() -> None:
     frames = np.random.default_rng(0).integers(0, 255, (1, 16, 16, 3), np.uint8).repeat(6, 0)
     settings = ViewConfig(smallest_crop=1.0, stretch=1.0, flip=0.0, colour=False, randaugment=2, magnitude=20)
-    views = ClipViews([CachedClip(frames, 0)], Dense(4), 16, settings)
-    seen = [views[(0, seed)][0] for seed in range(6)]
+    views = views_of(frames, Dense(4), 16, settings)
+    seen = [views[(0, seed)][0] for seed in range(6)]  # type: ignore[index]
     assert all((clip == clip[:1]).all() for clip in seen)
     assert any(not np.array_equal(clip[0], frames[0]) for clip in seen)
-    assert np.array_equal(views[(0, 3)][0], seen[3])
+    assert np.array_equal(views[(0, 3)][0], seen[3])  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)])
@@ -101,29 +196,29 @@ def test_clips_are_mixed_in_training_alone(mixup: float, cutmix: float) -> None:
             return clips.mean((1, 3, 4))
 
     clips = torch.stack([torch.zeros(2, 3, 8, 8), torch.full((2, 3, 8, 8), 255.0)]).to(torch.uint8)
-    task = RecognitionTask(Spy(), 0.0, "none", mixing(3, mixup, cutmix))
+    task = RecognitionTask(Spy(), ActionLossConfig(label_smoothing=0.0), "none", mixing(3, mixup, cutmix))
     torch.manual_seed(0)
     shares = set()
     for _ in range(8):
-        task.train()((clips, torch.tensor([0, 1])))
+        task.train()((clips, torch.eye(3)[:2], torch.zeros(2, 0)))
         shares.add(round(float(task.network.seen[0].mean()), 3))  # type: ignore[union-attr, index]
     assert len(shares) > 1
     assert max(shares) > 0.1
     assert type(task.network.seen) is torch.Tensor  # type: ignore[union-attr]
     assert torch.equal(task.network.seen[:, 0], task.network.seen[:, 1])  # type: ignore[union-attr, index]
-    task.eval()((clips, torch.tensor([0, 1])))
+    task.eval()((clips, torch.eye(3)[:2], torch.zeros(2, 0)))
     assert torch.equal(task.network.seen, clips.float() / 255)  # type: ignore[arg-type]
     assert mixing(3, 0.0, 0.0) is None
 
 
 def test_frozen_norms_keep_their_statistics() -> None:
-    def moved(freeze: str) -> list[bool]:
+    def moved(freeze: FreezeNorm) -> list[bool]:
         torch.manual_seed(0)
         network = TSM(TSMArchitecture("test_resnet", level=2, num_segments=2, input_px=32), 2)
-        task = RecognitionTask(network, 0.1, freeze).train()
+        task = RecognitionTask(network, ActionLossConfig(), freeze).train()
         norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
         before = [norm.running_mean.clone() for norm in norms]  # type: ignore[union-attr]
-        task((torch.randint(0, 255, (2, 2, 3, 32, 32), dtype=torch.uint8), torch.tensor([0, 1])))
+        task((torch.randint(0, 255, (2, 2, 3, 32, 32), dtype=torch.uint8), torch.eye(2), torch.zeros(2, 0)))
         return [not torch.equal(norm.running_mean, old) for norm, old in zip(norms, before, strict=True)]  # type: ignore[arg-type]
 
     assert all(moved("none"))
@@ -147,7 +242,8 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
     settings = {
         "name": "tsm",
         "architecture": {"backbone": "test_resnet", "level": 2, "num_segments": 2, "snippet": 2, "step": 1, "input_px": 32, "dropout": 0.0},
-        "data": {"root": str(root), "short_side_px": 32, "repeat": 4},
+        "data": {"root": str(root), "short_side_px": 32},
+        "balance": {"repeat": 4},
         "fit": {"epochs": 8, "batch_size": 4, "lr": 0.02, "ema_decay": 0.0, "precision": "bf16-mixed"},
         "pretrained": "none",
     }
@@ -214,7 +310,7 @@ def test_clips_come_in_many_forms(tmp_path: Path) -> None:
             touch(tmp_path / label / f"v_{label}_{split}.avi")
     folders = read_clip_records("folders", tmp_path, "")
     expected = [("train_run.mp4", "run", "train"), ("train_walk.mp4", "walk", "train")]
-    assert [(r.path.name, r.label, r.split) for r in folders][:2] == expected
+    assert [(r.path.name, r.labels[0], r.split) for r in folders][:2] == expected
     (tmp_path / "classes.txt").write_text("run\nwalk\n")
     for split in ("train", "val"):
         (tmp_path / f"kinetics_{split}.txt").write_text(f"run/v_run_{split}.avi 0\nwalk/v_walk_{split}.avi 1\n")
@@ -227,7 +323,7 @@ def test_clips_come_in_many_forms(tmp_path: Path) -> None:
         (tmp_path / f"hmdb/{label}_test_split1.txt").write_text(f"v_{label}_train.avi 1 \nv_{label}_val.avi 2 \nunused.avi 0 \n")
     wanted = {(f"v_{label}_{split}.avi", label, split) for label in ("run", "walk") for split in ("train", "val")}
     for records in (numbered, read_clip_records("ucf101", tmp_path, "ucf:1"), read_clip_records("hmdb51", tmp_path, "hmdb:1")):
-        assert {(r.path.name, r.label, r.split) for r in records} == wanted
+        assert {(r.path.name, r.labels[0], r.split) for r in records} == wanted
 
 
 def test_bad_lists_name_the_line(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_the_command_saves_scores_and_ensembles_them(tmp_path: Path, capsys: pyt
         save = ["--save", tmp_path / f"s{seed}.npz", "--out", tmp_path / f"r{seed}"]
         assert call("--config", config, "--component", component, *save, "--device", "cpu") == 0
     scores = SavedScores.load(tmp_path / "s0.npz")
-    assert scores.videos.tolist() == ["bright4.mp4"]  # the damaged one is left out
+    assert scores.videos.tolist() == ["clips/bright4.mp4"]  # the damaged one is left out
     assert call("--scores", tmp_path / "s0.npz", tmp_path / "s1.npz", "--out", tmp_path / "both") == 0
     report = json.loads((tmp_path / "both/report.json").read_text())
     assert sorted(report["weights"]) == ["s0", "s1"]

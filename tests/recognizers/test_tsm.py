@@ -8,11 +8,11 @@ import torch
 from parsing.errors import InputError
 from parsing.types import Frame
 from parsing.weights import WeightsHeader, save_weights
-from recognizers.ensemble import average_scores
+from recognizers.labels import ActionLabels
 from recognizers.networks.tsm import TSM, TSMArchitecture, shift_in_time
 from recognizers.sampling import Dense, Segments, random_segments, segment_frames
 from recognizers.video import VideoRecognizer, VideoRecognizerConfig
-from recognizers.views import View, flipped_actions, scale, window
+from recognizers.views import View, scale, window
 
 TINY = TSMArchitecture("test_resnet", level=2, num_segments=3, input_px=32, dropout=0.0)
 
@@ -89,13 +89,6 @@ def test_random_segments_stay_in_their_segment() -> None:
     assert len(np.unique(drawn[:, 0])) == 10
 
 
-def test_average_by_hand() -> None:
-    assert average_scores([np.array([0.2, 0.8]), np.array([0.6, 0.4])]) == pytest.approx([0.4, 0.6])
-    for bad in ([], [np.zeros(2), np.zeros(3)]):
-        with pytest.raises(ValueError, match="one length"):
-            average_scores(bad)
-
-
 def test_squeeze_keeps_what_lies_within_four_to_three() -> None:
     def squeeze(image: np.ndarray) -> np.ndarray:
         return scale(window(image, "squeeze"), 16)
@@ -122,7 +115,7 @@ def test_stage_gives_probabilities_and_averages_logits(tmp_path: Path) -> None:
     clips = [[Frame("a", i, 0.0, random.integers(0, 255, (40, 50, 3), np.uint8)) for i in range(3)] for _ in range(2)]
     scores = stage(clips)
     assert scores.sum() == pytest.approx(1, abs=1e-5)
-    logits = [np.log(VideoRecognizer(network, TINY, ("run", "walk"), "cpu", (View(),))([clip])) for clip in clips]
+    logits = [np.log(VideoRecognizer(network, TINY, ActionLabels(("run", "walk")), "cpu", (View(),))([clip])) for clip in clips]
     mean = np.exp(np.mean([x - x.mean() for x in logits], 0))
     assert scores == pytest.approx(mean / mean.sum(), abs=1e-4)
     save_weights(network, path, WeightsHeader("tsm", asdict(TINY), {}))
@@ -146,9 +139,9 @@ def test_views_pick_frames_and_parts() -> None:
 
 
 def test_mirrored_clips_swap_the_sides_of_actions() -> None:
-    assert flipped_actions(("wave_left", "run", "wave_right")).tolist() == [2, 1, 0]
+    assert ActionLabels(("wave_left", "run", "wave_right")).mirrored().tolist() == [2, 1, 0]
     with pytest.raises(InputError, match="action 'wave_left' has a side and there is no action 'wave_right'"):
-        flipped_actions(("wave_left", "run"))
+        ActionLabels(("wave_left", "run")).mirrored()
     torch.manual_seed(0)
     network = TSM(TINY, 3).eval()
     torch.nn.init.normal_(network.classifier.weight)
@@ -156,8 +149,8 @@ def test_mirrored_clips_swap_the_sides_of_actions() -> None:
     random = np.random.default_rng(0)
     clip = [Frame("a", i, 0.0, random.integers(0, 255, (32, 32, 3), np.uint8)) for i in range(3)]
     mirrored = [Frame("a", f.index, 0.0, np.ascontiguousarray(f.image[:, ::-1])) for f in clip]
-    plain = VideoRecognizer(network, TINY, names, "cpu", (View(),)).logits([mirrored])
-    flipped = VideoRecognizer(network, TINY, names, "cpu", (View(flip=True),)).logits([clip])
+    plain = VideoRecognizer(network, TINY, ActionLabels(names), "cpu", (View(),)).logits([mirrored])
+    flipped = VideoRecognizer(network, TINY, ActionLabels(names), "cpu", (View(flip=True),)).logits([clip])
     assert flipped[0] == pytest.approx(plain[0, [2, 1, 0]], abs=1e-5)
 
 
@@ -167,8 +160,8 @@ def test_averages_before_and_after_the_softmax_differ() -> None:
     torch.nn.init.normal_(network.classifier.weight)
     random = np.random.default_rng(0)
     clips = [[Frame("a", i, 0.0, random.integers(0, 255, (32, 32, 3), np.uint8)) for i in range(3)] for _ in range(2)]
-    before = VideoRecognizer(network, TINY, ("a", "b", "c"), "cpu", (View(clips=2),))
-    after = VideoRecognizer(network, TINY, ("a", "b", "c"), "cpu", (View(clips=2),), "probabilities")
-    single = VideoRecognizer(network, TINY, ("a", "b", "c"), "cpu", (View(),))
+    before = VideoRecognizer(network, TINY, ActionLabels(("a", "b", "c")), "cpu", (View(clips=2),))
+    after = VideoRecognizer(network, TINY, ActionLabels(("a", "b", "c")), "cpu", (View(clips=2),), "probabilities")
+    single = VideoRecognizer(network, TINY, ActionLabels(("a", "b", "c")), "cpu", (View(),))
     assert after(clips) == pytest.approx((single(clips[:1]) + single(clips[1:])) / 2, abs=1e-6)
     assert before(clips).sum() == pytest.approx(1)

@@ -1,0 +1,132 @@
+"""The entries of parse.json, which its JSON Schema follows from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from parsing.configs import config
+
+SCHEMA_VERSION = "1.1"  # 1.1 added actions of tracks, and which recognizers were asked
+Box = tuple[float, float, float, float]
+Score = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+@config
+class VideoEntry:
+    """The source. `rotation` in degrees clockwise was applied already; `frames_declared` is null where the file does not say."""
+
+    name: str
+    width: Count
+    height: Count
+    rotation: int
+    fps: float
+    duration_s: float
+    frames_declared: int | None
+    frames_decoded: Count
+    decode_errors: Count
+
+
+@config
+class VocabularyEntry:
+    """The labels that this parse can hold; `part_states` lists the states of each part."""
+
+    name: str
+    parts: list[str]
+    states: list[str]
+    part_states: dict[str, list[str]]
+    actions: list[str]
+
+
+@config
+class ActionEntry:
+    """One action between two times; best first."""
+
+    label: str
+    score: Score
+    start_s: float
+    end_s: float
+
+
+@config
+class StateEntry:
+    """One state of a part; states are independent of each other."""
+
+    label: str
+    score: Score
+
+
+@config
+class PartEntry:
+    """One body part; `box` is null where the part is not visible."""
+
+    box: Box | None
+    score: Score
+    visible: bool
+    states: list[StateEntry]
+
+
+@config
+class PersonEntry:
+    """One person: box as x1, y1, x2, y2 in pixels, and parts by name. `track_id` is null where no track is confirmed."""
+
+    track_id: int | None
+    box: Box
+    score: Score
+    parts: dict[str, PartEntry]
+
+
+@config
+class FrameEntry:
+    """One frame; `key` is false where boxes were carried over from the frames that the networks saw."""
+
+    index: Count
+    time_s: float
+    key: bool
+    persons: list[PersonEntry]
+
+
+@config
+class TrackEntry:
+    """Where a track begins and ends, in how many frames it is seen, and what the person does, in order of time.
+
+    `actions` is empty where actions of tracks were not asked for, or the track was seen too briefly to tell.
+    """
+
+    track_id: int
+    start_s: float
+    end_s: float
+    first_frame: Count
+    last_frame: Count
+    num_frames: Count
+    actions: list[ActionEntry] = Field(default_factory=list)
+
+
+@config
+class ModelEntry:
+    """A component that took part, the sha256 of its weights, and its config as JSON.
+
+    `asked` is false for a recognizer that the video's action was found without, because those before it were sure.
+    """
+
+    stage: str
+    name: str
+    weights_sha256: str | None
+    config: str
+    asked: bool = True
+
+
+@config
+class ParseDocument:
+    """The parse of one video. `complete` is false where the video was damaged or ended early."""
+
+    schema_version: Literal["1.0", "1.1"]
+    vocabulary: VocabularyEntry
+    actions: list[ActionEntry]
+    models: list[ModelEntry]
+    frames: list[FrameEntry]
+    tracks: list[TrackEntry]
+    video: VideoEntry
+    complete: bool

@@ -1,0 +1,69 @@
+"""The actions that a recognizer knows, and what they mean for its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from parsing.errors import InputError
+from parsing.types import Array
+from parsing.weights import WeightsHeader
+
+SIDES = {"left": "right", "right": "left"}
+
+
+@dataclass(frozen=True)
+class ActionLabels:
+    """Names of A actions, in the order of a network's logits.
+
+    Args:
+        many: whether several, or none, may hold at once: each has a probability of its own.
+        mirrors: pairs of actions that a mirrored video turns into each other, beside those whose names differ in `left`
+            and `right`.
+    """
+
+    names: tuple[str, ...]
+    many: bool = False
+    mirrors: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_header(cls, header: WeightsHeader, where: str) -> ActionLabels:
+        """Raises InputError: the header lists no actions."""
+        names = header.labels.get("actions")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"{where}: header lists no actions")
+        mirrors = tuple((str(a), str(b)) for a, b in header.labels.get("mirrors", ()))
+        return cls(tuple(names), bool(header.labels.get("many", False)), mirrors)
+
+    def to_header(self) -> dict[str, Any]:
+        return {"actions": list(self.names), "many": self.many, "mirrors": [list(pair) for pair in self.mirrors]}
+
+    def target(self, labels: Sequence[str]) -> Array:
+        """(A,) 1 where an action holds."""
+        return np.array([name in labels for name in self.names], np.float32)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Of (…, A) logits."""
+        return logits.sigmoid() if self.many else logits.softmax(-1)
+
+    def mirrored(self) -> Array:
+        """(A,) for each action, the id of the one that it looks like in a mirror.
+
+        Raises:
+            InputError: an action names a side, or a pair of `mirrors` an action, whose counterpart there is not.
+        """
+        pairs = dict(self.mirrors) | {b: a for a, b in self.mirrors}
+        unknown = [name for name in pairs if name not in self.names]
+        if unknown:
+            raise InputError(f"mirrors: {unknown[0]!r} is no action; expected pairs of actions that a flip turns into each other")
+        order = []
+        for name in self.names:
+            other = pairs.get(name) or "_".join(SIDES.get(word, word) for word in name.split("_"))
+            if other not in self.names:
+                raise InputError(f"flip: action {name!r} has a side and there is no action {other!r}, so mirrored clips cannot be told")
+            order.append(self.names.index(other))
+        return np.array(order, np.int64)

@@ -1,0 +1,53 @@
+"""Losses of recognizers: one action a clip, or many."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from timm.loss import AsymmetricLossMultiLabel
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.ops import sigmoid_focal_loss
+
+from parsing.configs import config
+
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+@config
+class ActionLossConfig:
+    """What is minimised.
+
+    Args:
+        kind: cross-entropy, where each clip has one action; and where it may have many, binary cross-entropy, focal (Lin
+            et al. 2017) or asymmetric (Ridnik et al. 2021; all three TinyAction reports).
+        label_smoothing: of the cross-entropy.
+        gamma: focusing of the focal loss.
+        gamma_positive, gamma_negative, clip: of the asymmetric loss: focusing on either side, and the margin by which
+            the probabilities of what does not hold are lowered.
+    """
+
+    kind: Literal["cross_entropy", "bce", "focal", "asymmetric"] = "cross_entropy"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    gamma: NonNegative = 2.0
+    gamma_positive: NonNegative = 0.0
+    gamma_negative: NonNegative = 4.0
+    clip: NonNegative = 0.05
+
+    @property
+    def many(self) -> bool:
+        return self.kind != "cross_entropy"
+
+
+def action_loss(logits: Tensor, labels: Tensor, settings: ActionLossConfig) -> Tensor:
+    """Mean over (B, A) logits and labels, which are shares in [0, 1]; of one action over B."""
+    if settings.kind == "cross_entropy":
+        return F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+    if settings.kind == "bce":
+        return F.binary_cross_entropy_with_logits(logits, labels)
+    if settings.kind == "focal":
+        focal: Tensor = sigmoid_focal_loss(logits, labels, alpha=-1, gamma=settings.gamma, reduction="mean")
+        return focal
+    summed: Tensor = AsymmetricLossMultiLabel(settings.gamma_negative, settings.gamma_positive, settings.clip)(logits, labels)
+    return summed / logits.numel()

@@ -1,0 +1,1 @@
+"""The low-resolution branch: how small pictures reach a recognizer, and what it says of them."""

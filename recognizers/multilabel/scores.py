@@ -1,0 +1,163 @@
+"""Saved scores of clips with several labels, and ensembles of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, softmax
+
+from parsing.errors import InputError
+from parsing.files import atomic
+from parsing.types import Array
+from recognizers.multilabel.thresholds import SMALLEST, Mix, check_labelled
+from recognizers.multilabel.tinyvirat import TinyClip, multi_hot
+from recognizers.scores import FOLDS
+
+
+@dataclass(frozen=True, eq=False)
+class MultiLabelScores:
+    """Logits of N clips.
+
+    Args:
+        name: what made them.
+        videos: (N,) paths `<video>/<id>.mp4`, as in the annotations.
+        classes: (C,) names.
+        truth: (N, C) multi-hot, -1 in the whole row where labels are not known.
+        logits: (N, C) before the sigmoid, averaged over clips and views.
+        seconds: (N,) that the network took for each.
+    """
+
+    name: str
+    videos: Array
+    classes: Array
+    truth: Array
+    logits: Array
+    seconds: Array
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the clips: the names of their files."""
+        return [PurePosixPath(video).stem for video in self.videos.tolist()]
+
+    def save(self, path: Path) -> None:
+        """Write an `.npz` that holds no objects."""
+        columns = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "name"}
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, name=np.array(self.name), **columns)
+
+    @classmethod
+    def load(cls, path: Path) -> MultiLabelScores:
+        """Raises InputError: the file is missing, or holds no such scores."""
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                values = {key: saved[key] for key in cls.__dataclass_fields__ if key != "name"}
+                scores = cls(str(saved["name"]), **values)
+        except FileNotFoundError:
+            raise InputError(f"{path}: saved scores not found") from None
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: not a file of multi-label scores ({' '.join(str(error).split())[:80]})") from None
+        shape = (len(scores.videos), len(scores.classes)) if scores.videos.ndim == scores.classes.ndim == 1 else None
+        if shape is None or scores.logits.shape != shape or scores.truth.shape != shape or scores.seconds.shape != shape[:1]:
+            raise InputError(f"{path}: its columns disagree: videos {scores.videos.shape}, logits {scores.logits.shape}")
+        if scores.logits.dtype.kind != "f" or not np.isfinite(scores.logits).all():
+            raise InputError(f"{path}: a logit is not a finite number")
+        return scores
+
+    def of_clips(self, clips: Sequence[TinyClip], classes: Sequence[str], path: Path) -> MultiLabelScores:
+        """The scores in the order of the annotations, with their truth.
+
+        Raises:
+            InputError: classes, clips or labels differ; names the first that does.
+        """
+        _check_equal(path, "the class map", "classes", self.classes.tolist(), list(classes))
+        rows = {clip_id: row for row, clip_id in enumerate(self.ids)}
+        _check_equal(path, "the annotations", "clips", sorted(self.ids), sorted(clip.id for clip in clips))
+        order = [rows[clip.id] for clip in clips]
+        truth, known = multi_hot(clips, classes), self.truth[order]
+        differs = ((known >= 0) & (truth >= 0) & (known != truth)).any(1)
+        if differs.any():
+            raise InputError(f"{path}: clip {clips[int(differs.argmax())].id} was scored under other labels than the annotations give")
+        videos = np.array([clip.path for clip in clips])
+        return replace(self, videos=videos, truth=truth, logits=self.logits[order], seconds=self.seconds[order])
+
+
+def check_same(members: Sequence[MultiLabelScores], paths: Sequence[Path]) -> None:
+    """Raises InputError where members scored other clips or classes than the first, or two have one name."""
+    for member, path in zip(members[1:], paths[1:], strict=True):
+        _check_equal(path, str(paths[0]), "classes", member.classes.tolist(), members[0].classes.tolist())
+        _check_equal(path, str(paths[0]), "clips", member.ids, members[0].ids)
+    names = [member.name for member in members]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise InputError(f"{paths[number]}: scores of {name!r} again, as in {paths[names.index(name)]}; expected each member once")
+
+
+def folds_of(videos: Array) -> Array:
+    """(N,) fold of each clip; clips of one source video, the folder in `<video>/<id>.mp4`, stay together if these are enough."""
+    sources = [str(PurePosixPath(video).parent) for video in videos.tolist()]
+    if len(set(sources)) < FOLDS:
+        sources = videos.tolist()
+    return np.asarray(np.unique(sources, return_inverse=True)[1] % FOLDS)
+
+
+def mixed(members: Sequence[MultiLabelScores], weights: Array, mix: Mix = "logits") -> Array:
+    """(N, C) probabilities of the ensemble: weighted mean of the members' logits, or of their probabilities.
+
+    Args:
+        weights: (M,), or (N, M) for each clip its own.
+    """
+    logits = np.stack([member.logits for member in members], -1)
+    if mix == "logits":
+        return np.asarray(expit(_weighted(logits, weights)))
+    return _weighted(expit(logits), weights)
+
+
+def fit_weights(members: Sequence[MultiLabelScores], mix: Mix = "logits", rows: Array | None = None) -> Array:
+    """(M,) non-negative weights that sum to one and give the labels the highest likelihood (binary cross-entropy).
+
+    Args:
+        rows: the clips to fit on; None takes all.
+
+    Raises:
+        InputError: a clip to fit on has no labels.
+    """
+    rows = np.arange(len(members[0].videos)) if rows is None else rows
+    some = [replace(m, videos=m.videos[rows], truth=m.truth[rows], logits=m.logits[rows], seconds=m.seconds[rows]) for m in members]
+    truth = some[0].truth
+    check_labelled(truth)
+    if len(members) == 1:
+        return np.ones(1)
+
+    def loss(free: Array) -> float:
+        found = np.clip(mixed(some, softmax(free), mix), SMALLEST, 1 - SMALLEST)
+        return float(-np.where(truth > 0, np.log(found), np.log1p(-found)).mean())
+
+    best = minimize(loss, np.zeros(len(members)), method="Nelder-Mead", options={"maxiter": 400 * len(members)})
+    return np.asarray(softmax(best.x))
+
+
+def cross_fitted(members: Sequence[MultiLabelScores], mix: Mix = "logits") -> Array:
+    """(N, C) probabilities of the ensemble, each clip's with weights that were fitted on the other folds."""
+    folds = folds_of(members[0].videos)
+    weights = np.zeros((len(folds), len(members)))
+    for fold in np.unique(folds):
+        weights[folds == fold] = fit_weights(members, mix, np.flatnonzero(folds != fold))
+    return mixed(members, weights, mix)
+
+
+def _weighted(values: Array, weights: Array) -> Array:
+    return np.asarray(np.einsum("ncm,nm->nc", values, np.broadcast_to(weights, (len(values), values.shape[-1]))))
+
+
+def _check_equal(path: Path, other: str, what: str, own: list[str], expected: list[str]) -> None:
+    if own == expected:
+        return
+    more, lost = sorted(set(own) - set(expected)), sorted(set(expected) - set(own))
+    if more or lost:
+        raise InputError(f"{path}: other {what} than {other}: {(more or lost)[0]!r} is {'too much' if more else 'missing'}")
+    twice = len(own) != len(expected)
+    raise InputError(f"{path}: other {what} than {other}: {'one stands twice' if twice else 'their order differs'}")

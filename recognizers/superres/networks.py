@@ -1,0 +1,52 @@
+"""The networks of video super-resolution and what they have in common."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Literal, Protocol, cast
+
+from torch import nn
+
+from parsing.configs import parse_config
+from parsing.weights import load_weights, read_header, weights_path
+
+NetworkName = Literal["basicvsr", "realbasicvsr"]
+# Name in a config -> its architecture, imported only when chosen.
+NETWORKS: dict[NetworkName, str] = {
+    "basicvsr": "recognizers.superres.basicvsr:BasicVSRArchitecture",
+    "realbasicvsr": "recognizers.superres.realbasicvsr:RealBasicVSRArchitecture",
+}
+
+
+class Architecture(Protocol):
+    """What every network's architecture can say."""
+
+    @property
+    def scale(self) -> int:
+        """How many times larger each side becomes."""
+
+    def build(self) -> nn.Module:
+        """The network with new weights."""
+
+
+def parse_architecture(name: NetworkName, value: Any, where: str) -> Architecture:
+    """The typed architecture of a network.
+
+    Raises:
+        InputError: a key or value does not fit; names it.
+    """
+    module, _, attribute = NETWORKS[name].partition(":")
+    return cast(Architecture, parse_config(getattr(importlib.import_module(module), attribute), value, where))
+
+
+def load_network(name: NetworkName, weights: str, device: str) -> tuple[nn.Module, Architecture]:
+    """The network that a weights file describes, ready to run, and its architecture.
+
+    Raises:
+        InputError: the file is not of this network, or its header is not whole.
+    """
+    header = read_header(weights, name)
+    architecture = parse_architecture(name, header.architecture, str(weights_path(weights)))
+    network = architecture.build()
+    load_weights(network, weights)
+    return network.eval().to(device), architecture

@@ -1,0 +1,55 @@
+"""Networks that look at many frames, as a stage."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, field
+from functools import partial
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from parsing.configs import config
+from parsing.types import Array, ModelFacts
+from parsing.weights import sha256_of, weights_path
+from recognizers.superres.cache import CacheConfig
+from recognizers.superres.chunks import Chunking
+from recognizers.superres.networks import NetworkName, load_network
+from recognizers.superres.resolver import SuperResolver, check_scale
+
+
+@config
+class VideoSuperResolverConfig:
+    """Options of a network at run time.
+
+    Args:
+        scale: that the weights must have; None takes theirs.
+        reach: frames to either side that are computed with a wanted one where only some are wanted.
+        cache: keeps results on disk.
+    """
+
+    name: NetworkName
+    weights: str
+    scale: Literal[2, 4] | None = None
+    cut: Chunking = field(default_factory=Chunking)
+    reach: Annotated[int, Field(ge=0)] = 4
+    cache: CacheConfig | None = None
+
+    def build(self, device: str) -> SuperResolver:
+        self.cut.check(self.name)
+        network, architecture = load_network(self.name, self.weights, device)
+        check_scale(architecture.scale, self.scale, weights_path(self.weights))
+        facts = ModelFacts("super_resolution", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
+        cache = self.cache.build() if self.cache else None
+        return SuperResolver(partial(run_network, network, device=device), architecture.scale, facts, self.cut, self.reach, cache)
+
+
+@torch.inference_mode()
+def run_network(network: nn.Module, frames: Array, device: str) -> Array:
+    """(T, H, W, 3) uint8 RGB through a network to (T, S H, S W, 3)."""
+    clip = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2)[None].float() / 255
+    found = network(clip)[0].mul_(255).round_().clamp_(0, 255).byte()
+    return np.asarray(found.permute(0, 2, 3, 1).contiguous().cpu().numpy())
