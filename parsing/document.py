@@ -18,7 +18,7 @@ import pydantic
 from parsing.entries import SCHEMA_VERSION, ActionEntry, Box, FrameEntry, ParseDocument, TrackEntry
 from parsing.errors import InputError
 from parsing.files import atomic
-from parsing.types import ActionScore, Array, Detections, FrameParse, ModelFacts, Parts, PartStates, VideoFacts
+from parsing.types import ActionScore, Array, BranchFacts, Detections, FrameParse, ModelFacts, Parts, PartStates, VideoFacts
 from parsing.vocabulary import Vocabulary
 
 SHOWN_STATE = 0.05  # states below this score are not written
@@ -35,6 +35,7 @@ class VideoParse:
     models: tuple[ModelFacts, ...]
     complete: bool
     track_actions: Mapping[int, Sequence[ActionScore]] = field(default_factory=dict)
+    branch: BranchFacts | None = None
 
 
 def json_schema() -> dict[str, Any]:
@@ -50,8 +51,15 @@ class ParseWriter:
     tracks and the facts of the decoded video, stands at the end of the object.
     """
 
-    def __init__(self, path: Path, vocabulary: Vocabulary, actions: Sequence[ActionScore], models: Sequence[ModelFacts]) -> None:
-        self.path, self.vocabulary, self.actions, self.models = path, vocabulary, actions, models
+    def __init__(
+        self,
+        path: Path,
+        vocabulary: Vocabulary,
+        actions: Sequence[ActionScore],
+        models: Sequence[ModelFacts],
+        branch: BranchFacts | None = None,
+    ) -> None:
+        self.path, self.vocabulary, self.actions, self.models, self.branch = path, vocabulary, actions, models, branch
         self.tracks: dict[int, TrackEntry] = {}
         self._stack = ExitStack()
         self._num_frames = 0
@@ -66,6 +74,7 @@ class ParseWriter:
         head = {
             "schema_version": SCHEMA_VERSION,
             "vocabulary": self.vocabulary.to_json(),
+            "branch": None if self.branch is None else asdict(self.branch),
             "actions": [_rounded(action) for action in self.actions],
             "models": [asdict(model) for model in self.models],
         }
@@ -95,7 +104,7 @@ class ParseWriter:
 
 def write_parse(parse: VideoParse, path: Path) -> None:
     """Write a parse that is in memory."""
-    with ParseWriter(path, parse.vocabulary, parse.actions, parse.models) as writer:
+    with ParseWriter(path, parse.vocabulary, parse.actions, parse.models, parse.branch) as writer:
         for frame in parse.frames:
             writer.add(frame)
         writer.finish(parse.facts, parse.complete, parse.track_actions)
@@ -125,7 +134,8 @@ def read_parse(path: Path) -> VideoParse:
     models = tuple(ModelFacts(**asdict(model)) for model in document.models)
     of_tracks = {track.track_id: _actions(track.actions) for track in document.tracks if track.actions}
     facts = VideoFacts(**asdict(document.video))
-    return VideoParse(facts, vocabulary, _actions(document.actions), frames, models, document.complete, of_tracks)
+    branch = None if document.branch is None else BranchFacts(**asdict(document.branch))
+    return VideoParse(facts, vocabulary, _actions(document.actions), frames, models, document.complete, of_tracks, branch)
 
 
 def frame_json(parse: FrameParse, vocabulary: Vocabulary) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from parsing.configs import config
+from parsing.types import Branch
 
-SCHEMA_VERSION = "1.1"  # 1.1 added actions of tracks, and which recognizers were asked
+SCHEMA_VERSION = "1.1"  # 1.1 added actions of tracks, which recognizers were asked, and the low-resolution branch
 Box = tuple[float, float, float, float]
 Score = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -31,23 +32,36 @@ class VideoEntry:
 
 @config
 class VocabularyEntry:
-    """The labels that this parse can hold; `part_states` lists the states of each part."""
+    """The labels that this parse can hold; `part_states` lists the states of each part.
+
+    `low_res_actions` are those of the low-resolution branch, several of which may hold at once.
+    """
 
     name: str
     parts: list[str]
     states: list[str]
     part_states: dict[str, list[str]]
     actions: list[str]
+    low_res_actions: list[str] = Field(default_factory=list)
 
 
 @config
 class ActionEntry:
-    """One action between two times; best first."""
+    """One action between two times, best first, and which branch of recognizers says so."""
 
     label: str
     score: Score
     start_s: float
     end_s: float
+    branch: Branch = "recognizers"
+
+
+@config
+class BranchEntry:
+    """Which branch of recognizers spoke of the whole video, and why."""
+
+    name: Branch
+    reason: str
 
 
 @config
@@ -120,7 +134,10 @@ class ModelEntry:
 
 @config
 class ParseDocument:
-    """The parse of one video. `complete` is false where the video was damaged or ended early."""
+    """The parse of one video. `complete` is false where the video was damaged or ended early.
+
+    `branch` is null where there is no low-resolution branch that could have spoken.
+    """
 
     schema_version: Literal["1.0", "1.1"]
     vocabulary: VocabularyEntry
@@ -130,3 +147,4 @@ class ParseDocument:
     tracks: list[TrackEntry]
     video: VideoEntry
     complete: bool
+    branch: BranchEntry | None = None

@@ -7,12 +7,13 @@ P the parts of the vocabulary, S its states.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Branch = Literal["recognizers", "low_res"]
 
 
 def _check(
@@ -199,12 +200,21 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class ActionScore:
-    """One action of the video, or of a track, between two times in seconds."""
+    """One action of a video or a track between two times, in seconds, and which branch of recognizers says so."""
 
     label: str
     score: float
     start_s: float
     end_s: float
+    branch: Branch = "recognizers"
+
+
+@dataclass(frozen=True)
+class BranchFacts:
+    """Which branch of recognizers spoke of a whole video, and why."""
+
+    name: Branch
+    reason: str
 
 
 @dataclass(frozen=True)

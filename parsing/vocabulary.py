@@ -54,6 +54,7 @@ class Vocabulary:
         states: S state names.
         part_states: for each part, in order, the states that it can take.
         actions: A action names.
+        low_res_actions: names that the low-resolution branch uses in their place; several of them may hold at once.
     """
 
     name: str
@@ -61,9 +62,10 @@ class Vocabulary:
     states: tuple[str, ...]
     part_states: tuple[tuple[str, ...], ...]
     actions: tuple[str, ...]
+    low_res_actions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in ("parts", "states", "actions"):
+        for field in ("parts", "states", "actions", "low_res_actions"):
             names = getattr(self, field)
             if len(set(names)) != len(names):
                 raise ValueError(f"vocabulary {self.name!r}: {field} holds a name twice: {names}")
@@ -88,6 +90,7 @@ class Vocabulary:
             "states": list(self.states),
             "part_states": rows,
             "actions": list(self.actions),
+            "low_res_actions": list(self.low_res_actions),
         }
 
     @classmethod
@@ -95,4 +98,4 @@ class Vocabulary:
         """Read what `to_json` wrote; raises KeyError or ValueError where it does not fit."""
         parts = tuple(value["parts"])
         rows = tuple(tuple(value["part_states"][part]) for part in parts)
-        return cls(value["name"], parts, tuple(value["states"]), rows, tuple(value["actions"]))
+        return cls(value["name"], parts, tuple(value["states"]), rows, tuple(value["actions"]), tuple(value.get("low_res_actions", ())))

@@ -24,8 +24,8 @@ from parsing.kinetics_tps.results import Results, read_truth
 from parsing.kinetics_tps.submission import video_json
 from parsing.recorded import RecordedParts, RecordedPersons, RecordedStates, Recordings
 from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector
-from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts, VideoFacts
-from parsing.video import count_frames, probe, read_frames
+from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts
+from parsing.video import count_frames, read_frames
 from parsing.vocabulary import Vocabulary
 from pipelines.command import run_command, torch_device
 from pipelines.parser import VideoParser
@@ -110,11 +110,10 @@ class Diagnosis:
 
     def add(self, video: str, path: Path) -> None:
         """Run every row on the annotated frames of a video; what rows share is computed once."""
-        facts = probe(path)
         names = {frame_number(name, video) - 1: name for name in self.truth.parts[video]}
         frames = list(read_frames(path, names))
         label, names_known = self.truth.actions[video], self.parser.vocabulary.actions
-        predicted = self._predicted_action(path, facts)
+        predicted = self._predicted_action(path)
         true = (np.array(names_known) == label).astype(np.float32) if label in names_known else None
         memory: dict[tuple[Any, ...], Any] = {}
         for row in ROWS:
@@ -134,8 +133,8 @@ class Diagnosis:
             )
         return result
 
-    def _predicted_action(self, path: Path, facts: VideoFacts) -> Array | None:
-        verdict = self.parser.recognize(path, facts, count_frames(path))
+    def _predicted_action(self, path: Path) -> Array | None:
+        verdict = self.parser.recognize(path, count_frames(path))
         return None if verdict is None else verdict.scores
 
     def _parses(

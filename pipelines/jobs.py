@@ -64,7 +64,7 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
     stream = parser.stream(job.source)
     num_frames = 0
     with ExitStack() as stack:
-        writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary, stream.actions, stream.models))
+        writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary, stream.actions, stream.models, stream.branch))
         drawing = stack.enter_context(_Drawing(job.drawing_path, stream, parser)) if job.drawing_path else None
         progress = stack.enter_context(Counter(job.source.name, stream.num_frames, quiet))
         for frame, parse in stream.with_frames(keep_images=drawing is not None):

@@ -13,13 +13,14 @@ import torch
 from parsing.document import VideoParse
 from parsing.errors import InputError
 from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
-from parsing.types import ActionScore, Array, Frame, FrameParse, ModelFacts, VideoFacts
+from parsing.types import ActionScore, Array, Branch, BranchFacts, Frame, FrameParse, ModelFacts, VideoFacts
 from parsing.video import VideoReader, count_frames, probe, read_nearest
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
 from pipelines.interpolation import fill_between
 from pipelines.prefetch import prefetched
 from pipelines.settings import PipelineConfig, Schedule, read_pipeline
+from pipelines.timeline import Labels
 from pipelines.track_actions import Item, TrackActions
 from recognizers.ensemble import Ensemble, Verdict
 
@@ -45,6 +46,7 @@ class VideoParser:
         self._tracker, self._device = settings.stages["tracker"], device
         self.schedule: Schedule = settings.schedule
         self.track_actions = settings.track_actions
+        self.low_res = None if settings.low_res is None else settings.low_res.build(device)
         self.vocabulary = self._agreed_vocabulary()
         if self.state_filter is not None:
             self.state_filter.check(self.vocabulary)
@@ -68,7 +70,8 @@ class VideoParser:
         """
         stream = self.stream(path)
         frames = tuple(stream)
-        return VideoParse(stream.facts, self.vocabulary, stream.actions, frames, stream.models, stream.complete, stream.track_actions)
+        of_video = stream.facts, self.vocabulary, stream.actions, frames, stream.models, stream.complete
+        return VideoParse(*of_video, stream.track_actions, stream.branch)
 
     def stream(self, path: str | Path) -> ParseStream:
         """Parse frame by frame in bounded memory; the action is known before the first frame comes."""
@@ -78,16 +81,26 @@ class VideoParser:
         """A tracker for one video."""
         return cast(Tracker, self._tracker.build(self._device))
 
-    def ensemble_for(self, side_px: float) -> Ensemble:  # noqa: ARG002  # one ensemble serves every size so far
-        """The recognizers for a picture, a whole video's or a person's, whose shorter side is so many pixels of the video."""
-        return self.ensemble
-
-    def recognize(self, path: Path, facts: VideoFacts, num_frames: int) -> Verdict | None:
-        """The action of the whole video, from the frames that the recognizers sample; None without recognizers or frames."""
-        ensemble = self.ensemble_for(min(facts.height, facts.width))
-        if not ensemble.members or num_frames == 0:
+    def branch(self, facts: VideoFacts) -> BranchFacts | None:
+        """Which branch speaks of a whole video, and why; None where there is only one."""
+        if self.low_res is None:
             return None
-        return ensemble(read_nearest(path, ensemble.indices(num_frames)), num_frames)
+        small = self.low_res.speaks_of(max(facts.width, facts.height))
+        return BranchFacts("low_res" if small else "recognizers", self.low_res.reason(facts))
+
+    def recognize(self, path: Path, num_frames: int) -> Verdict | None:
+        """The action of the whole video, from the frames that the recognizers sample; None without recognizers or frames."""
+        if not self.ensemble.members or num_frames == 0:
+            return None
+        return self.ensemble(read_nearest(path, self.ensemble.indices(num_frames)), num_frames)
+
+    def judge(self, frames: Sequence[Frame], side_px: float) -> tuple[Labels, Branch]:
+        """What a person does in a window, seen at so many pixels a side, and which branch says so."""
+        if self.low_res is not None and self.low_res.speaks_of(side_px):
+            return self.low_res.labels(frames), "low_res"
+        scores = self.ensemble(dict(enumerate(frames)), len(frames)).scores
+        best = int(scores.argmax())
+        return [(self.vocabulary.actions[best], float(scores[best]))], "recognizers"
 
     def actions(self, verdict: Verdict | None, duration_s: float) -> tuple[ActionScore, ...]:
         """Every action of a whole video, best first."""
@@ -97,13 +110,14 @@ class VideoParser:
         return tuple(ActionScore(names[i], float(scores[i]), 0.0, duration_s) for i in np.argsort(-scores, kind="stable"))
 
     def models(self, verdict: Verdict | None) -> tuple[ModelFacts, ...]:
-        """The components that took part, each recognizer with whether it was asked for the verdict."""
+        """The components that took part, each recognizer with whether it was asked for the action of the whole video."""
         members = self.ensemble.members
         asked = (False,) * len(members) if verdict is None else verdict.asked
         recognizers = tuple(replace(member.facts, asked=was) for member, was in zip(members, asked, strict=True))
         mixing = (self.ensemble.facts,) if len(members) > 1 else ()
         tubes = () if self.track_actions is None else (self.track_actions.facts,)
-        return (*self._models, *recognizers, *mixing, *tubes)
+        small = () if self.low_res is None else tuple(replace(model, asked=verdict is None) for model in self.low_res.models)
+        return (*self._models, *recognizers, *mixing, *small, *tubes)
 
     def parse_key_frames(self, frames: list[Frame], tracker: Tracker, actions: Array | None) -> list[FrameParse]:
         """Run the networks over a batch of key frames, in display order."""
@@ -124,7 +138,7 @@ class VideoParser:
             if recognizer.action_names != vocabulary.actions:
                 odd = sorted(set(recognizer.action_names) ^ set(vocabulary.actions)) or ["their order"]
                 raise InputError(f"recognizer {recognizer.facts.name!r} and part_states differ in their actions: {', '.join(odd)}")
-        return vocabulary
+        return vocabulary if self.low_res is None else replace(vocabulary, low_res_actions=self.low_res.action_names)
 
 
 class ParseStream:
@@ -137,10 +151,20 @@ class ParseStream:
         self.parser, self.path = parser, path
         self.facts = probe(path)
         self.num_frames = count_frames(path)
-        self._verdict = parser.recognize(path, self.facts, self.num_frames)
-        self.actions, self.models = parser.actions(self._verdict, self.facts.duration_s), parser.models(self._verdict)
+        self.branch = parser.branch(self.facts)
+        self._verdict: Verdict | None = None
+        self.actions = self._recognize()
+        self.models = parser.models(self._verdict)
         self.track_actions: Mapping[int, Sequence[ActionScore]] = {}
         self.complete = False
+
+    def _recognize(self) -> tuple[ActionScore, ...]:
+        """Actions of the whole video."""
+        if self.parser.low_res is not None and self.branch is not None and self.branch.name == "low_res":
+            with VideoReader(self.path) as reader:
+                return self.parser.low_res.actions(reader)
+        self._verdict = self.parser.recognize(self.path, self.num_frames)
+        return self.parser.actions(self._verdict, self.facts.duration_s)
 
     def __iter__(self) -> Iterator[FrameParse]:
         return (parse for _, parse in self.with_frames(keep_images=False))
@@ -162,7 +186,7 @@ class ParseStream:
         options = self.parser.track_actions
         if options is None:
             return items
-        tubes = TrackActions(options, self.parser.ensemble_for, self.parser.vocabulary.actions)
+        tubes = TrackActions(options, self.parser.judge)
         self.track_actions = tubes.found
         return tubes(items)
 

@@ -14,6 +14,7 @@ from detectors import PART_DETECTORS, PERSON_DETECTORS
 from parsing.configs import StageConfig, Table, config, nearest, override, parse_config, read_yaml, resolve
 from parsing.errors import InputError
 from parsing.states import PART_STATES, STATE_FILTERS
+from pipelines.low_res import LowResConfig
 from pipelines.track_actions import TrackActionsConfig
 from pipelines.tracking import TRACKERS
 from recognizers import RECOGNIZERS
@@ -65,6 +66,7 @@ class PipelineConfig:
         recognizers: configs whose opinions are mixed by `weights`; may be empty.
         state_filter: what becomes of part states over time; None leaves them as the network gives them.
         track_actions: how the recognizers see each track; None leaves tracks without actions.
+        low_res: the branch for small videos and small persons; None leaves all to the recognizers.
     """
 
     stages: Mapping[str, StageConfig]
@@ -73,6 +75,7 @@ class PipelineConfig:
     schedule: Schedule
     state_filter: StageConfig | None = None
     track_actions: TrackActionsConfig | None = None
+    low_res: LowResConfig | None = None
 
 
 def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> PipelineConfig:
@@ -88,7 +91,7 @@ def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> Pipelin
     settings = override(read_yaml(path), assignments)
     where = str(path)
     schedule_keys = set(Schedule.__dataclass_fields__)
-    valid = {*STAGE_TABLES, "recognizers", "state_filter", "track_actions", *schedule_keys}
+    valid = {*STAGE_TABLES, "recognizers", "state_filter", "track_actions", "low_res", *schedule_keys}
     for key in settings:
         if key not in valid:
             raise InputError(f"{where}: unknown key {key!r}; {nearest(str(key), valid)}")
@@ -101,10 +104,12 @@ def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> Pipelin
     chosen: Any = settings.get("state_filter")
     state_filter = None if chosen is None else resolve(STATE_FILTERS, chosen, f"{where}: state_filter")
     tubes: Any = settings.get("track_actions")
+    small: Any = settings.get("low_res")
+    low_res = None if small is None else parse_config(LowResConfig, small, f"{where}: low_res")
     if tubes is not None and not recognizers:
         raise InputError(f"{where}: track_actions: there is no recognizer that could be asked")
     track_actions = None if tubes is None else parse_config(TrackActionsConfig, tubes, f"{where}: track_actions")
-    return PipelineConfig(stages, recognizers, weights, schedule, state_filter, track_actions)
+    return PipelineConfig(stages, recognizers, weights, schedule, state_filter, track_actions, low_res)
 
 
 def _recognizers(listed: Any, where: str) -> tuple[tuple[StageConfig, ...], tuple[float, ...]]:

@@ -19,8 +19,8 @@ from pydantic import Field
 
 from parsing.configs import config
 from parsing.geometry import Crop
-from parsing.types import ActionScore, Array, Frame, FrameParse, ModelFacts
-from recognizers.ensemble import Ensemble
+from parsing.types import ActionScore, Array, Branch, Frame, FrameParse, ModelFacts
+from pipelines.timeline import Labels, Timeline
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,6 @@ class Tube:
         self.options, self.begin_s, self.seen_s = options, begin_s, begin_s
         self.crops: deque[tuple[Frame, float]] = deque()  # with the side of the square in the video's pixels
         self.fresh = False
-        self.agreeing = 0  # windows in a row with the same action
         self._square: Array | None = None
 
     @property
@@ -113,13 +112,14 @@ class TrackActions:
     At most `most_tracks` x `most_frames` crops are kept, however long the video is.
 
     Args:
-        choose: the recognizers for a picture whose shorter side is so many pixels of the video.
-        action_names: of the recognizers, in their order.
+        judge: what the frames of a window show, and which branch says so, given how many pixels of the video a side of
+            the square around the person has.
     """
 
-    def __init__(self, options: TrackActionsConfig, choose: Callable[[float], Ensemble], action_names: Sequence[str]) -> None:
-        self.options, self.choose, self.action_names = options, choose, action_names
+    def __init__(self, options: TrackActionsConfig, judge: Callable[[Sequence[Frame], float], tuple[Labels, Branch]]) -> None:
+        self.options, self.judge = options, judge
         self.found: dict[int, list[ActionScore]] = {}  # by track, in order of time
+        self._timelines: dict[int, Timeline] = {}
         self.tubes: dict[int, Tube] = {}
         self._turned_away: set[int] = set()
 
@@ -165,23 +165,11 @@ class TrackActions:
         """Ask about a window, unless it shows too little, or nothing that the one before did not show."""
         if not tube.fresh or len(tube.crops) < self.options.min_frames:
             return
-        scores = self.choose(tube.side_px)(dict(enumerate(tube.frames)), len(tube.crops)).scores
-        best = int(scores.argmax())
+        labels, branch = self.judge(tube.frames, tube.side_px)
         tube.fresh = False
-        self._note(
-            self.found.setdefault(track_id, []), tube, ActionScore(self.action_names[best], float(scores[best]), tube.begin_s, end_s)
-        )
-
-    def _note(self, actions: list[ActionScore], tube: Tube, new: ActionScore) -> None:
-        """Add an action, or lengthen the last one where windows that touch agree; its score is their mean."""
-        last = actions[-1] if tube.agreeing else None
-        if last is None or last.label != new.label or new.start_s > last.end_s:
-            tube.agreeing = 1
-            actions.append(new)
-            return
-        tube.agreeing += 1
-        mean = last.score + (new.score - last.score) / tube.agreeing
-        actions[-1] = ActionScore(last.label, mean, last.start_s, new.end_s)
+        timeline = self._timelines.setdefault(track_id, Timeline())
+        timeline.add(labels, tube.begin_s, end_s, branch)
+        self.found[track_id] = timeline.actions
 
 
 def square_around(box: Array, expand: float, image_hw: tuple[int, int]) -> Array:

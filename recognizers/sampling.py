@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -12,20 +13,20 @@ from parsing.types import Array
 
 @dataclass(frozen=True)
 class Segments:
-    """One snippet from each of `num` equal segments of the video: `snippet` frames, `step` apart."""
+    """One snippet from each of `num` equal segments of the video: `snippet` frames, `step` apart.
+
+    Args:
+        multiple: of which the frames of a clip are one.
+    """
 
     num: int
     snippet: int = 1
     step: int = 1
+    multiple: int = 1
 
     @property
     def clip_frames(self) -> int:
         return self.num * self.snippet
-
-    @property
-    def multiple(self) -> int:
-        """Of which the frames of a clip are one."""
-        return self.snippet
 
     @property
     def frames_in_row(self) -> int:
@@ -86,6 +87,12 @@ class Dense:
 
 
 Sampling = Segments | Dense
+Sampler = Literal["dense", "uniform"]
+
+
+def clip_sampling(sampler: Sampler, frames: int, interval: int, multiple: int = 1) -> Sampling:
+    """Clips of so many frames: in a row, or one of each segment of the video (SIAT 2022), where the interval does not count."""
+    return Dense(frames, interval, multiple) if sampler == "dense" else Segments(frames, multiple=multiple)
 
 
 def segment_frames(num_frames: int, num_segments: int, num_clips: int = 1, snippet: int = 1, step: int = 1) -> list[Array]:

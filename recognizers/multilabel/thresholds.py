@@ -95,7 +95,7 @@ def read_thresholds(path: Path, classes: Sequence[str], ids: Sequence[str]) -> T
         InputError: the file does not fit, was fitted on these very clips, lacks a class, or knows another; names it.
     """
     settings = parse_config(ThresholdsConfig, read_yaml(path), str(path))
-    if False:
+    if settings.clips == _digest(ids):
         raise InputError(f"{path}: fitted on these {len(ids)} clips; without it thresholds are fitted across folds, and may be quoted")
     for name in settings.thresholds:
         if name not in classes:

@@ -11,7 +11,7 @@ from parsing.backbones import Pretrained
 from parsing.configs import config
 from recognizers.networks.inputs import CHANNELS, ColourName, InputKind, Normalise, no_images
 from recognizers.networks.resnet3d import ResNet3d
-from recognizers.sampling import Dense
+from recognizers.sampling import Sampler, Sampling, clip_sampling
 
 
 @config
@@ -25,6 +25,7 @@ class CSNArchitecture:
 
     frames: Annotated[int, Field(ge=4)] = 32
     interval: Annotated[int, Field(ge=1)] = 2
+    sampler: Sampler = "dense"
     depth: Literal[26, 50, 101, 152] = 152
     width: Annotated[int, Field(ge=8)] = 64
     mode: Literal["ir", "ip"] = "ir"
@@ -35,8 +36,8 @@ class CSNArchitecture:
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
     @property
-    def sampling(self) -> Dense:
-        return Dense(self.frames, self.interval)
+    def sampling(self) -> Sampling:
+        return clip_sampling(self.sampler, self.frames, self.interval)
 
     def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> CSN:
         no_images(pretrained, frozen_level)

@@ -12,7 +12,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dSte
 from parsing.backbones import Pretrained
 from parsing.configs import config
 from recognizers.networks.inputs import CHANNELS, InputKind, Normalise, SingleKind, no_images
-from recognizers.sampling import Dense
+from recognizers.sampling import Sampler, Sampling, clip_sampling
 
 
 @config
@@ -22,13 +22,14 @@ class VideoSwinArchitecture:
     size: Literal["tiny", "small", "base"] = "base"
     frames: Annotated[int, Field(ge=2)] = 32
     interval: Annotated[int, Field(ge=1)] = 2
+    sampler: Sampler = "dense"
     input_px: Annotated[int, Field(ge=32)] = 224
     input: SingleKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
-    def sampling(self) -> Dense:
-        return Dense(self.frames, self.interval)
+    def sampling(self) -> Sampling:
+        return clip_sampling(self.sampler, self.frames, self.interval)
 
     def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> VideoSwin:
         no_images(pretrained, frozen_level)
@@ -58,13 +59,14 @@ class R2Plus1DArchitecture:
     depth: Literal[18, 34] = 34
     frames: Annotated[int, Field(ge=2)] = 32
     interval: Annotated[int, Field(ge=1)] = 2
+    sampler: Sampler = "dense"
     input_px: Annotated[int, Field(ge=32)] = 112
     input: InputKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
-    def sampling(self) -> Dense:
-        return Dense(self.frames, self.interval)
+    def sampling(self) -> Sampling:
+        return clip_sampling(self.sampler, self.frames, self.interval)
 
     def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> R2Plus1D:
         no_images(pretrained, frozen_level)

@@ -14,7 +14,7 @@ from parsing.configs import config
 from recognizers.networks.blocks import ConvNorm, Variants, activation
 from recognizers.networks.inputs import CHANNELS, ColourName, InputKind, Normalise, no_images
 from recognizers.networks.resnet3d import ResNet3d
-from recognizers.sampling import Dense
+from recognizers.sampling import Sampler, Sampling, clip_sampling
 
 
 @config
@@ -33,6 +33,7 @@ class SlowFastArchitecture:
 
     frames: Annotated[int, Field(ge=4)] = 32
     interval: Annotated[int, Field(ge=1)] = 2
+    sampler: Sampler = "dense"
     depth: Literal[26, 50, 101] = 50
     width: Annotated[int, Field(ge=8)] = 64
     alpha: Annotated[int, Field(ge=1)] = 8
@@ -47,8 +48,8 @@ class SlowFastArchitecture:
     variants: Variants = field(default_factory=Variants)
 
     @property
-    def sampling(self) -> Dense:
-        return Dense(self.frames, self.interval, self.alpha)
+    def sampling(self) -> Sampling:
+        return clip_sampling(self.sampler, self.frames, self.interval, self.alpha)
 
     def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> SlowFast:
         no_images(pretrained, frozen_level)

@@ -34,7 +34,8 @@ class TANetArchitecture:
 
     @property
     def sampling(self) -> Segments:
-        return Segments(self.segments, 1 if self.input == "rgb" else 2)
+        snippet = 1 if self.input == "rgb" else 2
+        return Segments(self.segments, snippet, multiple=snippet)
 
     def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> TANet:
         if frozen_level >= 0:

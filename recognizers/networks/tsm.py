@@ -16,7 +16,7 @@ from parsing.backbones import Backbone, Pretrained
 from parsing.configs import config
 from parsing.errors import InputError
 from recognizers.networks.inputs import SingleKind
-from recognizers.sampling import Segments
+from recognizers.sampling import Dense, Sampler, Sampling, Segments
 
 RESIDUAL_GAIN = 4.0  # differences are small beside the colours that pre-trained weights know
 
@@ -30,6 +30,7 @@ class TSMArchitecture:
         num_segments: segments that a video is cut into.
         snippet: frames that are taken of each segment, `step` frames apart. From two on, the classifier also sees how
             much each feature changes within the snippets, as temporal differences do (TDN, Wang et al., CVPR 2021).
+        sampler: `dense` takes the clip's frames in a row, every `step`-th.
         input: frames; or, of snippets of two frames or more, the differences or the flow between neighbours.
         shift_after: only blocks after this feature level shift; -1 takes all, as published.
         shift: share of the channels that move one frame back, and as many that move one frame on.
@@ -42,6 +43,7 @@ class TSMArchitecture:
     num_segments: Annotated[int, Field(ge=1)] = 8
     snippet: Annotated[int, Field(ge=1)] = 1
     step: Annotated[int, Field(ge=1)] = 2
+    sampler: Sampler = "uniform"
     input: SingleKind = "rgb"
     shift_after: int = -1
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.125
@@ -49,8 +51,10 @@ class TSMArchitecture:
     dropout: float = 0.5
 
     @property
-    def sampling(self) -> Segments:
-        return Segments(self.num_segments, self.snippet, self.step)
+    def sampling(self) -> Sampling:
+        if self.sampler == "dense":
+            return Dense(self.num_segments * self.snippet, self.step, self.snippet)
+        return Segments(self.num_segments, self.snippet, self.step, self.snippet)
 
     def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> TSM:
         return TSM(self, num_actions, pretrained, frozen_level)

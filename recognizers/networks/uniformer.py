@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from parsing.backbones import Pretrained
 from parsing.configs import config
 from recognizers.networks.inputs import CHANNELS, InputKind, Normalise, no_images
-from recognizers.sampling import Dense
+from recognizers.sampling import Sampler, Sampling, clip_sampling
 
 SIZES = {"tiny": (1, 1, 2, 1), "small": (3, 4, 8, 3), "base": (5, 8, 20, 7)}
 WIDTHS, HEAD_WIDTH = (64, 128, 320, 512), 64
@@ -26,14 +26,15 @@ class UniFormerArchitecture:
     size: Literal["tiny", "small", "base"] = "base"
     frames: Annotated[int, Field(ge=2)] = 16
     interval: Annotated[int, Field(ge=1)] = 4
+    sampler: Sampler = "dense"
     input_px: Annotated[int, Field(ge=32, multiple_of=32)] = 224
     input: InputKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
     @property
-    def sampling(self) -> Dense:
-        return Dense(self.frames, self.interval)
+    def sampling(self) -> Sampling:
+        return clip_sampling(self.sampler, self.frames, self.interval)
 
     def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> UniFormer:
         no_images(pretrained, frozen_level)

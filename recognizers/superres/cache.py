@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from parsing.configs import config
+from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.types import Array
 
@@ -33,11 +34,18 @@ class CacheConfig:
 
 
 class ArrayCache:
-    """Arrays by key; several processes may share a folder."""
+    """Arrays by key; several processes may share a folder.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
         self.folder, self.most_bytes = folder, most_bytes
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: results cannot be kept there ({error.strerror})") from None
 
     def get(self, key: str) -> Array | None:
         """What was kept under the key, if it still is; a damaged file counts as none."""
@@ -55,8 +63,12 @@ class ArrayCache:
 
     def put(self, key: str, array: Array) -> None:
         """Keep an array, and drop those that were not asked for longest until all fit."""
-        with atomic(self._path(key)) as temporary:
-            np.save(temporary, array, allow_pickle=False)
+        try:
+            with atomic(self._path(key)) as temporary:
+                np.save(temporary, array, allow_pickle=False)
+        except OSError as error:
+            log.warning("%s: not kept (%s)", self._path(key), error.strerror)
+            return
         used = 0
         for path, size, _ in sorted(self._files(), key=lambda file: -file[2]):
             used += size

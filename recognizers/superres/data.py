@@ -47,7 +47,7 @@ class SuperResolutionDataConfig:
     classes: str = "classes.txt"
     short_side_px: Annotated[int, Field(ge=16)] = 128
     most_frames: Count = 24
-    frames: Count = 7
+    frames: Annotated[int, Field(ge=2)] = 7
     crop_px: Annotated[int, Field(ge=8)] = 32
     repeat: Count = 1
     real: Share = 0.5
@@ -71,7 +71,7 @@ def cache_frames(records: Sequence[ClipRecord], most_frames: int, short_side_px:
         except InputError as error:
             log.warning("%s; left out", error)
             continue
-        images = np.stack([_shrink(frames[int(index)].image, short_side_px) for index in kept])
+        images = np.stack([shrink(frames[int(index)].image, short_side_px) for index in kept])
         if min(images.shape[1:3]) < least_px:
             log.warning("%s: %d x %d px, at least %d are needed; left out", record.path, *images.shape[2:0:-1], least_px)
             continue
@@ -81,7 +81,7 @@ def cache_frames(records: Sequence[ClipRecord], most_frames: int, short_side_px:
     return cached
 
 
-def _shrink(image: Array, short_side_px: int) -> Array:
+def shrink(image: Array, short_side_px: int) -> Array:
     scale = min(1.0, short_side_px / min(image.shape[:2]))
     size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))

@@ -8,6 +8,7 @@ import numpy as np
 from parsing.types import Array
 
 PEAK = 255.0
+MOST_DB = 100.0  # that an equal frame counts, so that a single one does not make a mean infinite
 WINDOW_PX, SIGMA_PX = 11, 1.5
 C1, C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 
@@ -47,4 +48,4 @@ def _windowed(image: Array) -> Array:
 def fidelity(found: Array, truth: Array) -> tuple[float, float]:
     """PSNR and SSIM on luma, mean over the frames of two (T, H, W, 3) uint8 RGB clips."""
     pairs = [(luma(a), luma(b)) for a, b in zip(found, truth, strict=True)]
-    return float(np.mean([psnr(*pair) for pair in pairs])), float(np.mean([ssim(*pair) for pair in pairs]))
+    return float(np.mean([min(psnr(*pair), MOST_DB) for pair in pairs])), float(np.mean([ssim(*pair) for pair in pairs]))

@@ -58,8 +58,8 @@ def test_content_by_hand(written: Path) -> None:
     assert min(s["score"] for s in states) >= 0.05
     assert {s["label"] for s in states} <= {"bend", "unbend", "raise", "swing"}
     actions = [
-        {"label": "run", "score": 0.5, "start_s": 0.0, "end_s": 0.1},
-        {"label": "walk", "score": 0.875, "start_s": 0.05, "end_s": 0.2},
+        {"label": "run", "score": 0.5, "start_s": 0.0, "end_s": 0.1, "branch": "recognizers"},
+        {"label": "walk", "score": 0.875, "start_s": 0.05, "end_s": 0.2, "branch": "recognizers"},
     ]
     track = {"track_id": 1, "start_s": 0.0, "end_s": 0.2, "first_frame": 0, "last_frame": 2, "num_frames": 2}
     assert document["tracks"] == [track | {"actions": actions}]
@@ -87,6 +87,9 @@ def test_documents_of_version_1_0_are_read(written: Path) -> None:
         del model["asked"]
     for track in document["tracks"]:
         del track["actions"]
+    for action in document["actions"]:
+        del action["branch"]
+    del document["branch"], document["vocabulary"]["low_res_actions"]
     jsonschema.validate(document, json_schema())
     written.write_text(json.dumps(document))
     after = read_parse(written)

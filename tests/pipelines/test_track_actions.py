@@ -8,10 +8,11 @@ import pytest
 from builders import frame_parse, write_video
 
 from parsing.document import json_schema, read_parse
-from parsing.types import ActionScore, Array, Frame, FrameParse, ModelFacts
+from parsing.types import ActionScore, Array, Branch, Frame, FrameParse, ModelFacts
 from pipelines import VideoParser
 from pipelines.jobs import parse_to_files
 from pipelines.sources import Job
+from pipelines.timeline import Labels
 from pipelines.track_actions import Item, TrackActions, TrackActionsConfig, square_around
 from recognizers.ensemble import Ensemble
 
@@ -53,10 +54,20 @@ def tenths(start: int, end: int) -> list[float]:
     return [i / 10 for i in range(start, end)]
 
 
+def by(ensemble: Ensemble) -> Callable[[Sequence[Frame], float], tuple[Labels, Branch]]:
+    """The best action that an ensemble sees."""
+
+    def best(frames: Sequence[Frame], _: float) -> tuple[Labels, Branch]:
+        scores = ensemble(dict(enumerate(frames)), len(frames)).scores
+        return [(NAMES[int(scores.argmax())], float(scores.max()))], "recognizers"
+
+    return best
+
+
 def judge(items: Iterator[Item], watcher: Watcher | None = None, **options: object) -> dict[int, list[ActionScore]]:
     settings = {"window_s": 1.0, "every_s": 0.5, "expand": 1.0} | options
     ensemble = Ensemble([watcher or Watcher()])
-    tubes = TrackActions(TrackActionsConfig(**settings), lambda _: ensemble, NAMES)  # type: ignore[arg-type]
+    tubes = TrackActions(TrackActionsConfig(**settings), by(ensemble))  # type: ignore[arg-type]
     for _ in tubes(items):
         pass
     return tubes.found
@@ -77,7 +88,7 @@ def test_nobody_and_persons_without_a_track() -> None:
 def test_items_pass_unchanged() -> None:
     items: list[Item] = [*scenes(tenths(0, 12), lambda _: {1: (LEFT, 200)})]
     items.insert(3, (Frame("v.mp4", 99, 0.25, np.zeros((1, 1, 3), np.uint8)), None))  # between key frames, its image let go
-    tubes = TrackActions(TrackActionsConfig(), lambda _: Ensemble([Watcher()]), NAMES)
+    tubes = TrackActions(TrackActionsConfig(), by(Ensemble([Watcher()])))
     assert [(id(f), id(p)) for f, p in tubes(iter(items))] == [(id(f), id(p)) for f, p in items]
 
 
@@ -157,16 +168,16 @@ def test_a_person_who_comes_closer_is_scaled_down_and_tells_its_size() -> None:
     sizes: list[float] = []
     near, far = Watcher([1.0] * 9), Watcher([0.0] * 9)
 
-    def by_size(side_px: float) -> Ensemble:
+    def by_size(frames: Sequence[Frame], side_px: float) -> tuple[Labels, Branch]:
         sizes.append(side_px)
-        return Ensemble([near if side_px >= 64 else far])
+        return by(Ensemble([near if side_px >= 64 else far]))(frames, side_px)
 
     def closer(time_s: float) -> Scene:
         side = 20 if time_s < 0.95 else 100
         return {1: ((50, 20, 50 + side / 2, 20 + side), 200)}
 
     options = TrackActionsConfig(window_s=1.0, every_s=1.0, expand=1.0, most_px=48)
-    tubes = TrackActions(options, by_size, NAMES)
+    tubes = TrackActions(options, by_size)
     for _ in tubes(scenes(tenths(0, 20), closer)):
         pass
     assert spans(tubes.found[1]) == [("dark", 0.0, 1.0), ("bright", 1.0, 1.9)]
@@ -181,7 +192,7 @@ def test_a_person_who_comes_closer_is_scaled_down_and_tells_its_size() -> None:
 def test_kept_crops_do_not_grow_with_the_video(caplog: pytest.LogCaptureFixture) -> None:
     """Ten persons of whom three have tubes, 50 key frames a second of which every window keeps at most eight."""
     options = TrackActionsConfig(window_s=1.0, every_s=0.5, most_tracks=3, most_frames=8, most_px=16)
-    tubes = TrackActions(options, lambda _: Ensemble([Watcher()]), NAMES)
+    tubes = TrackActions(options, by(Ensemble([Watcher()])))
     crowd: Scene = {i: ((30 * i, 10, 30 * i + 20, 60), 100) for i in range(1, 11)}
     most = 0
     for _ in tubes(scenes([i / 50 for i in range(300)], lambda _: crowd)):

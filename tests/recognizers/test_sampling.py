@@ -34,3 +34,13 @@ def test_every_network_says_what_it_samples(name: str) -> None:
     architecture = parse_architecture(name, settings, "here")  # type: ignore[arg-type]
     clips = architecture.sampling.for_test(100, 2)
     assert [len(clip) for clip in clips] == [architecture.sampling.clip_frames] * 2
+
+
+def test_networks_take_either_sampler() -> None:
+    csn = parse_architecture("csn", {"frames": 4, "interval": 3}, "t").sampling
+    assert csn == Dense(4, 3)
+    assert parse_architecture("csn", {"frames": 4, "sampler": "uniform"}, "t").sampling == Segments(4)
+    assert parse_architecture("slowfast", {"frames": 8, "alpha": 4, "sampler": "uniform"}, "t").sampling == Segments(8, multiple=4)
+    tsm = {"backbone": "test_resnet", "num_segments": 4, "snippet": 2, "step": 3}
+    assert parse_architecture("tsm", tsm, "t").sampling == Segments(4, 2, 3, 2)
+    assert parse_architecture("tsm", tsm | {"sampler": "dense"}, "t").sampling == Dense(8, 3, 2)

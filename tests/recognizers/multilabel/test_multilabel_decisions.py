@@ -148,6 +148,8 @@ def test_groups_keep_the_best_of_what_was_predicted() -> None:
     assert decode(scores, half, groups).astype(int).tolist() == [[0, 1, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
     assert decode(scores, half).astype(int).tolist()[0] == [1, 1, 1, 0]
     assert decode(scores, half, groups, at_least_one=True).astype(int).tolist()[2] == [0, 1, 0, 0]
+    # The best class of row 0 fails its threshold, but another passes: nothing is added.
+    assert decode(scores, thresholds, groups, at_least_one=True).astype(int).tolist()[0] == [1, 0, 1, 0]
     assert decode(np.full((1, 2), 0.5), np.full(2, 0.5)).tolist() == [[False, False]]  # a score passes above its threshold
     assert groups.conflicts(np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]])) == {"pair": 2, "other": 1}
 

@@ -98,7 +98,7 @@ def test_the_set_is_what_it_says(script: ModuleType, tmp_path: Path, monkeypatch
         made = {row["id"]: row for row in csv.DictReader(file)}
     scenes: dict[str, set[str]] = {}
     for split in ("train", "val"):
-        clips = read_tinyvirat(root / f"lowres_{split}.json", classes, split)  # type: ignore[arg-type]
+        clips = read_tinyvirat(root / f"lowres_{split}.json", classes, split)
         check_files(clips, root / "videos" / split)
         scenes[split] = {scene for clip in clips for scene in made[clip.id]["scenes"].split()}
         for clip in clips:

@@ -50,6 +50,14 @@ def test_images_smaller_than_a_window_have_a_figure() -> None:
         assert ssim(image, image) == pytest.approx(1)
 
 
+def test_an_equal_frame_leaves_the_mean_finite() -> None:
+    truth = np.full((2, 12, 12, 3), 100, np.uint8)
+    found = truth.copy()
+    found[1] += 1
+    assert fidelity(truth, truth) == pytest.approx((100, 1))
+    assert fidelity(found, truth)[0] == pytest.approx((100 + 20 * np.log10(255 * 255 / 219)) / 2, rel=1e-6)
+
+
 def test_clips_are_averaged_over_frames() -> None:
     truth = np.stack([seeded_image(20, 20, seed) for seed in range(2)]).clip(10, 240)
     found = truth.copy()

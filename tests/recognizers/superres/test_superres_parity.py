@@ -35,7 +35,7 @@ def seeded_input() -> torch.Tensor:
 def converted(fixture: str) -> torch.nn.Module:
     origin, _, network = fixture.partition("_")
     fields = {"blocks": 2} | ({"cleaning_blocks": 2} if network == "realbasicvsr" else {})
-    return convert(seeded(fixture), origin, f"{network}_x4", HERE, fields)  # type: ignore[arg-type]
+    return convert(seeded(fixture), origin, f"{network}_x4", HERE, fields)
 
 
 def off(found: torch.Tensor, expected: np.ndarray) -> float:
@@ -67,7 +67,7 @@ def test_published_checkpoints_become_weights(fixture: str, tmp_path: Path) -> N
     torch.save({"params": whole} if origin == "basicsr" else {"state_dict": inside, "meta": {}}, tmp_path / "c.pth")
     arguments = [origin, str(tmp_path / "c.pth"), "--to", f"{network}_x4", "--out", str(tmp_path / "w.safetensors"), "--dtype", "float16"]
     assert convert_command.main(convert_command.build_parser().parse_args([*arguments, "--quiet"])) == 0
-    built, architecture = load_network(network, str(tmp_path / "w.safetensors"), "cpu")  # type: ignore[arg-type]
+    built, architecture = load_network(network, str(tmp_path / "w.safetensors"), "cpu")
     assert architecture.scale == 4
     assert sum(p.numel() for p in built.parameters()) == sum(t.numel() for t in tensors.values())
     assert read_header(str(tmp_path / "w.safetensors"), network).training["converted_from"] == "c.pth"

@@ -45,7 +45,7 @@ def write_weights(path: Path, name: NetworkName = "basicvsr", **changes: Any) ->
             torch.nn.init.normal_(values, 0, 0.3)  # the last layers of flow
         elif ".blocks." in key or key.startswith(("fusion", "last")):
             values.data *= 10
-    save_weights(network, path, WeightsHeader(name, asdict(architecture), {}))  # type: ignore[call-overload]
+    save_weights(network, path, WeightsHeader(name, asdict(architecture), {}))
     return str(path)
 
 
@@ -118,11 +118,13 @@ def test_tiles_equal_the_whole_away_from_seams(tmp_path: Path) -> None:
     whole = build({"name": "basicvsr", "weights": path, "cut": asdict(WHOLE)})(frames)
     # Four convolutions a frame and the upsampling's: nothing reaches further than 16 px through three frames.
     found = build({"name": "basicvsr", "weights": path, "cut": asdict(WHOLE) | {"tile_px": 40, "tile_overlap_px": 34}})(frames)
-    assert np.array_equal(found, whole)
-    narrow = build({"name": "basicvsr", "weights": path, "cut": asdict(WHOLE) | {"tile_px": 40, "tile_overlap_px": 0}})(frames)
+    off = np.abs(found.astype(int) - whole)
+    assert off.max() <= 1  # sums are rounded in another order
+    assert off.mean() < 1e-3
+    narrow = build({"name": "basicvsr", "weights": path, "cut": asdict(WHOLE) | {"tile_px": 32, "tile_overlap_px": 0}})(frames)
     off = np.abs(narrow.astype(int) - whole).max((0, 3))
-    assert off.max() > 0
-    assert (off[:8, :8] == 0).all()
+    assert off.max() > 10
+    assert (off[:8, :8] <= 1).all()
 
 
 def test_no_piece_is_larger_than_asked() -> None:
@@ -208,7 +210,7 @@ def test_results_are_kept_and_found_again(weights: str, tmp_path: Path) -> None:
     frames = moving(4)
     first = build(settings)(frames)
     again = build(settings)
-    again.run = pytest.fail  # type: ignore[assignment]
+    again.run = pytest.fail
     assert np.array_equal(again(frames), first)
     other = build(settings | {"weights": write_weights(tmp_path / "other.safetensors", channels=8)})
     assert not np.array_equal(other(frames), first)
@@ -229,7 +231,7 @@ def test_a_damaged_result_is_made_anew(weights: str, tmp_path: Path, caplog: pyt
 
 
 def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
-    cache = ArrayCache(tmp_path, 3500)  # three of the arrays, with their headers
+    cache = ArrayCache(tmp_path, 2600)  # three of the arrays, with their headers
     arrays = {f"{i}": np.full(700, i, np.uint8) for i in range(4)}
     for number, key in enumerate("012"):
         cache.put(key, arrays[key])
@@ -237,8 +239,18 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     assert cache.get("0") is not None  # used again, so 1 is the oldest
     cache.put("3", arrays["3"])
     assert cache.get("1") is None
-    assert [np.array_equal(cache.get(key), arrays[key]) for key in "023"] == [True] * 3  # type: ignore[arg-type]
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 3500
+    assert [np.array_equal(cache.get(key), arrays[key]) for key in "023"] == [True] * 3
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2600
+
+
+def test_folders_that_cannot_be_made_or_written_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/cache: results cannot be kept there \(Not a directory\)"):
+        ArrayCache(tmp_path / "file" / "cache", 1000)
+    cache = ArrayCache(tmp_path / "cache", 1000)
+    (tmp_path / "cache").rmdir()
+    cache.put("0", np.zeros(3, np.uint8))
+    assert "0.npy: not kept (No such file or directory)" in caplog.text
 
 
 def age(path: Path, seconds: int) -> None:

@@ -95,8 +95,8 @@ def test_realbasicvsr_learns_to_clean(clips: Path, tmp_path: Path) -> None:
     train(settings, tmp_path)
     row = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert set(row["losses"]) == {"cleaning", "pixels"}
-    flow = load_network("realbasicvsr", str(tmp_path / "weights.safetensors"), "cpu")[0].basicvsr.flow  # type: ignore[union-attr]
-    assert not any(level[-1].weight.any() for level in flow.levels)  # type: ignore[union-attr, index]  # as it began
+    flow = load_network("realbasicvsr", str(tmp_path / "weights.safetensors"), "cpu")[0].basicvsr.flow
+    assert not any(level[-1].weight.any() for level in flow.levels)  # as it began
 
 
 def test_training_starts_from_weights_that_fit(clips: Path, tmp_path: Path) -> None:
