@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 from pydantic import Field
@@ -30,17 +30,27 @@ from parsing.configs import config, override, parse_config, read_yaml
 from parsing.errors import InputError
 from parsing.files import atomic
 from pipelines.command import run_command, torch_device
-from pipelines.trainings import STAGES, training_config
+from pipelines.trainings import STAGES, Training, training_config
+
+if TYPE_CHECKING:
+    from recognizers.train import TrainConfig as RecognizerTraining
 
 log = logging.getLogger(__name__)
 
 
 @config
 class AblationRow:
-    """One variant: its name in the table and what it sets."""
+    """One variant.
+
+    Args:
+        name: in the table.
+        set: its settings.
+        teacher: of recognizers, the row before it whose network of the same seed teaches this one (SIAT 2022).
+    """
 
     name: str
     set: dict[str, Any] = field(default_factory=dict)
+    teacher: str = ""
 
 
 @config
@@ -91,15 +101,32 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def train(ablation: Ablation, row: AblationRow, seed: int, run: Path, arguments: argparse.Namespace) -> None:
-    settings = [f"{key}={json.dumps(value)}" for key, value in row.set.items()]
-    assignments = [*settings, *arguments.set, f"fit.seed={seed}"]
-    training = training_config(
-        ablation.stage, override(read_yaml(Path(ablation.config)), assignments), f"{ablation.config}, row {row.name!r}"
-    )
+    assignments = [*arguments.set, *_knowledge(ablation, row, seed, run, arguments)]
     if not arguments.quiet:
         log.info("row %r, seed %d", row.name, seed)
+    training = _training(ablation, row, seed, assignments)
     training.train(run, device=torch_device(arguments.device), resume=False, quiet=arguments.quiet)
     (run / "finished").touch()
+
+
+def _training(ablation: Ablation, row: AblationRow, seed: int, assignments: Sequence[str]) -> Training:
+    settings = [f"{key}={json.dumps(value)}" for key, value in row.set.items()]
+    merged = override(read_yaml(Path(ablation.config)), [*settings, *assignments, f"fit.seed={seed}"])
+    return training_config(ablation.stage, merged, f"{ablation.config}, row {row.name!r}")
+
+
+def _knowledge(ablation: Ablation, row: AblationRow, seed: int, run: Path, arguments: argparse.Namespace) -> list[str]:
+    """What names the scores of a row's teacher, which are made here."""
+    if not row.teacher:
+        return []
+    teacher = next((other for other in ablation.rows if other.name == row.teacher), None)
+    folder = arguments.out / slug(row.teacher) / f"seed{seed}"
+    if teacher is None or not is_finished(folder):
+        raise InputError(f"{arguments.ablation}: row {row.name!r}: teacher {row.teacher!r} is no row that was trained before it")
+    training = cast("RecognizerTraining", _training(ablation, teacher, seed, arguments.set))
+    run.mkdir(parents=True, exist_ok=True)
+    training.save_knowledge(str(folder / "weights.safetensors"), run / "knowledge.npz", device=torch_device(arguments.device))
+    return [f"distillation.scores={run / 'knowledge.npz'}"]
 
 
 def is_finished(run: Path) -> bool:

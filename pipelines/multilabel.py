@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parsing.configs import parse_yaml, resolve
+from parsing.configs import parse_config, parse_yaml, resolve
 from parsing.errors import InputError
 from pipelines.command import torch_device
 from recognizers.multilabel.answer import read_answer, write_answer
@@ -73,6 +73,8 @@ def _members(a: argparse.Namespace, clips: Sequence[TinyClip], classes: Sequence
         check_same(members, a.scores)
         return members
     from recognizers import RECOGNIZERS
+    from recognizers.lists import ClipRecord
+    from recognizers.lowres.scaling import ScalingConfig
     from recognizers.multilabel.scoring import score_clips
     from recognizers.video import VideoRecognizer
 
@@ -85,7 +87,9 @@ def _members(a: argparse.Namespace, clips: Sequence[TinyClip], classes: Sequence
         raise InputError(f"--component: {component['name']!r} runs no network; expected a video network")
     if not stage.labels.many:
         raise InputError(f"--component: {component.get('weights', component['name'])} tells one action a clip; expected many labels")
-    scores = score_clips(stage, clips, a.videos, str(component.get("weights", component["name"])))
+    scaling = parse_config(ScalingConfig, parse_yaml(a.scaling, "--scaling"), "--scaling").build(stage.device) if a.scaling else None
+    records = [ClipRecord(a.videos / clip.path, clip.labels, "val") for clip in clips]
+    scores = score_clips(stage, records, str(component.get("weights", component["name"])), scaling)
     return [scores.of_clips(clips, classes, Path("--component"))]
 
 

@@ -33,6 +33,7 @@ def _add_scores(one: argparse.ArgumentParser) -> None:
     one.add_argument("--class-map", type=Path, required=True, metavar="FILE", help="class_map.json")
     one.add_argument("--scores", type=Path, nargs="+", metavar="NPZ", help="saved scores, of several members for an ensemble")
     one.add_argument("--component", metavar="YAML", help="config of a recognizer to run instead, as in a pipeline")
+    one.add_argument("--scaling", metavar="YAML", help="what becomes of small pictures before --component: that of its training")
     one.add_argument("--videos", type=Path, metavar="FOLDER", help="of the split, for --component")
     one.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
     one.add_argument("--groups", type=Path, metavar="FILE", help="exclusive classes, such as configs/tinyvirat/groups.yaml")

@@ -13,6 +13,7 @@ from parsing.configs import nearest
 from parsing.errors import InputError
 from parsing.states.sources import held
 from parsing.vocabulary import read_list
+from recognizers.multilabel.tinyvirat import read_class_map, read_tinyvirat
 
 COLUMNS = ("file", "label", "split")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg")
@@ -77,8 +78,6 @@ def read_clip_records(kind: ClipFormat, root: Path, labels: str, classes: str = 
 def action_names(kind: ClipFormat, root: Path, classes: str, records: Sequence[ClipRecord]) -> tuple[str, ...]:
     """The actions that a data set teaches: its own list where it has one, or those with clips in both splits, sorted."""
     if kind == "tinyvirat":
-        from recognizers.multilabel.tinyvirat import read_class_map
-
         return read_class_map(root / classes)
     return trainable_actions(records)
 
@@ -150,8 +149,6 @@ def _kinetics_tps(root: Path) -> Iterator[ClipRecord]:
 
 
 def _tinyvirat(root: Path, labels: str, classes: str) -> Iterator[ClipRecord]:
-    from recognizers.multilabel.tinyvirat import read_class_map, read_tinyvirat
-
     for split in ("train", "val"):
         found = sorted(root.glob(f"{labels}_{split}*.json"))
         if len(found) != 1:

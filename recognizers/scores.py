@@ -68,11 +68,16 @@ class SavedScores:
         if self.actions.tolist() != list(actions):
             odd = sorted(set(self.actions.tolist()) ^ set(actions)) or ["their order"]
             raise InputError(f"{path}: scores of other actions: {odd[0]!r}")
-        rows = {video: row for row, video in enumerate(self.videos.tolist())}
-        lost = [video for video in videos if video not in rows]
-        if lost:
-            raise InputError(f"{path}: no scores of {len(lost)} of {len(videos)} clips, the first {lost[0]!r}")
-        return np.asarray(softmax(self.logits[[rows[video] for video in videos]], axis=1), np.float32)
+        return np.asarray(softmax(self.logits[rows_of(self.videos, videos, path)], axis=1), np.float32)
+
+
+def rows_of(known: Array, videos: Sequence[str], path: Path) -> list[int]:
+    """Where each video stands; raises InputError where scores lack one."""
+    rows = {video: row for row, video in enumerate(known.tolist())}
+    lost = [video for video in videos if video not in rows]
+    if lost:
+        raise InputError(f"{path}: no scores of {len(lost)} of {len(videos)} clips, the first {lost[0]!r}")
+    return [rows[video] for video in videos]
 
 
 def check_same(members: Sequence[SavedScores], paths: Sequence[Path]) -> None:

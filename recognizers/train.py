@@ -25,20 +25,18 @@ from parsing.weights import WeightsHeader, save_weights
 from recognizers.balance import BalanceConfig
 from recognizers.clips import ClipStore
 from recognizers.data import ClipViews, Targets, ViewConfig, collate
-from recognizers.evaluation import figures, save_confusion, score_clips
 from recognizers.labels import ActionLabels
 from recognizers.lists import ClipFormat, ClipRecord, action_names, check_actions, read_clip_records
 from recognizers.losses import ActionLossConfig
 from recognizers.lowres.scaling import Scaling, ScalingConfig
 from recognizers.multigrid import Cycles, MultigridBatches
 from recognizers.networks import Architecture, NetworkName, parse_architecture
-from recognizers.scores import SavedScores
 from recognizers.task import FreezeNorm, RecognitionTask, checkpoint_blocks, mixing
+from recognizers.validation import MANY, ONE, load_scores, score, validate
 from recognizers.video import VideoRecognizer, load_recognizer
 from recognizers.views import View
 
 log = logging.getLogger(__name__)
-MAIN_FIGURE = "top1"
 
 
 @config
@@ -74,11 +72,11 @@ class DistillationConfig:
     """What a teacher said of the training clips (SIAT 2022).
 
     Args:
-        scores: its saved scores, from `pipelines.evaluate recognition --split train --save`.
+        scores: its saved scores of them; `pipelines.distil` and the teachers of an ablation make them on the way.
         alpha: share of the labels in the loss.
     """
 
-    scores: str
+    scores: str = ""
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
@@ -94,7 +92,7 @@ class TrainConfig:
         mixup, cutmix: alpha of either (Zhang et al. 2018, Yun et al. 2019), 0 for none; with both, one is drawn a batch.
         multigrid: cycles of shorter and smaller clips in larger batches.
         checkpoint: blocks are computed again for their gradients, which takes a third more time and much less memory.
-        stop_at: top-1 or macro F1 on the validation clips at which the training ends, as the first of several stages.
+        stop_at: top-1, or mean AP of many labels, on the validation clips at which the training ends, as the first of several stages.
         keep_epochs: weights of so many last epochs are kept, for ensembles of epochs.
         crop: what evaluation looks at, and training at random parts of: the middle at most 4:3 wide, or the whole picture.
         num_clips: clips that are averaged at evaluation.
@@ -148,14 +146,14 @@ class TrainConfig:
                 continue
             current = cast(RecognitionTask, epoch.module).network
             found = self._evaluate(VideoRecognizer(current.eval().to(device), a, labels, device, self._test_views), records, scaling, run)
-            best = run.best("all", MAIN_FIGURE)
+            best = run.best("all", MANY if labels.many else ONE)
             run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **found})
             log.info("epoch %d  %s", epoch.number + 1, headline(found["all"]))
             if run.writes:
                 training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
                 header = WeightsHeader(self.name, asdict(cast(Any, a)), labels.to_header(), found, training)
-                self._save(current, out, header, epoch.number, run.best("all", MAIN_FIGURE) > best)
-            if self.stop_at is not None and run.best("all", MAIN_FIGURE) >= self.stop_at:
+                self._save(current, out, header, epoch.number, run.best("all", MANY if labels.many else ONE) > best)
+            if self.stop_at is not None and run.best("all", MANY if labels.many else ONE) >= self.stop_at:
                 log.info("stopped at %g, as asked", self.stop_at)
                 return
 
@@ -164,6 +162,12 @@ class TrainConfig:
         stage = VideoRecognizer(*load_recognizer(self.name, weights, device), device, self._test_views)
         scaling = self.data.scaling.build(device) if self.data.scaling else None
         return self._evaluate(stage, self.data.records(), scaling, None)
+
+    def save_knowledge(self, weights: str, path: Path, *, device: str) -> None:
+        """What a trained network says of its training clips, for `distillation.scores` of another training."""
+        stage = VideoRecognizer(*load_recognizer(self.name, weights, device), device, self._test_views)
+        scaling = self.data.scaling.build(device) if self.data.scaling else None
+        score(stage, self.split_records("train", stage.labels), self.name, scaling).save(path)
 
     @property
     def _test_views(self) -> tuple[View, ...]:
@@ -213,7 +217,7 @@ class TrainConfig:
         if self.distillation is None:
             return np.zeros((len(train), 0), np.float32)
         path = Path(self.distillation.scores)
-        return SavedScores.load(path).probabilities_of([record.name for record in train], labels.names, path)
+        return load_scores(path, labels.many).probabilities_of([record.name for record in train], labels.names, path)
 
     def _batches(self, a: Architecture) -> type[EqualBatches] | Any:
         if self.multigrid == "none":
@@ -242,10 +246,8 @@ class TrainConfig:
     def _evaluate(
         self, stage: VideoRecognizer, records: Sequence[ClipRecord], scaling: Scaling | None, run: RunFolder | None
     ) -> dict[str, Any]:
-        scores = score_clips(stage, self.split_records("val", stage.labels, records), self.name, scaling)
-        if run is not None and run.writes:
-            save_confusion(scores, run.path / "confusion.png")
-        return figures(scores)
+        out = run.path if run is not None and run.writes else None
+        return validate(stage, self.split_records("val", stage.labels, records), self.name, scaling, out)
 
     def _save(self, network: nn.Module, out: Path, header: WeightsHeader, epoch: int, is_best: bool) -> None:
         save_weights(network, out / "weights.safetensors", header)

@@ -15,7 +15,7 @@ from parsing.files import atomic
 from parsing.types import Array
 from recognizers.multilabel.thresholds import SMALLEST, Mix, check_labelled
 from recognizers.multilabel.tinyvirat import TinyClip, multi_hot
-from recognizers.scores import FOLDS
+from recognizers.scores import FOLDS, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,15 @@ class MultiLabelScores:
         if scores.logits.dtype.kind != "f" or not np.isfinite(scores.logits).all():
             raise InputError(f"{path}: a logit is not a finite number")
         return scores
+
+    def probabilities_of(self, videos: Sequence[str], actions: Sequence[str], path: Path) -> Array:
+        """(N, C) probabilities of videos, for what learns from them.
+
+        Raises:
+            InputError: the scores are of other classes, or lack a video.
+        """
+        _check_equal(path, "the training", "classes", self.classes.tolist(), list(actions))
+        return np.asarray(expit(self.logits[rows_of(self.videos, videos, path)]), np.float32)
 
     def of_clips(self, clips: Sequence[TinyClip], classes: Sequence[str], path: Path) -> MultiLabelScores:
         """The scores in the order of the annotations, with their truth.

@@ -3,51 +3,39 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from parsing.errors import InputError
-from parsing.types import Array
-from parsing.video import count_frames, read_nearest
+from recognizers.lists import ClipRecord
+from recognizers.lowres.scaling import Scaling
 from recognizers.multilabel.scores import MultiLabelScores
-from recognizers.multilabel.tinyvirat import TinyClip, multi_hot
+from recognizers.scoring import clip_logits
 from recognizers.video import VideoRecognizer
 
 log = logging.getLogger(__name__)
 
 
-def score_clips(stage: VideoRecognizer, clips: Sequence[TinyClip], folder: Path, name: str) -> MultiLabelScores:
+def score_clips(stage: VideoRecognizer, records: Sequence[ClipRecord], name: str, scaling: Scaling | None = None) -> MultiLabelScores:
     """Logits of every clip, whatever its length; one that cannot be read gets the mean of all others, and is named.
-
-    Args:
-        folder: the videos of the split.
 
     Raises:
         InputError: no clip can be read.
     """
-    logits = np.full((len(clips), len(stage.action_names)), np.nan)
-    seconds = np.zeros(len(clips))
-    for row, clip in enumerate(clips):
+    logits = np.full((len(records), len(stage.action_names)), np.nan)
+    seconds = np.zeros(len(records))
+    for row, record in enumerate(records):
         try:
-            logits[row], seconds[row] = _score(stage, folder / clip.path)
+            logits[row], seconds[row] = clip_logits(stage, record.path, scaling)
         except InputError as error:
             log.warning("%s; it gets the mean of all other clips", error)
     lost = np.isnan(logits).any(1)
     if lost.all():
-        raise InputError(f"{folder}: none of {len(clips)} clips can be read")
+        raise InputError(f"{name}: none of {len(records)} clips can be read")
     logits[lost] = logits[~lost].mean(0)
     if lost.any():
-        log.warning("%d of %d clips could not be read", int(lost.sum()), len(clips))
-    classes = list(stage.action_names)
-    return MultiLabelScores(name, np.array([clip.path for clip in clips]), np.array(classes), multi_hot(clips, classes), logits, seconds)
-
-
-def _score(stage: VideoRecognizer, path: Path) -> tuple[Array, float]:
-    sampled = stage.sample(count_frames(path))
-    frames = read_nearest(path, np.concatenate(sampled))
-    started = time.perf_counter()
-    logits = stage.logits([[frames[int(index)] for index in clip] for clip in sampled]).mean(0)
-    return logits, time.perf_counter() - started
+        log.warning("%d of %d clips could not be read", int(lost.sum()), len(records))
+    truth = np.stack([stage.labels.target(record.labels) if record.labels else np.full(logits.shape[1], -1) for record in records])
+    videos, classes = np.array([record.name for record in records]), np.array(stage.action_names)
+    return MultiLabelScores(name, videos, classes, truth.astype(np.int8), logits, seconds)

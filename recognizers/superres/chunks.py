@@ -21,7 +21,8 @@ class Chunking:
     """How a video is cut.
 
     Networks that propagate look without end into the past and the future, and flow looks at a whole picture: results near
-    a seam differ a little from those of the whole, the less the larger the overlap.
+    a seam differ a little from those of the whole, the less the larger the overlap. RealBasicVSR decides piece by piece how
+    often it cleans.
 
     Args:
         chunk_frames, overlap_frames: most frames that go through the network together, and how many two pieces share.

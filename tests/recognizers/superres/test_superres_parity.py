@@ -22,8 +22,8 @@ HERE = Path("seeded.pth")
 VALUES = 4096
 
 
-def seeded(fixture: str, shapes: str = "shapes") -> dict[str, torch.Tensor]:
-    found = json.loads(str(np.load(DATA / f"superres_{fixture}.npz")[shapes]))
+def seeded(fixture: str) -> dict[str, torch.Tensor]:
+    found = json.loads(str(np.load(DATA / f"superres_{fixture}.npz")["shapes"]))
     return {name: torch.from_numpy(np.asarray(seeded_tensor(name, tuple(shape)))) for name, shape in found.items()}
 
 
@@ -60,7 +60,8 @@ def test_outputs_equal_the_librarys(fixture: str) -> None:
 @pytest.mark.parametrize("fixture", FIXTURES)
 def test_published_checkpoints_become_weights(fixture: str, tmp_path: Path) -> None:
     origin, _, network = fixture.partition("_")
-    tensors = {name: value * 0 for name, value in seeded(fixture, "published").items()}
+    shapes = json.loads(str(np.load(DATA / f"superres_{fixture}.npz")["published"]))
+    tensors = {name: torch.zeros(shape) for name, shape in shapes.items()}
     spynet = "basicvsr.spynet" if network == "realbasicvsr" else "spynet"
     whole = tensors | {f"{spynet}.mean": torch.zeros(1, 3, 1, 1), f"{spynet}.std": torch.ones(1, 3, 1, 1)}
     inside = {f"generator.{k}": v for k, v in whole.items()} | {"discriminator.x": torch.ones(1), "step_counter": torch.zeros(1)}
