@@ -11,12 +11,26 @@ import numpy as np
 
 from parsing.errors import InputError
 from parsing.types import Array
-from parsing.video import count_frames, read_nearest
+from parsing.video import count_frames, probe, read_nearest
 from recognizers.lists import ClipRecord
 from recognizers.sampling import Dense, Sampling
 
 log = logging.getLogger(__name__)
 Prepare = Callable[[Array], Array]
+
+
+def readable(records: Sequence[ClipRecord]) -> list[ClipRecord]:
+    """Those whose files open as videos; the others are named and counted. What is damaged further in shows when it is decoded."""
+    kept = []
+    for record in records:
+        try:
+            probe(record.path)
+            kept.append(record)
+        except InputError as error:
+            log.warning("%s; left out", error)
+    if len(kept) < len(records):
+        log.warning("%d of %d clips left out", len(records) - len(kept), len(records))
+    return kept
 
 
 class ClipStore:

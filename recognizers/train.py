@@ -23,7 +23,7 @@ from parsing.training import FitConfig, fit
 from parsing.types import Array
 from parsing.weights import WeightsHeader, save_weights
 from recognizers.balance import BalanceConfig
-from recognizers.clips import ClipStore
+from recognizers.clips import ClipStore, readable
 from recognizers.data import ClipViews, Targets, ViewConfig, collate
 from recognizers.labels import ActionLabels
 from recognizers.lists import ClipFormat, ClipRecord, action_names, check_actions, read_clip_records
@@ -131,7 +131,9 @@ class TrainConfig:
         torch.manual_seed(self.fit.seed)  # initial weights too
         network = self._network(a, labels)
         scaling = self.data.scaling.build(device) if self.data.scaling else None
-        train = self.split_records("train", labels, records)
+        train = readable(self.split_records("train", labels, records))
+        if not train:
+            raise InputError(f"{self.data.root}: no clip to train on can be read")
         views, weights = self._views(train, labels, a, scaling)
         run = RunFolder(out, asdict(self), resume)
         alpha = self.distillation.alpha if self.distillation else 1.0

@@ -114,11 +114,15 @@ class SuperResolutionTask(nn.Module):
     def __init__(self, network: nn.Module, settings: TrainConfig) -> None:
         super().__init__()
         self.network, self.flow_weight, self.cleaning_weight = network, settings.flow_weight, settings.cleaning_weight
-        self.propagation: BasicVSR = network.basicvsr if isinstance(network, RealBasicVSR) else cast(BasicVSR, network)
         if settings.freeze_flow and self.propagation.flow is not None:
             self.propagation.flow.requires_grad_(False)
         self.perceptual = [PerceptualLoss(Path(settings.vgg))] if settings.vgg else []  # in a list, for it is not trained or saved
         self.perceptual_weight = settings.perceptual_weight
+
+    @property
+    def propagation(self) -> BasicVSR:
+        """The network, or what of RealBasicVSR comes after cleaning; no attribute, which would list its weights twice."""
+        return self.network.basicvsr if isinstance(self.network, RealBasicVSR) else cast(BasicVSR, self.network)
 
     def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         small, large = (clips.float() / 255 for clips in batch)

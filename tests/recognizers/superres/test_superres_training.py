@@ -15,9 +15,9 @@ from pipelines import train as train_command
 from pipelines.encoding import VideoWriter
 from recognizers.superres.data import SuperResolutionDataConfig, TrainingPairs, collate, validation_pairs
 from recognizers.superres.degradation import downscale
-from recognizers.superres.networks import load_network
+from recognizers.superres.networks import load_network, parse_architecture
 from recognizers.superres.perceptual import PerceptualLoss
-from recognizers.superres.train import TrainConfig, charbonnier, flow_loss
+from recognizers.superres.train import SuperResolutionTask, TrainConfig, charbonnier, flow_loss
 
 ROOT = Path(__file__).parents[3]
 SMALL = {"scale": 2, "channels": 6, "blocks": 1, "hr_channels": 4, "flow_levels": 2, "flow_channels": [4, 4]}
@@ -158,6 +158,14 @@ def test_validation_is_always_the_same() -> None:
     assert all(np.array_equal(a[kind], b[kind]) for a, b in zip(first, again, strict=True) for kind in a)
 
 
+@pytest.mark.parametrize("name", ["basicvsr", "realbasicvsr"])
+def test_a_task_holds_each_weight_once(name: str) -> None:
+    architecture = SMALL | ({"cleaning_blocks": 1} if name == "realbasicvsr" else {})
+    settings = parse_config(TrainConfig, settings_of(Path(), name=name, architecture=architecture), "test")
+    network = parse_architecture(settings.name, architecture, "test").build()
+    assert len(SuperResolutionTask(network, settings).state_dict()) == len(network.state_dict())
+
+
 def test_losses_by_hand() -> None:
     assert float(charbonnier(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0]))) == pytest.approx((1 + 1e-3) / 2, rel=1e-5)
     ramp = torch.arange(8.0).view(1, 1, 1, 1, 8).expand(1, 2, 3, 4, 8).clone() / 8
@@ -202,8 +210,6 @@ def test_the_commands_train_and_evaluate(clips: Path, tmp_path: Path, capsys: py
 
 def test_shipped_networks_fit_their_budget() -> None:
     settings = parse_config(TrainConfig, read_yaml(ROOT / "configs/super_resolution/compact.yaml"), "compact")
-    from recognizers.superres.networks import parse_architecture
-
     network = parse_architecture(settings.name, settings.architecture, "compact").build()
     assert 2 * sum(p.numel() for p in network.parameters()) < 2e6  # bytes in half precision, flow network included
     for name, published in (("basicvsr", 6.29e6), ("realbasicvsr", 6.31e6)):
