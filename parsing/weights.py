@@ -28,6 +28,7 @@ SHIPPED = {
     "default/part_states": "parsing.states",
     "default/state_filter": "parsing.states",
     "default/recognizer": "recognizers",
+    "default/super_resolution": "recognizers.superres",
 }
 
 
