@@ -22,7 +22,7 @@ class RunFolder:
     """Where a training leaves its traces: resolved config, environment, metrics, TensorBoard log, resumable state.
 
     Args:
-        resume: keep the metrics of the epochs before; without it they belong to a run that is now replaced.
+        resume: keep metrics and state of the epochs before; without it they belong to a run that is now replaced.
     """
 
     def __init__(self, path: Path, config: dict[str, Any], resume: bool = False) -> None:
@@ -32,6 +32,7 @@ class RunFolder:
             return
         if not resume:
             self.metrics_path.unlink(missing_ok=True)
+            self.state_path.unlink(missing_ok=True)
         self.write_json("config.json", config)
         self.write_json("environment.json", environment())
 
@@ -65,22 +66,29 @@ class RunFolder:
 
     def add_image(self, name: str, image: Array, epoch: int) -> None:
         """An (H, W, 3) uint8 picture in TensorBoard, and as `NAME/epoch_N.png`."""
+        if not self.writes:
+            return
         self.board.add_image(name, image, epoch, dataformats="HWC")
         path = self.path / name / f"epoch_{epoch + 1}.png"
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), image[:, :, ::-1])
 
     def append_metrics(self, row: dict[str, Any]) -> None:
-        """Add the figures of an epoch to `metrics.jsonl`."""
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        """Add the figures of an epoch to `metrics.jsonl`, in place of what a run that was killed had noted of it."""
+        if not self.writes:
+            return
+        rows = [*(before for before in self._rows() if before["epoch"] < row["epoch"]), row]
+        with atomic(self.metrics_path) as temporary:
+            temporary.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
 
     def best(self, group: str, name: str) -> float:
         """The highest figure so far of `row[group][name]`; -1 before the first."""
+        return max((float(row[group][name] or 0.0) for row in self._rows()), default=-1.0)
+
+    def _rows(self) -> list[dict[str, Any]]:
         if not self.metrics_path.exists():
-            return -1.0
-        rows = [json.loads(line) for line in self.metrics_path.read_text(encoding="utf-8").splitlines()]
-        return max((float(row[group][name] or 0.0) for row in rows), default=-1.0)
+            return []
+        return [json.loads(line) for line in self.metrics_path.read_text(encoding="utf-8").splitlines()]
 
 
 def environment() -> dict[str, Any]:

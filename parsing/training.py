@@ -14,6 +14,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, Protocol, cast
 
@@ -49,7 +50,7 @@ class FitConfig:
 
     Args:
         epochs: passes over the data (over `epoch_size` draws where a sampler repeats items).
-        batch_size: items a step and process; `accumulate` steps make one update.
+        batch_size: items a step and process; `accumulate` steps make one update, those left at the end of an epoch another.
         optimizer: AdamW, or SGD with Nesterov `momentum`.
         lr: peak learning rate, after `warmup` (share of all updates).
         schedule: `cosine`, a decay to 1 %, `cycles` times over with warm restarts (Loshchilov & Hutter 2017); or `step`, a
@@ -151,7 +152,7 @@ def fit(
         batches: makes batches of a sampler's draws and the batch size.
 
     Raises:
-        InputError: nothing to resume from, or the saved state belongs to other settings.
+        InputError: nothing to train on, or to resume from, or the saved state belongs to other settings or another network.
         FloatingPointError: a loss is not finite; names it and the step.
     """
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))  # torchrun sets them
@@ -170,6 +171,8 @@ def fit(
     optimizer = _optimizer(task, settings)
     model, optimizer = fabric.setup(task, optimizer)
     ema = ModelEmaV3(task, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
+    if len(dataset) < fabric.world_size:
+        raise InputError(f"{len(dataset)} items to train on for {fabric.world_size} processes, expected at least one each")
     sampler = EpochSampler(len(dataset), sample_weights, settings.seed, fabric.global_rank, fabric.world_size)
     order = batches(sampler, settings.batch_size)
     loader: DataLoader[Any] = DataLoader(
@@ -178,40 +181,58 @@ def fit(
         collate_fn=collate,
         num_workers=settings.num_workers,
         persistent_workers=settings.num_workers > 0,
+        generator=torch.Generator(),  # workers that start must not draw from the generator that dropout draws from
     )
-    updates = [max(1, order.steps(number) // settings.accumulate) for number in range(settings.epochs)]
+    steps = [order.steps(number) for number in range(settings.epochs)]
+    updates = [math.ceil(count / settings.accumulate) for count in steps]
     first = _restore(run, task, ema, optimizer, settings) if resume else 0
-    progress = _Progress(settings, [order.steps(number) for number in range(settings.epochs)], first, quiet or fabric.global_rank > 0)
-    for number in range(first, settings.epochs):
-        order.begin(number)
-        torch.manual_seed(settings.seed * 100_003 + number)  # dropout too must not depend on what ran before
-        task.train()
-        sums: dict[str, float] = {}
-        for step, batch in enumerate(loader):
-            update = sum(updates[:number]) + step // settings.accumulate
-            for group in optimizer.param_groups:
-                group["lr"] = group["base_lr"] * order.lr_scale * learning_rate_scale(update, sum(updates), settings)
-            updating = (step + 1) % settings.accumulate == 0
-            with fabric.no_backward_sync(model, enabled=not updating):
-                losses: dict[str, Tensor] = model(fabric.to_device(batch))
-                _check_finite(losses, number, step)
-                fabric.backward(torch.stack(list(losses.values())).sum() / settings.accumulate)
-            if updating:
-                fabric.clip_gradients(model, optimizer, max_norm=settings.clip_grad, error_if_nonfinite=False)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                if ema is not None:
-                    ema.update(task, step=update)
-            for name, loss in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(loss.detach())
-            progress.advance(number, step, {name: total / (step + 1) for name, total in sums.items()})
-        together = cast(Tensor, fabric.all_reduce(torch.tensor(list(sums.values()), dtype=torch.float64)))  # mean over processes
-        means = {name: total / max(1, order.steps(number)) for name, total in zip(sums, together.tolist(), strict=True)}
-        run.add_scalars({f"loss/{name}": value for name, value in means.items()}, number)
-        yield Epoch(number, means, ema.module if ema is not None else task)
-        if fabric.global_rank == 0:
-            _save_state(run, task, ema, optimizer, number + 1, settings)
-    progress.close()
+    with closing(_Progress(settings, steps, first, quiet or fabric.global_rank > 0)) as progress:  # also where the caller stops early
+        for number in range(first, settings.epochs):
+            order.begin(number)
+            torch.manual_seed(settings.seed * 100_003 + number)  # dropout too must not depend on what ran before
+            task.train()
+            sums: dict[str, float] = {}
+            for step, batch in enumerate(_read(loader)):
+                update = sum(updates[:number]) + step // settings.accumulate
+                for group in optimizer.param_groups:
+                    group["lr"] = group["base_lr"] * order.lr_scale * learning_rate_scale(update, sum(updates), settings)
+                together = min(settings.accumulate, steps[number] - step // settings.accumulate * settings.accumulate)
+                updating = (step + 1) % settings.accumulate == 0 or step + 1 == steps[number]
+                with fabric.no_backward_sync(model, enabled=not updating):
+                    losses: dict[str, Tensor] = model(fabric.to_device(batch))
+                    _check_finite(losses, number, step)
+                    fabric.backward(torch.stack(list(losses.values())).sum() / together)
+                if updating:
+                    fabric.clip_gradients(model, optimizer, max_norm=settings.clip_grad, error_if_nonfinite=False)
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=True)
+                    if ema is not None:
+                        ema.update(task, step=update)
+                for name, loss in losses.items():
+                    sums[name] = sums.get(name, 0.0) + float(loss.detach())
+                progress.advance(number, step, {name: total / (step + 1) for name, total in sums.items()})
+            over_all = cast(Tensor, fabric.all_reduce(torch.tensor(list(sums.values()), dtype=torch.float64)))  # mean over processes
+            means = {name: total / steps[number] for name, total in zip(sums, over_all.tolist(), strict=True)}
+            run.add_scalars({f"loss/{name}": value for name, value in means.items()}, number)
+            yield Epoch(number, means, ema.module if ema is not None else task)
+            if fabric.global_rank == 0:
+                _save_state(run, task, ema, optimizer, number + 1, settings)
+
+
+def agreed(value: bool) -> bool:
+    """What the first of several processes says, in all of them."""
+    said = [value]
+    if torch.distributed.is_initialized():
+        torch.distributed.broadcast_object_list(said)
+    return said[0]
+
+
+def _read(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Batches; of a worker's `InputError` the one line alone, without the traceback that the loader puts before it."""
+    try:
+        yield from loader
+    except InputError as error:
+        raise InputError(str(error).rstrip().splitlines()[-1].removeprefix(f"{InputError.__module__}.InputError: ")) from None
 
 
 def _check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
@@ -237,10 +258,13 @@ def _restore(run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer:
     )
     if changed:
         raise InputError(f"{run.state_path}: saved with other settings of {', '.join(changed)}; start a new run or restore them")
-    task.load_state_dict(state["task"])
-    if ema is not None:
-        ema.module.load_state_dict(state["ema"])
-    optimizer.load_state_dict(state["optimizer"])
+    try:
+        task.load_state_dict(state["task"])
+        if ema is not None:
+            ema.module.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError):
+        raise InputError(f"{run.state_path}: saved of another network; start a new run or restore its settings") from None
     return int(state["epoch"])
 
 

@@ -26,6 +26,7 @@ FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,h264,hevc,ivf,
 # Formats whose header says how long the video is, so that an early end can be noticed.
 DURATION_IN_HEADER = ("matroska", "flv", "asf", "avi")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+THREADED_PIXELS = 320 * 240
 MAX_PIXELS = 8192 * 8192
 MAX_ERRORS_IN_A_ROW = 1000
 
@@ -248,7 +249,10 @@ def _open(file: IO[bytes], path: Path) -> av.container.InputContainer:
         container.close()
         raise InputError(f"{path}: frames of {context.width} x {context.height} pixels; at most {MAX_PIXELS} pixels are read")
     context.options = {"max_pixels": str(MAX_PIXELS)}
-    context.thread_type = "AUTO"
+    if context.width * context.height < THREADED_PIXELS:  # handing small pictures between threads takes longer than decoding them
+        context.thread_count = 1
+    else:
+        context.thread_type = "AUTO"
     return container
 
 

@@ -141,9 +141,13 @@ def evaluate_recognition(arguments: argparse.Namespace) -> dict[str, Any]:
         stage = resolve(RECOGNIZERS, component, "--component").build(torch_device(arguments.device))
         if not isinstance(stage, VideoRecognizer):
             raise InputError(f"--component: {component['name']!r} runs no network; expected a video network")
+        if stage.labels.many:
+            raise InputError(
+                f"--component: {component['name']!r} tells many labels a clip; expected one, or `pipelines.evaluate tinyvirat`"
+            )
         name = arguments.save.stem if arguments.save else str(component["name"])
-        scaling = training.data.scaling.build(stage.device) if training.data.scaling else None
-        members = [score_clips(stage, training.split_records(arguments.split, stage.labels), name, scaling)]
+        records = training.split_records(arguments.split, stage.labels)
+        members = [score_clips(stage, records, name, training.data.build_scaling(stage.device))]
         if arguments.save:
             members[0].save(arguments.save)
     found = report(members, arguments.margin)

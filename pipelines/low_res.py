@@ -18,6 +18,7 @@ from parsing.configs import config, parse_config, read_yaml
 from parsing.errors import InputError
 from parsing.types import ActionScore, Array, Frame, ModelFacts, VideoFacts
 from pipelines.timeline import Timeline
+from pipelines.track_actions import RATE_TOLERANCE
 from recognizers.lowres.scaling import Scaling, ScalingConfig
 from recognizers.multilabel.groups import NO_GROUPS, ExclusiveGroups, decode
 from recognizers.multilabel.thresholds import ThresholdsConfig
@@ -40,19 +41,25 @@ class LowResConfig:
         thresholds: file of `pipelines.evaluate tinyvirat --fit-thresholds`; empty takes 0.5 for all.
         groups: file of exclusive classes of which one is kept; empty for none.
         at_least_one: the best action stands where none passes its threshold.
-        window_s, every_s: of longer videos: what is looked at together, and how far windows lie apart.
+        window_s, every_s: of longer videos: what is looked at together, and how far windows lie apart, at most `window_s`.
+        most_frames: that a window may hold; frames that come faster are left out.
     """
 
     when: Literal["auto", "always", "never"] = "auto"
     max_side_px: Annotated[int, Field(ge=1)] = 128
     recognizers: tuple[dict[str, Any], ...] = ()
-    weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = ()
     scaling: ScalingConfig = field(default_factory=ScalingConfig)
     thresholds: str = ""
     groups: str = ""
     at_least_one: bool = True
     window_s: Annotated[float, Field(gt=0, le=60)] = 4.0
     every_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    most_frames: Annotated[int, Field(ge=1, le=4096)] = 512
+
+    def __post_init__(self) -> None:
+        if self.every_s > self.window_s:
+            raise ValueError(f"every_s {self.every_s} leaves gaps between windows of {self.window_s} s")
 
     def build(self, device: str) -> LowResBranch | None:
         """Raises InputError: members disagree in their actions, or thresholds or groups are of others."""
@@ -66,7 +73,7 @@ class LowResConfig:
             members,
             np.array(given) / sum(given),
             self.scaling.build(device),
-            Decoder(_thresholds(self.thresholds, names), _groups(self.groups, names), self.at_least_one),
+            Decoder(_thresholds(self.thresholds, names, len(members)), _groups(self.groups, names), self.at_least_one),
             replace(self, recognizers=()),
         )
 
@@ -84,7 +91,7 @@ class LowResConfig:
                 raise InputError(f"{where}: other actions than the first recognizer's: {odd[0]!r}")
 
 
-def _thresholds(name: str, classes: Sequence[str]) -> Array:
+def _thresholds(name: str, classes: Sequence[str], num_members: int) -> Array:
     if not name:
         return np.full(len(classes), 0.5)
     shipped = Path(str(resources.files("recognizers"))) / "weights" / "low_res_thresholds.yaml"
@@ -93,6 +100,8 @@ def _thresholds(name: str, classes: Sequence[str]) -> Array:
     odd = sorted(set(fitted.thresholds) ^ set(classes))
     if odd:
         raise InputError(f"{path}: thresholds of other classes than the recognizer's: {odd[0]!r}")
+    if num_members > 1 and fitted.mix != "logits":
+        raise InputError(f"{path}: fitted on averages of {fitted.mix}; low_res averages the logits of its recognizers")
     return fitted.values(classes)
 
 
@@ -155,18 +164,24 @@ class LowResBranch:
     def actions(self, frames: Iterable[Frame]) -> tuple[ActionScore, ...]:
         """What a video shows, best first: one window where it is short, else windows that overlap.
 
-        Frames of at most one window are kept.
+        Frames of at most one window are kept, and no more than `most_frames`.
         """
-        timeline, window = Timeline(), deque[Frame]()
+        options, timeline, window = self.options, Timeline(), deque[Frame]()
         begin_s, end_s, fresh = 0.0, 0.0, False
         for frame in frames:
-            while window and frame.time_s >= begin_s + self.options.window_s:
-                timeline.add(self.labels(window), begin_s, begin_s + self.options.window_s, "low_res")
-                begin_s, fresh = begin_s + self.options.every_s, False
+            while window and frame.time_s >= begin_s + options.window_s:
+                if fresh:
+                    timeline.add(self.labels(window), begin_s, begin_s + options.window_s, "low_res")
+                begin_s, fresh = begin_s + options.every_s, False
                 while window and window[0].time_s < begin_s:
                     window.popleft()
+            end_s = frame.time_s
+            if not window:  # after a gap: windows begin every `every_s` all the same
+                begin_s += (end_s - begin_s) // options.every_s * options.every_s
+            elif end_s - window[-1].time_s < RATE_TOLERANCE * options.window_s / options.most_frames or len(window) == options.most_frames:
+                continue
             window.append(frame)
-            fresh, end_s = True, frame.time_s
+            fresh = True
         if fresh:
             timeline.add(self.labels(window), begin_s, end_s, "low_res")
         return tuple(sorted(timeline.actions, key=lambda action: -action.score))

@@ -109,14 +109,15 @@ class VideoParser:
         names, scores = self.vocabulary.actions, verdict.scores
         return tuple(ActionScore(names[i], float(scores[i]), 0.0, duration_s) for i in np.argsort(-scores, kind="stable"))
 
-    def models(self, verdict: Verdict | None) -> tuple[ModelFacts, ...]:
+    def models(self, verdict: Verdict | None, branch: BranchFacts | None) -> tuple[ModelFacts, ...]:
         """The components that took part, each recognizer with whether it was asked for the action of the whole video."""
+        spoke = branch is not None and branch.name == "low_res"
         members = self.ensemble.members
         asked = (False,) * len(members) if verdict is None else verdict.asked
         recognizers = tuple(replace(member.facts, asked=was) for member, was in zip(members, asked, strict=True))
         mixing = (self.ensemble.facts,) if len(members) > 1 else ()
         tubes = () if self.track_actions is None else (self.track_actions.facts,)
-        small = () if self.low_res is None else tuple(replace(model, asked=verdict is None) for model in self.low_res.models)
+        small = () if self.low_res is None else tuple(replace(model, asked=spoke) for model in self.low_res.models)
         return (*self._models, *recognizers, *mixing, *small, *tubes)
 
     def parse_key_frames(self, frames: list[Frame], tracker: Tracker, actions: Array | None) -> list[FrameParse]:
@@ -154,7 +155,7 @@ class ParseStream:
         self.branch = parser.branch(self.facts)
         self._verdict: Verdict | None = None
         self.actions = self._recognize()
-        self.models = parser.models(self._verdict)
+        self.models = parser.models(self._verdict, self.branch)
         self.track_actions: Mapping[int, Sequence[ActionScore]] = {}
         self.complete = False
 

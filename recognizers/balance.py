@@ -21,7 +21,7 @@ class BalanceConfig:
     """Draws against long tails; of clips with many labels the rarest counts.
 
     Args:
-        exponent: on the inverse frequency of a clip's action; 0 draws clips alike, 1 draws actions alike.
+        exponent: on the inverse frequency of a clip's action; 0 takes each clip once, 1 draws actions alike.
         repeat_factor: a clip is drawn max(1, sqrt(t / f)) times as often as one of a common action, f being the share of
             clips with its action (Gupta et al., LVIS, 2019) and t this share; 0 for none.
         double_tail: clips of actions that less than this share of all clips have are taken twice, once mirrored (SIAT
@@ -44,12 +44,13 @@ class BalanceConfig:
             log.info("%d clips of %d rare actions doubled by mirrored ones: %s", len(doubled), len(rare), ", ".join(rare))
         return ([(i, False) for i in range(len(holds))] + [(i, True) for i in doubled]) * self.repeat
 
-    def weights(self, holds: Array, entries: Sequence[tuple[int, bool]]) -> list[float]:
-        """How often each entry is drawn, relative to the others."""
+    def weights(self, holds: Array, entries: Sequence[tuple[int, bool]]) -> list[float] | None:
+        """How often each entry is drawn, relative to the others; None where all are alike, so that an epoch has each once."""
         seen = holds[[clip for clip, _ in entries]]
         count = np.maximum(seen.sum(0), 1)
         factor = count.astype(float) ** -self.exponent
         if self.repeat_factor:
             factor = factor * np.maximum(1, np.sqrt(self.repeat_factor * len(seen) / count))
         common = float(factor.min())  # also of clips without a label
-        return [float(factor[row > 0].max()) if row.any() else common for row in seen]
+        drawn = [float(factor[row > 0].max()) if row.any() else common for row in seen]
+        return drawn if len(set(drawn)) > 1 else None

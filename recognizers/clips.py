@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
+import torch
 
 from parsing.errors import InputError
 from parsing.types import Array
 from parsing.video import count_frames, probe, read_nearest
 from recognizers.lists import ClipRecord
-from recognizers.sampling import Dense, Sampling
+from recognizers.sampling import Dense, Sampling, Segments
 
 log = logging.getLogger(__name__)
 Prepare = Callable[[Array], Array]
@@ -55,7 +56,8 @@ class ClipStore:
     ) -> None:
         self.records, self.sampling, self.most_frames, self.short_side_px = records, sampling, most_frames, short_side_px
         self.most_bytes, self.prepare = most_mb * 2**20, prepare
-        self.damaged: set[int] = set()
+        # Seen by all workers, so that one of them warns: clips that cannot be read, and those that lack frames.
+        self.damaged, self.patched = torch.zeros(2, len(records), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
         self._kept: OrderedDict[int, Array] = OrderedDict()
         self._bytes = 0
 
@@ -64,24 +66,35 @@ class ClipStore:
 
     def __getitem__(self, index: int) -> Array | None:
         """The frames of a clip; None, with a warning the first time, where it cannot be read."""
-        if index in self.damaged:
+        if self.damaged[index]:
             return None
         if index in self._kept:
             self._kept.move_to_end(index)
             return self._kept[index]
         try:
-            frames = self._decode(self.records[index])
+            frames = self._decode(index)
         except InputError as error:
-            self.damaged.add(index)
-            log.warning("%s; left out (%d of %d clips so far)", error, len(self.damaged), len(self))
+            self.damaged[index] = True
+            log.warning("%s; left out (%d of %d clips so far)", error, int(self.damaged.sum()), len(self))
             return None
         self._keep(index, frames)
         return frames
 
-    def _decode(self, record: ClipRecord) -> Array:
-        wanted = kept_frames(count_frames(record.path), self.sampling, self.most_frames)
-        found = read_nearest(record.path, wanted)
-        frames = np.stack([found[int(index)].image for index in wanted])
+    def run(self, num_kept: int) -> int:
+        """How many frames of so many kept ones follow each other in the video: all, or those of one snippet where it is thinned."""
+        if isinstance(self.sampling, Dense) or num_kept != _thinned(self.sampling, self.most_frames):
+            return num_kept
+        return self.sampling.reach
+
+    def _decode(self, index: int) -> Array:
+        path = self.records[index].path
+        wanted = kept_frames(count_frames(path), self.sampling, self.most_frames).tolist()
+        found = read_nearest(path, wanted)
+        lost = sum(found[place].index != place for place in wanted)
+        if lost and not self.patched[index]:
+            self.patched[index] = True
+            log.warning("%s: damaged: %d of %d frames cannot be decoded; the nearest stand for them", path, lost, len(wanted))
+        frames = np.stack([found[place].image for place in wanted])
         return shrink(frames if self.prepare is None else self.prepare(frames), self.short_side_px)
 
     def _keep(self, index: int, frames: Array) -> None:
@@ -97,9 +110,14 @@ def kept_frames(num_frames: int, sampling: Sampling, most_frames: int) -> Array:
         return np.arange(max(1, num_frames))
     if isinstance(sampling, Dense):
         return np.arange(most_frames) + (num_frames - most_frames) // 2
-    reach = (sampling.snippet - 1) * sampling.step + 1  # what one snippet spans stays together
-    starts = np.linspace(0, num_frames - reach, max(1, most_frames // reach)).round().astype(int)
+    reach = sampling.reach  # what one snippet spans stays together
+    starts = np.linspace(0, num_frames - reach, _thinned(sampling, most_frames) // reach).round().astype(int)
     return np.minimum((starts[:, None] + np.arange(reach)).ravel(), num_frames - 1)
+
+
+def _thinned(sampling: Segments, most_frames: int) -> int:
+    """Frames that are kept of a longer clip."""
+    return max(1, most_frames // sampling.reach) * sampling.reach
 
 
 def shrink(frames: Array, short_side_px: int) -> Array:

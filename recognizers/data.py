@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 import torch
 from pydantic import Field
@@ -21,8 +20,8 @@ from parsing.types import Array
 from recognizers.clips import ClipStore
 from recognizers.flow import network_input
 from recognizers.networks.inputs import InputKind
-from recognizers.sampling import Dense, Sampling
-from recognizers.views import limits
+from recognizers.sampling import Sampling, Segments
+from recognizers.views import limits, scale
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -128,8 +127,7 @@ class ClipViews:
         colour_seed = int(random.integers(2**31))
         views = []
         for image in frames[:, top : top + height, left : left + width]:
-            view = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-            view = view[:, ::-1] if mirrored else view
+            view = scale(image, size)[:, ::-1] if mirrored else scale(image, size)
             # The same seed for every frame: the light of a scene does not flicker.
             views.append(jitter_colour(view, np.random.default_rng(colour_seed)) if self.settings.colour else view)
         return self._augmented(np.stack(views), colour_seed)
@@ -148,7 +146,9 @@ class ClipViews:
         if self.settings.still:
             return np.full(wanted, random.integers(num_frames))
         sampling = self.sampling
-        if self.settings.intervals and isinstance(sampling, Dense):
+        if isinstance(sampling, Segments):
+            return sampling.shortened(wanted).at_random(num_frames, random, self.store.run(num_frames))
+        if self.settings.intervals:
             sampling = replace(sampling, interval=int(random.choice(self.settings.intervals)))
         return sampling.shortened(wanted).at_random(num_frames, random)
 

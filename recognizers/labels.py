@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ from parsing.errors import InputError
 from parsing.types import Array
 from parsing.weights import WeightsHeader
 
-SIDES = {"left": "right", "right": "left"}
+SIDES = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
+_SIDE = re.compile(r"(?<![A-Za-z])(left|right)(?![A-Za-z])|(Left|Right)(?![a-z])")  # of turn_left, turn left, TurnLeft; not of upright
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class ActionLabels:
             raise InputError(f"mirrors: {unknown[0]!r} is no action; expected pairs of actions that a flip turns into each other")
         order = []
         for name in self.names:
-            other = pairs.get(name) or "_".join(SIDES.get(word, word) for word in name.split("_"))
+            other = pairs.get(name) or _SIDE.sub(lambda side: SIDES[side.group()], name)
             if other not in self.names:
                 raise InputError(f"flip: action {name!r} has a side and there is no action {other!r}, so mirrored clips cannot be told")
             order.append(self.names.index(other))

@@ -162,7 +162,7 @@ def _numbered(root: Path, stem: str, classes: Sequence[str]) -> Iterator[ClipRec
         path = root / f"{stem}_{split}.txt"
         for number, line in _lines(path):
             name, _, label = line.rpartition(" ")
-            if not name or not label.isdigit():
+            if not name or not label.isdecimal():
                 raise InputError(f"{path}: line {number}: {line!r:.80}, expected a path, a space and the number of a class")
             if int(label) >= len(classes):
                 raise InputError(f"{path}: line {number}: class {label}, but there are {len(classes)}, counted from 0")
@@ -195,7 +195,7 @@ def _hmdb51(root: Path, folder: str, number: str) -> Iterator[ClipRecord]:
 
 def _split_of(labels: str) -> tuple[str, str]:
     folder, colon, number = labels.partition(":")
-    if not colon or not number.isdigit():
+    if not colon or not number.isdecimal():
         raise InputError(f"labels: {labels!r}, expected the folder of the split files, a colon and the split's number")
     return folder, number
 

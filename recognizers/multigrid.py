@@ -48,7 +48,8 @@ class MultigridBatches:
 
     @property
     def lr_scale(self) -> float:
-        return self._batch(*self._long(self.epoch)) / self.batch_size
+        most = max(len(self.sampler), self.batch_size)  # no batch has more
+        return min(self._batch(*self._long(self.epoch)), most) / self.batch_size
 
     def steps(self, epoch: int) -> int:
         return len(self._plan(epoch))

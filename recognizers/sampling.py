@@ -32,13 +32,25 @@ class Segments:
     def frames_in_row(self) -> int:
         return self.snippet
 
+    @property
+    def reach(self) -> int:
+        """Frames of the video from the first of a snippet to its last."""
+        return (self.snippet - 1) * self.step + 1
+
     def for_test(self, num_frames: int, num_clips: int) -> list[Array]:
         """(T,) frame indices of each clip."""
         return segment_frames(num_frames, self.num, num_clips, self.snippet, self.step)
 
-    def at_random(self, num_frames: int, random: np.random.Generator) -> Array:
-        """(T,) frame indices of a clip for training."""
-        return snippet_frames(random_segments(num_frames, self.num, random), num_frames, self.snippet, self.step)
+    def at_random(self, num_frames: int, random: np.random.Generator, run: int | None = None) -> Array:
+        """(T,) frame indices of a clip for training.
+
+        Args:
+            run: frames that follow each other; where they are fewer than all, snippets begin where a run does.
+        """
+        starts = random_segments(num_frames, self.num, random)
+        if run is not None and run < num_frames:
+            starts -= starts % run
+        return snippet_frames(starts, num_frames, self.snippet, self.step)
 
     def shortened(self, frames: int) -> Segments:
         """The same span in clips of fewer frames."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -40,23 +43,13 @@ class SavedScores:
 
     def save(self, path: Path) -> None:
         """Write an `.npz` that holds no objects."""
-        columns = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "name"}
-        with atomic(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, name=np.array(self.name), **columns)
+        save_columns(self, path)
 
     @classmethod
     def load(cls, path: Path) -> SavedScores:
         """Raises InputError: the file is missing, or holds no scores."""
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                values = {key: saved[key] for key in cls.__dataclass_fields__ if key != "name"}
-                scores = cls(str(saved["name"]), **values)
-        except FileNotFoundError:
-            raise InputError(f"{path}: saved scores not found") from None
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path}: not a file of saved scores ({' '.join(str(error).split())[:80]})") from None
-        if scores.logits.shape != (len(scores.videos), len(scores.actions)) or len(scores.labels) != len(scores.videos):
-            raise InputError(f"{path}: its columns disagree: {len(scores.videos)} videos, logits {scores.logits.shape}")
+        scores = cls(**load_columns(path, cls.__dataclass_fields__, "saved scores"))
+        check_shapes(path, scores.logits, scores.videos, scores.actions, (scores.labels, scores.disjoint, scores.seconds))
         return scores
 
     def probabilities_of(self, videos: Sequence[str], actions: Sequence[str], path: Path) -> Array:
@@ -71,9 +64,39 @@ class SavedScores:
         return np.asarray(softmax(self.logits[rows_of(self.videos, videos, path)], axis=1), np.float32)
 
 
+def save_columns(scores: Any, path: Path) -> None:
+    """Write the fields of a dataclass of arrays with a `name`."""
+    columns: dict[str, Any] = {key: np.array(getattr(scores, key)) for key in scores.__dataclass_fields__}
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **columns)
+
+
+def load_columns(path: Path, keys: Iterable[str], what: str) -> dict[str, Any]:
+    """The fields, `name` as text; raises InputError where the file is missing or holds something else."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            return {key: str(saved[key]) if key == "name" else saved[key] for key in keys}
+    except FileNotFoundError:
+        raise InputError(f"{path}: saved scores not found") from None
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: not a file of {what} ({' '.join(str(error).split())[:80]})") from None
+
+
+def check_shapes(path: Path, logits: Array, videos: Array, actions: Array, columns: Iterable[Array]) -> None:
+    """Raises InputError where logits are not finite numbers of every video and action, or (N,) columns are of other videos."""
+    shape = videos.shape + actions.shape
+    if len(shape) != 2 or logits.shape != shape or any(column.shape != shape[:1] for column in columns):
+        raise InputError(f"{path}: its columns disagree: videos {videos.shape}, logits {logits.shape}")
+    if logits.dtype.kind != "f" or not np.isfinite(logits).all():
+        raise InputError(f"{path}: a logit is not a finite number")
+
+
 def rows_of(known: Array, videos: Sequence[str], path: Path) -> list[int]:
-    """Where each video stands; raises InputError where scores lack one."""
+    """Where each video stands; raises InputError where scores lack one, or have two of one name."""
     rows = {video: row for row, video in enumerate(known.tolist())}
+    if len(rows) < len(known):
+        twice = next(video for row, video in enumerate(known.tolist()) if rows[video] != row)
+        raise InputError(f"{path}: two clips are called {twice!r}; expected folders and files of their own names")
     lost = [video for video in videos if video not in rows]
     if lost:
         raise InputError(f"{path}: no scores of {len(lost)} of {len(videos)} clips, the first {lost[0]!r}")

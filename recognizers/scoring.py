@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parsing.errors import InputError
 from parsing.types import Array, Frame
 from parsing.video import count_frames, probe, read_nearest
 from recognizers.lowres.scaling import Scaling
@@ -20,6 +21,8 @@ def clip_logits(stage: VideoRecognizer, path: Path, scaling: Scaling | None = No
         InputError: the clip cannot be read.
     """
     num_frames = count_frames(path)
+    if not num_frames:
+        raise InputError(f"{path}: holds no frame")
     sampled = stage.sample(num_frames)
     wanted = np.concatenate(sampled)
     if scaling is None:

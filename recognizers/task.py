@@ -24,7 +24,7 @@ class RecognitionTask(nn.Module):
 
     Args:
         freeze_norm: batch norms that keep their statistics and affine terms.
-        mix: mixes the clips of a batch, and their labels, with each other.
+        mix: mixes the clips of a batch, and their labels and knowledge, with each other.
         alpha: share of the loss of the labels; the rest is the mean square between the network's probabilities and the
             teacher's (SIAT 2022, equation 1).
     """
@@ -52,7 +52,8 @@ class RecognitionTask(nn.Module):
         clips, labels, knowledge = batch
         clips = clips.float() / 255
         if self.mix is not None and self.training:
-            clips, labels = self.mix(tv_tensors.Video(clips), labels)
+            clips, both = self.mix(tv_tensors.Video(clips), torch.cat([labels, knowledge], 1))
+            labels, knowledge = both[:, : labels.shape[1]], both[:, labels.shape[1] :]
         logits = self.network(clips.as_subclass(Tensor)).float()
         losses = {"action": self.alpha * action_loss(logits, labels, self.loss)}
         if self.alpha < 1:
@@ -61,10 +62,10 @@ class RecognitionTask(nn.Module):
         return losses
 
 
-def mixing(num_actions: int, mixup: float, cutmix: float) -> Mix | None:
-    """What mixes the clips of a batch with each other."""
-    kinds = [v2.MixUp(num_classes=num_actions, alpha=mixup)] if mixup else []
-    kinds += [v2.CutMix(num_classes=num_actions, alpha=cutmix)] if cutmix else []
+def mixing(num_targets: int, mixup: float, cutmix: float) -> Mix | None:
+    """What mixes the clips of a batch with each other; targets are labels and, where there is a teacher, what it said."""
+    kinds = [v2.MixUp(num_classes=num_targets, alpha=mixup)] if mixup else []
+    kinds += [v2.CutMix(num_classes=num_targets, alpha=cutmix)] if cutmix else []
     return v2.RandomChoice(kinds) if kinds else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from parsing.checkpoints import fill
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.runs import RunFolder
-from parsing.training import FitConfig, fit
+from parsing.training import FitConfig, agreed, fit
 from parsing.types import Array
 from parsing.weights import WeightsHeader, save_weights
 from recognizers.balance import BalanceConfig
@@ -49,7 +50,8 @@ class ClipDataConfig:
         mirrors: pairs of actions that a flip turns into each other, beside those whose names say `left` and `right`.
         most_frames: that are kept of each training clip, at `short_side_px`.
         most_mb: memory for decoded clips; clips that do not fit are decoded again where they are drawn.
-        scaling: what becomes of small pictures first; the same is needed where the weights serve.
+        scaling: what becomes of small pictures first; the same is needed where the weights serve. The processes of
+            `fit.num_workers` cannot share a GPU: they super-resolve on the CPU.
     """
 
     root: str
@@ -64,7 +66,14 @@ class ClipDataConfig:
     scaling: ScalingConfig | None = None
 
     def records(self) -> list[ClipRecord]:
-        return read_clip_records(self.format, Path(self.root), self.labels, self.classes)
+        records = read_clip_records(self.format, Path(self.root), self.labels, self.classes)
+        others = [record.split for record in records if record.split not in ("train", "val")]
+        if others:
+            log.info("%s: %d clips of other splits are not used: %s", self.root, len(others), ", ".join(sorted(set(others))))
+        return records
+
+    def build_scaling(self, device: str) -> Scaling | None:
+        return self.scaling.build(device) if self.scaling else None
 
 
 @config
@@ -130,46 +139,46 @@ class TrainConfig:
         a = parse_architecture(self.name, self.architecture, "architecture")
         torch.manual_seed(self.fit.seed)  # initial weights too
         network = self._network(a, labels)
-        scaling = self.data.scaling.build(device) if self.data.scaling else None
         train = readable(self.split_records("train", labels, records))
         if not train:
             raise InputError(f"{self.data.root}: no clip to train on can be read")
-        views, weights = self._views(train, labels, a, scaling)
+        val, figure = self.split_records("val", labels, records), MANY if labels.many else ONE
+        scaling = self.data.build_scaling(device)
+        views, drawn = self._views(train, labels, a, self.data.build_scaling("cpu") if self.fit.num_workers else scaling)
         run = RunFolder(out, asdict(self), resume)
-        alpha = self.distillation.alpha if self.distillation else 1.0
-        mix = mixing(len(labels.names), self.mixup, self.cutmix)
-        task = RecognitionTask(network, self.loss, self.freeze_norm, mix, alpha)
+        if run.writes and not resume:
+            shutil.rmtree(out / "epochs", ignore_errors=True)  # of a run that is now replaced
+        taught = self.distillation is not None
+        mix = mixing(len(labels.names) * (1 + taught), self.mixup, self.cutmix)
+        task = RecognitionTask(network, self.loss, self.freeze_norm, mix, self.distillation.alpha if self.distillation else 1.0)
         batches = self._batches(a)
-        epochs = fit(
-            task, views, collate, self.fit, run, sample_weights=weights, batches=batches, device=device, resume=resume, quiet=quiet
-        )
+        epochs = fit(task, views, collate, self.fit, run, sample_weights=drawn, batches=batches, device=device, resume=resume, quiet=quiet)
         for epoch in epochs:
             if (epoch.number + 1) % self.eval_every and epoch.number + 1 < self.fit.epochs:
                 continue
-            current = cast(RecognitionTask, epoch.module).network
-            found = self._evaluate(VideoRecognizer(current.eval().to(device), a, labels, device, self._test_views), records, scaling, run)
-            best = run.best("all", MANY if labels.many else ONE)
-            run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **found})
-            log.info("epoch %d  %s", epoch.number + 1, headline(found["all"]))
+            reached = 0.0
             if run.writes:
-                training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
-                header = WeightsHeader(self.name, asdict(cast(Any, a)), labels.to_header(), found, training)
-                self._save(current, out, header, epoch.number, run.best("all", MANY if labels.many else ONE) > best)
-            if self.stop_at is not None and run.best("all", MANY if labels.many else ONE) >= self.stop_at:
+                current = cast(RecognitionTask, epoch.module).network
+                stage = VideoRecognizer(current.eval().to(device), a, labels, device, self._test_views)
+                found = validate(stage, val, self.name, scaling, out)
+                reached = float(found["all"][figure] or 0.0)
+                header = WeightsHeader(self.name, asdict(cast(Any, a)), labels.to_header(), found, self._facts(epoch.number))
+                self._save(current, out, header, epoch.number, reached > run.best("all", figure))
+                run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **found})
+                log.info("epoch %d  %s", epoch.number + 1, headline(found["all"]))
+            if self.stop_at is not None and agreed(reached >= self.stop_at):
                 log.info("stopped at %g, as asked", self.stop_at)
                 return
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation clips: all, and those whose scene stands in no training clip."""
         stage = VideoRecognizer(*load_recognizer(self.name, weights, device), device, self._test_views)
-        scaling = self.data.scaling.build(device) if self.data.scaling else None
-        return self._evaluate(stage, self.data.records(), scaling, None)
+        return validate(stage, self.split_records("val", stage.labels), self.name, self.data.build_scaling(device), None)
 
     def save_knowledge(self, weights: str, path: Path, *, device: str) -> None:
         """What a trained network says of its training clips, for `distillation.scores` of another training."""
         stage = VideoRecognizer(*load_recognizer(self.name, weights, device), device, self._test_views)
-        scaling = self.data.scaling.build(device) if self.data.scaling else None
-        score(stage, self.split_records("train", stage.labels), self.name, scaling).save(path)
+        score(stage, self.split_records("train", stage.labels), self.name, self.data.build_scaling(device)).save(path)
 
     @property
     def _test_views(self) -> tuple[View, ...]:
@@ -181,15 +190,19 @@ class TrainConfig:
         Raises:
             InputError: there is none.
         """
-        chosen = [r for r in (self.data.records() if records is None else records) if r.split == split]
-        if split == "train":
-            chosen = [record for record in chosen if record.trainable]
-        known = [r for r in chosen if labels.many or set(r.labels) & set(labels.names)]
-        if not known:
+        given = [r for r in (self.data.records() if records is None else records) if r.split == split]
+        chosen = [record for record in given if split != "train" or record.trainable]
+        holds = [not set(labels.names).isdisjoint(record.labels) for record in chosen]
+        if not any(holds):
             raise InputError(f"{Path(self.data.root) / self.data.labels}: no clip of split {split!r} with an action that is learned")
-        if len(known) < len(chosen):
-            log.info("%d of %d clips of split %r have actions that are not learned", len(chosen) - len(known), len(chosen), split)
-        return known
+        if len(chosen) < len(given):
+            log.info(
+                "%d of %d clips of split %r are not for weights that are shipped; left out", len(given) - len(chosen), len(given), split
+            )
+        if not all(holds):
+            counts = "they count as clips of no action" if labels.many else "left out"
+            log.info("%d of %d clips of split %r have no action that is learned; %s", holds.count(False), len(chosen), split, counts)
+        return [record for record, held in zip(chosen, holds, strict=True) if held or labels.many]
 
     def _labels(self, records: Sequence[ClipRecord]) -> ActionLabels:
         data = self.data
@@ -204,8 +217,8 @@ class TrainConfig:
 
     def _views(
         self, train: Sequence[ClipRecord], labels: ActionLabels, a: Architecture, scaling: Scaling | None
-    ) -> tuple[ClipViews, list[float]]:
-        """Random views of the training clips, and how often each is drawn."""
+    ) -> tuple[ClipViews, list[float] | None]:
+        """Random views of the training clips, and how often each is drawn; None takes each once."""
         mb = self.data.most_mb // max(1, self.fit.num_workers)
         store = ClipStore(train, a.sampling, self.data.most_frames, self.data.short_side_px, mb, scaling)
         holds = np.stack([labels.target(record.labels) for record in train])
@@ -218,6 +231,8 @@ class TrainConfig:
     def _knowledge(self, train: Sequence[ClipRecord], labels: ActionLabels) -> Array:
         if self.distillation is None:
             return np.zeros((len(train), 0), np.float32)
+        if not self.distillation.scores:
+            raise InputError("distillation.scores: none given, expected a file of scores; pipelines.distil makes one on the way")
         path = Path(self.distillation.scores)
         return load_scores(path, labels.many).probabilities_of([record.name for record in train], labels.names, path)
 
@@ -245,11 +260,10 @@ class TrainConfig:
             raise InputError(f"checkpoint: {self.name!r} has no blocks that repeat")
         return network
 
-    def _evaluate(
-        self, stage: VideoRecognizer, records: Sequence[ClipRecord], scaling: Scaling | None, run: RunFolder | None
-    ) -> dict[str, Any]:
-        out = run.path if run is not None and run.writes else None
-        return validate(stage, self.split_records("val", stage.labels, records), self.name, scaling, out)
+    def _facts(self, epoch: int) -> dict[str, Any]:
+        """How the weights came to be, and the views that a recognizer takes unless it is told others."""
+        views = [asdict(view) for view in self._test_views]
+        return {"epoch": epoch, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained, "views": views}
 
     def _save(self, network: nn.Module, out: Path, header: WeightsHeader, epoch: int, is_best: bool) -> None:
         save_weights(network, out / "weights.safetensors", header)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -12,7 +12,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from parsing.configs import config
+from parsing.configs import config, parse_config
+from parsing.errors import InputError
 from parsing.types import Array, Frame, ModelFacts
 from parsing.weights import load_weights, read_header, sha256_of, weights_path
 from recognizers.flow import network_input
@@ -26,22 +27,32 @@ class VideoRecognizerConfig:
     """Options of a video network at run time.
 
     Args:
-        views: ways to look at the video, all averaged.
+        views: ways to look at the video, all averaged; None takes those that its training was evaluated with.
         average: over logits, before the softmax, as the VIPriors report does; or over probabilities.
         batch_size: clips that go through the network together.
     """
 
     name: NetworkName
     weights: str = "default/recognizer"
-    views: Annotated[tuple[View, ...], Field(min_length=1)] = (View(clips=2),)
+    views: Annotated[tuple[View, ...], Field(min_length=1)] | None = None
     average: Literal["logits", "probabilities"] = "logits"
     batch_size: Annotated[int, Field(ge=1)] = 4
 
     def build(self, device: str) -> VideoRecognizer:
         network, architecture, labels = load_recognizer(self.name, self.weights, device)
-        stage = VideoRecognizer(network, architecture, labels, device, self.views, self.average, self.batch_size)
-        stage.facts = ModelFacts("recognizer", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
+        views = self.views or _trained_views(self.name, self.weights)
+        stage = VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size)
+        settings = asdict(replace(self, views=views))
+        stage.facts = ModelFacts("recognizer", self.name, sha256_of(self.weights), json.dumps(settings))
         return stage
+
+
+def _trained_views(name: NetworkName, weights: str) -> tuple[View, ...]:
+    """Those that the header of a file names; two clips where it names none."""
+    named = read_header(weights, name).training.get("views") or [{"clips": 2}]
+    if not isinstance(named, list):
+        raise InputError(f"{weights_path(weights)}: views: {named!r:.60}, expected a list")
+    return tuple(parse_config(View, view, f"{weights_path(weights)}: views") for view in named)
 
 
 def load_recognizer(name: NetworkName, weights: str, device: str) -> tuple[nn.Module, Architecture, ActionLabels]:

@@ -62,12 +62,14 @@ class Scaling:
         """The wanted frames, scaled.
 
         Args:
-            frames: (H, W, 3) uint8 RGB of one size by index, at least those of `needed`.
+            frames: (H, W, 3) uint8 RGB by index, at least those of `needed`; of one size, or squares, as the crops of a track
+                are: those are brought to their median side before they are super-resolved.
         """
         asked = sorted(set(wanted))
-        if self.resolver is None or not asked or not self.resolves(frames[asked[0]].shape[:2]):
+        side = round(float(np.median([min(image.shape[:2]) for image in frames.values()]))) if asked else 0
+        if self.resolver is None or not self.resolves((side, side)):
             return {index: scaled(frames[index], self.to_px) for index in asked}
-        first = {index: scaled(image, self.first_px) for index, image in frames.items()}
+        first = {index: scaled(image, self.first_px or side) for index, image in frames.items()}
         return {index: scaled(image, self.to_px) for index, image in upscale_some(self.resolver, first, asked).items()}
 
     def __call__(self, frames: Array) -> Array:

@@ -11,11 +11,10 @@ from scipy.optimize import minimize
 from scipy.special import expit, softmax
 
 from parsing.errors import InputError
-from parsing.files import atomic
 from parsing.types import Array
 from recognizers.multilabel.thresholds import SMALLEST, Mix, check_labelled
 from recognizers.multilabel.tinyvirat import TinyClip, multi_hot
-from recognizers.scores import FOLDS, rows_of
+from recognizers.scores import FOLDS, check_shapes, load_columns, rows_of, save_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,26 +44,15 @@ class MultiLabelScores:
 
     def save(self, path: Path) -> None:
         """Write an `.npz` that holds no objects."""
-        columns = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "name"}
-        with atomic(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, name=np.array(self.name), **columns)
+        save_columns(self, path)
 
     @classmethod
     def load(cls, path: Path) -> MultiLabelScores:
         """Raises InputError: the file is missing, or holds no such scores."""
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                values = {key: saved[key] for key in cls.__dataclass_fields__ if key != "name"}
-                scores = cls(str(saved["name"]), **values)
-        except FileNotFoundError:
-            raise InputError(f"{path}: saved scores not found") from None
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path}: not a file of multi-label scores ({' '.join(str(error).split())[:80]})") from None
-        shape = (len(scores.videos), len(scores.classes)) if scores.videos.ndim == scores.classes.ndim == 1 else None
-        if shape is None or scores.logits.shape != shape or scores.truth.shape != shape or scores.seconds.shape != shape[:1]:
-            raise InputError(f"{path}: its columns disagree: videos {scores.videos.shape}, logits {scores.logits.shape}")
-        if scores.logits.dtype.kind != "f" or not np.isfinite(scores.logits).all():
-            raise InputError(f"{path}: a logit is not a finite number")
+        scores = cls(**load_columns(path, cls.__dataclass_fields__, "multi-label scores"))
+        check_shapes(path, scores.logits, scores.videos, scores.classes, (scores.seconds,))
+        if scores.truth.shape != scores.logits.shape:
+            raise InputError(f"{path}: its columns disagree: truth {scores.truth.shape}, logits {scores.logits.shape}")
         return scores
 
     def probabilities_of(self, videos: Sequence[str], actions: Sequence[str], path: Path) -> Array:

@@ -134,13 +134,15 @@ def fit_thresholds(scores: Array, truth: Array, shrinkage: float = SHRINKAGE) ->
 def cross_fitted_thresholds(scores: Array, truth: Array, folds: Array, shrinkage: float = SHRINKAGE) -> Array:
     """(N, C) thresholds: each clip's were fitted on the other folds, so figures with them are not of the clips of the fit.
 
+    Without another fold, as of a single clip, they are 0.5.
+
     Args:
         scores, truth: as in `fit_thresholds`.
         folds: (N,) fold of each clip.
     """
     check_labelled(truth)
-    values = np.zeros(scores.shape)
-    for fold in np.unique(folds):
+    values = np.full(scores.shape, 0.5)
+    for fold in np.unique(folds) if len(np.unique(folds)) > 1 else ():
         held = folds == fold
         values[held] = fit_thresholds(scores[~held], truth[~held], shrinkage).values
     return values

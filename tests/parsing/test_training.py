@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,25 +46,55 @@ def collate(items: list[tuple[float, float]]) -> Tensor:
     return torch.tensor(items)
 
 
-def settings(epochs: int = 4) -> FitConfig:
-    return FitConfig(epochs=epochs, batch_size=3, lr=0.01, ema_decay=0.9, seed=3)
+def settings(epochs: int = 4, **changed: Any) -> FitConfig:
+    return FitConfig(epochs=epochs, batch_size=3, lr=0.01, ema_decay=0.9, seed=3, **changed)
 
 
-def train(out: Path, stop_after: int | None = None, resume: bool = False) -> dict[str, Tensor]:
+def train(out: Path, stop_after: int | None = None, resume: bool = False, **changed: Any) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    task, weights = Line(), {}
-    for epoch in fit(task, Points(), collate, settings(), RunFolder(out, {}), sample_weights=[1.0] * 11 + [5.0], resume=resume, quiet=True):
+    task, weights, run = Line(), {}, RunFolder(out, {}, resume)
+    draws = [1.0] * 11 + [5.0]
+    for epoch in fit(task, Points(), collate, settings(**changed), run, sample_weights=draws, resume=resume, quiet=True):
         weights = {name: value.clone() for name, value in epoch.module.state_dict().items()}
         if stop_after == epoch.number:
             break
     return weights
 
 
-def test_resumed_training_equals_training_never_stopped(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole")
-    train(tmp_path / "parts", stop_after=2)  # killed before the state of its third epoch is written
-    resumed = train(tmp_path / "parts", resume=True)
+@pytest.mark.parametrize("changed", [{}, {"accumulate": 3}, {"num_workers": 1}])
+def test_resumed_training_equals_training_never_stopped(tmp_path: Path, changed: dict[str, Any]) -> None:
+    whole = train(tmp_path / "whole", **changed)
+    train(tmp_path / "parts", stop_after=2, **changed)  # killed before the state of its third epoch is written
+    resumed = train(tmp_path / "parts", resume=True, **changed)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_steps_that_are_left_make_an_update_of_their_own(tmp_path: Path) -> None:
+    """Four steps to an epoch: with 8 that accumulate, an epoch is one update of their mean."""
+    plain = {"ema_decay": 0.0, "epochs": 1, "optimizer": "sgd", "clip_grad": 1e9, "warmup": 0.0, "weight_decay": 0.0}
+    found = []
+    for batch_size, accumulate in ((12, 1), (3, 8), (3, 4)):
+        torch.manual_seed(0)
+        task = Line()
+        task.dropout.p = 0.0
+        config = FitConfig(batch_size=batch_size, accumulate=accumulate, lr=0.01, **plain)  # type: ignore[arg-type]
+        list(fit(task, Points(), collate, config, RunFolder(tmp_path, {}), quiet=True))
+        found.append(torch.cat([p.detach().flatten() for p in task.parameters()]))
+    torch.manual_seed(0)
+    assert not torch.allclose(found[0], torch.cat([p.detach().flatten() for p in Line().parameters()]))
+    assert torch.allclose(found[0], found[1], rtol=1e-4)
+    assert torch.allclose(found[0], found[2], rtol=1e-4)
+
+
+class Unreadable(Points):
+    def __getitem__(self, key: tuple[int, int]) -> tuple[float, float]:
+        raise InputError(f"item {key[0] * 0}: cannot be read")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_what_cannot_be_read_is_one_line_from_workers_too(tmp_path: Path, num_workers: int) -> None:
+    with pytest.raises(InputError, match=r"^item 0: cannot be read$"):
+        list(fit(Line(), Unreadable(), collate, settings(num_workers=num_workers), RunFolder(tmp_path, {}), quiet=True))
 
 
 def test_loss_falls(tmp_path: Path) -> None:
@@ -78,7 +109,14 @@ def test_resume_needs_a_state_of_the_same_settings(tmp_path: Path) -> None:
     train(tmp_path)
     other = FitConfig(epochs=9, batch_size=3, lr=0.01, ema_decay=0.9, seed=3)
     with pytest.raises(InputError, match="other settings of epochs"):
-        next(fit(Line(), Points(), collate, other, RunFolder(tmp_path, {}), resume=True, quiet=True))
+        next(fit(Line(), Points(), collate, other, RunFolder(tmp_path, {}, resume=True), resume=True, quiet=True))
+    wide = Line()
+    wide.head = nn.Linear(4, 2)
+    with pytest.raises(InputError, match=r"state\.pt: saved of another network"):
+        next(fit(wide, Points(), collate, settings(), RunFolder(tmp_path, {}, resume=True), resume=True, quiet=True))
+    RunFolder(tmp_path, {})  # a new run does not go on from the state of the one before
+    with pytest.raises(InputError, match="nothing to resume from"):
+        train(tmp_path, resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path: Path) -> None:
@@ -95,7 +133,18 @@ def test_run_folder_says_what_it_was(tmp_path: Path) -> None:
     assert "torch" in json.loads((tmp_path / "run/environment.json").read_text())
     assert [json.loads(line)["all"]["AP"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()] == [0.5, 0.6, None]
     assert RunFolder(tmp_path / "run", {}, resume=True).best("all", "AP") == 0.6
+    again = RunFolder(tmp_path / "run", {}, resume=True)
+    again.append_metrics({"epoch": 1, "all": {"AP": 0.4}})  # the run was killed before it wrote the state of its second epoch
+    assert [json.loads(line)["all"]["AP"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()] == [0.5, 0.4]
     assert RunFolder(tmp_path / "run", {}).best("all", "AP") == -1
+
+
+def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    run = RunFolder(tmp_path, {})
+    run.append_metrics({"epoch": 0, "all": {"AP": 0.5}})
+    run.add_image("examples", np.zeros((8, 8, 3), np.uint8), 0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_ranks_share_an_epoch_without_overlap() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from builders import write_clips
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,3 +42,24 @@ def test_two_processes_give_the_losses_of_one_with_the_doubled_batch(people: Pat
     for one, two in zip(first, second, strict=True):
         assert one.keys() == two.keys()
         np.testing.assert_allclose([two[key] for key in one], list(one.values()), rtol=1e-4)
+
+
+def test_two_processes_stop_together_and_write_once(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "name": "tsm",
+        "architecture": {"backbone": "test_resnet", "level": 2, "num_segments": 2, "input_px": 32, "dropout": 0.0},
+        "data": {"root": str(write_clips(tmp_path / "c")), "short_side_px": 32},
+        "fit": {"epochs": 20, "batch_size": 2, "lr": 0.02, "ema_decay": 0.0},
+        "stop_at": 0.5,
+    }
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(settings))
+    command = ["-m", "pipelines.train", "recognizer", "--config", str(tmp_path / "c.yaml"), "--quiet", "--device", "cpu"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    line = [*torchrun, *command, "--out", str(tmp_path / "run")]
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [json.loads(text) for text in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(len(rows)))
+    assert len(rows) < 20
+    assert (tmp_path / "run/best.safetensors").is_file()

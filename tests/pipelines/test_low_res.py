@@ -11,6 +11,7 @@ import pytest
 import torch
 from builders import write_video
 
+from parsing.configs import parse_config, parse_yaml
 from parsing.document import json_schema, read_parse
 from parsing.errors import InputError
 from parsing.types import ActionScore, Frame
@@ -100,6 +101,33 @@ def test_a_video_ends_with_its_last_window(weights: dict[str, Path]) -> None:
     assert asked == [20]
 
 
+def test_windows_over_gaps_show_what_lies_in_them(weights: dict[str, Path]) -> None:
+    """A slide show of a picture every ten seconds, a burst, and times that leap."""
+    small = branch(weights["many"], window_s=4.0, every_s=2.0)
+    shown: list[list[float]] = []
+    small.labels = lambda frames: shown.append([f.time_s for f in frames]) or [("carry", 0.9)]  # type: ignore[method-assign,func-returns-value]
+    times_s = [0.0, 10.0, 20.5, 20.6, 23.0, 1e9]
+    found = small.actions(Frame("v", i, t, np.zeros((20, 24, 3), np.uint8)) for i, t in enumerate(times_s))
+    assert shown == [[0.0], [10.0], [20.5, 20.6, 23.0], [1e9]]
+    assert [(a.start_s, a.end_s) for a in found] == [(0, 4), (10, 14), (20, 24), (1e9, 1e9)]
+
+
+def test_windows_without_overlap_touch(weights: dict[str, Path]) -> None:
+    small = branch(weights["many"], window_s=2.0, every_s=2.0)
+    frames = [Frame("v", i, 0.15 * i, np.zeros((20, 24, 3), np.uint8)) for i in range(40)]
+    assert spans(small.actions(frames)) == [("carry", 0, 5.85), ("talk", 0, 5.85)]
+
+
+def test_frames_that_come_too_fast_do_not_fill_the_memory(weights: dict[str, Path]) -> None:
+    small = branch(weights["many"], window_s=2.0, every_s=1.0, most_frames=8)
+    asked: list[int] = []
+    small.labels = lambda frames: asked.append(len(frames)) or []  # type: ignore[method-assign,func-returns-value]
+    for fps in (4, 10, 1000):
+        small.actions(video(4.0, fps))
+    assert max(asked) == 8
+    assert min(asked) >= 6
+
+
 def test_something_stands_where_nothing_passes(weights: dict[str, Path], tmp_path: Path) -> None:
     scores = np.tile([[0.99, 0.995, 0.99]], (4, 1))
     truth = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
@@ -118,7 +146,9 @@ def test_what_does_not_fit_is_named(weights: dict[str, Path], tmp_path: Path) ->
         (options(weights["one"]), "one.safetensors: tells one action a clip; expected a network of many labels"),
         (LowResConfig(recognizers=both), "other.safetensors: other actions than the first recognizer's: 'talk'"),
         (options(weights["many"], weights=(0.0,)), r"weights: \[0.0\] for 1 recognizers"),
+        (LowResConfig(recognizers=both[:1] * 2, thresholds=str(tmp_path / "p.yaml")), r"p\.yaml: fitted on averages of probabilities"),
     ]
+    fit_thresholds(np.full((3, 3), 0.5), np.eye(3)).save(tmp_path / "p.yaml", NAMES, ["00000"], {"m": 1.0}, "probabilities")
     for config, message in cases:
         with pytest.raises(InputError, match=message):
             config.build("cpu")
@@ -126,6 +156,9 @@ def test_what_does_not_fit_is_named(weights: dict[str, Path], tmp_path: Path) ->
     with pytest.raises(InputError, match=r"t\.yaml: thresholds of other classes than the recognizer's: 'ride'"):
         branch(weights["many"], thresholds=str(tmp_path / "t.yaml"))
     assert LowResConfig(when="never").build("cpu") is None
+    for text, message in (("every_s: 5", "every_s 5.0 leaves gaps between windows of 4.0 s"), ("weights: [.inf]", "weights.0: .*finite")):
+        with pytest.raises(InputError, match=message):
+            parse_config(LowResConfig, parse_yaml(f"{{{text}}}", "t"), "low_res")
 
 
 @pytest.mark.parametrize(
@@ -150,6 +183,14 @@ def test_the_pipeline_says_who_spoke_and_why(
     assert document["vocabulary"]["low_res_actions"] == list(NAMES)
     read = read_parse(tmp_path / "p.json")
     assert (read.branch, [a.label for a in read.actions]) == (parse.branch, [a.label for a in parse.actions])
+
+
+def test_nobody_is_said_to_have_spoken_where_no_branch_did(weights: dict[str, Path], tiny_pipeline: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", [np.full((96, 160, 3), 50, np.uint8)] * 3)
+    low_res = f"low_res={{recognizers: [{{name: tsm, weights: {weights['many']}}}]}}"
+    parse = VideoParser.from_config(str(tiny_pipeline), [low_res, "recognizers=[]"], "cpu")(tmp_path / "v.mp4")
+    assert parse.actions == ()
+    assert {model.asked for model in parse.models if model.stage == "low_res"} == {False}
 
 
 def test_small_persons_are_the_branchs_and_others_are_not(weights: dict[str, Path], tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -177,7 +177,28 @@ def test_blocks_computed_again_give_the_same_gradients_and_statistics(name: Netw
             assert torch.allclose(first, second, atol=1e-6), key
 
 
+def test_the_rate_of_a_multigrid_grows_with_batches_that_there_are() -> None:
+    batches = MultigridBatches(EpochSampler(6, None, 0), 4, "long", 16, 224, epochs=9, parts=1)
+    batches.begin(0)
+    assert [len(batch) for batch in batches] == [6]
+    assert batches.lr_scale == 1.5
+    batches = MultigridBatches(EpochSampler(2, None, 0), 4, "both", 16, 224, epochs=9, parts=1)
+    assert [(batches.steps(epoch), batches.lr_scale) for epoch in (0, 8)] == [(1, 1.0), (1, 1.0)]
+
+
 def test_labels_know_their_mirror_images() -> None:
+    sided = (
+        "turn left",
+        "TurnRight",
+        "upright",
+        "turn right",
+        "from left to right",
+        "TurnLeft",
+        "from right to left",
+        "kick-left",
+        "kick-right",
+    )
+    assert ActionLabels(sided).mirrored().tolist() == [3, 5, 2, 0, 6, 1, 4, 8, 7]
     labels = ActionLabels(("wave_left", "pass", "wave_right", "get"), mirrors=(("pass", "get"),))
     assert labels.mirrored().tolist() == [2, 3, 0, 1]
     assert ActionLabels.from_header(_header(labels), "f") == labels

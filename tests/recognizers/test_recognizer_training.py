@@ -4,23 +4,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
-from builders import write_clips
+from builders import ramp, write_clips, write_video
 
 from parsing.configs import parse_config
 from parsing.errors import InputError
+from parsing.weights import read_header, save_weights
 from recognizers.balance import BalanceConfig
 from recognizers.clips import ClipStore, kept_frames
 from recognizers.data import ClipViews, Targets, ViewConfig, collate
-from recognizers.lists import read_clip_records, read_csv, trainable_actions
+from recognizers.evaluation import score_clips
+from recognizers.labels import ActionLabels
+from recognizers.lists import ClipRecord, read_clip_records, read_csv, trainable_actions
 from recognizers.losses import ActionLossConfig
 from recognizers.metrics import recognition_metrics
 from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.sampling import Dense, Segments
 from recognizers.task import FreezeNorm, RecognitionTask, mixing
 from recognizers.train import TrainConfig
+from recognizers.video import VideoRecognizer, VideoRecognizerConfig, load_recognizer
+from recognizers.views import View
 
 
 def test_clips_are_read_with_their_flags(tmp_path: Path) -> None:
@@ -63,7 +69,7 @@ def test_kept_clips_stay_within_their_bound(tmp_path: Path, monkeypatch: pytest.
     for i in (1, 0, 2):  # the second was used longest ago
         store[i]
     decoded: list[Path] = []
-    monkeypatch.setattr(store, "_decode", lambda record: decoded.append(record.path) or frames)
+    monkeypatch.setattr(store, "_decode", lambda index: decoded.append(records[index].path) or frames)
     assert store[0] is frames
     assert not decoded
     store[1]
@@ -81,6 +87,9 @@ class Clips:
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.clips[index]
+
+    def run(self, num_kept: int) -> int:
+        return num_kept
 
 
 def views_of(clip: np.ndarray, sampling: Dense | Segments, size: int, settings: ViewConfig) -> ClipViews:
@@ -151,7 +160,7 @@ def test_batches_go_without_damaged_clips() -> None:
 def test_rare_actions_by_hand(caplog: pytest.LogCaptureFixture) -> None:
     holds = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 0]], np.float32)
     assert BalanceConfig(exponent=1.0).weights(holds, [(i, False) for i in range(4)]) == [0.25, 0.25, 1, 0.25]
-    assert BalanceConfig(exponent=0.0, repeat_factor=0.5).weights(holds, [(2, False), (0, False)]) == pytest.approx([1, 1])
+    assert BalanceConfig(exponent=0.0, repeat_factor=0.5).weights(holds, [(2, False), (0, False)]) is None  # each once an epoch
     found = BalanceConfig(exponent=0.0, repeat_factor=0.64).weights(holds, [(i, False) for i in range(4)])
     assert found == pytest.approx([1, 1, 1.6, 1])
     with caplog.at_level(logging.INFO):
@@ -358,3 +367,130 @@ def test_actions_without_clips_are_named(tmp_path: Path) -> None:
     }
     with pytest.raises(InputError, match="no clip to train on of action 'brihgt'; did you mean 'bright'"):
         parse_config(TrainConfig, settings, "t").train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+
+
+def test_workers_share_what_they_know_of_damaged_clips(tmp_path: Path) -> None:
+    root = write_clips(tmp_path / "c")
+    (root / "dark1.mp4").write_bytes(b"broken")
+    records = [r for r in read_csv(root / "labels.csv") if r.labels == ("dark",) and r.trainable]
+    store = ClipStore(records, Segments(2), 4, 32, 1)
+    loader: Any = torch.utils.data.DataLoader(store, batch_size=None, num_workers=2)  # type: ignore[arg-type]
+    assert [clip is None for clip in loader] == [False, True, False, False, False]
+    assert store.damaged.tolist() == [False, True, False, False, False]
+
+
+def test_frames_that_cannot_be_decoded_are_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = read_csv(write_clips(tmp_path / "c") / "labels.csv")
+    monkeypatch.setattr("recognizers.clips.count_frames", lambda _: 8)  # of which the file holds 6
+    store = ClipStore(records, Segments(2), 16, 32, 1)
+    for _ in range(2):
+        assert len(store._decode(0)) == 8
+    assert caplog.messages == [f"{records[0].path}: damaged: 2 of 8 frames cannot be decoded; the nearest stand for them"]
+
+
+@pytest.mark.parametrize("num_frames", [6, 9, 10, 40])
+def test_snippets_of_long_clips_are_neighbours_as_in_testing(tmp_path: Path, num_frames: int) -> None:
+    sampling = Segments(3, snippet=2, step=2)
+    path = write_video(tmp_path / "v.mp4", [ramp(0)] * num_frames)
+    store = ClipStore([ClipRecord(path, ("a",), "train")], sampling, 9, 32, 1)
+    kept = kept_frames(num_frames, sampling, 9)
+    frames = np.zeros((len(kept), 16, 16, 3), np.uint8) + kept.astype(np.uint8)[:, None, None, None] * 5
+    store._keep(0, frames)
+    targets = Targets(np.ones((1, 1)), np.zeros((1, 0)), np.arange(1))
+    views = ClipViews(store, targets, sampling, 16, ViewConfig(smallest_crop=1.0, stretch=1.0, flip=0.0, colour=False))
+    for seed in range(30):
+        shown = views[(0, seed)][0][:, 0, 0, 0].astype(int) // 5  # type: ignore[index]
+        assert (shown[1::2] - shown[::2] == 2).all()
+
+
+@pytest.mark.parametrize("side", [9, 40])
+def test_training_enlarges_and_shrinks_as_testing_does(side: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (4, side, side, 3), np.uint8)
+    views = views_of(frames, Dense(4), 32, ViewConfig(smallest_crop=1.0, stretch=1.0, flip=0.0, colour=False))
+    assert np.array_equal(views[(0, 0)][0], View(crop="whole").pixels(list(frames), 32))  # type: ignore[index]
+
+
+def test_what_a_teacher_said_is_mixed_with_the_clips() -> None:
+    class Spy(torch.nn.Module):
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            self.shares = clips[:, 0, 0].mean((1, 2))  # of the bright clip
+            return torch.zeros(len(clips), 2)
+
+    clips = torch.stack([torch.zeros(2, 3, 8, 8), torch.full((2, 3, 8, 8), 255.0)]).to(torch.uint8)
+    spy = Spy()
+    task = RecognitionTask(spy, ActionLossConfig("bce"), "none", mixing(4, 1.0, 0.0), alpha=0.5).train()
+    torch.manual_seed(0)
+    losses = task((clips, torch.eye(2), torch.tensor([[0.0, 1.0], [1.0, 1.0]])))
+    expected = 0.5 * ((spy.shares - 0.5).square().mean() + 0.25) / 2
+    assert float(losses["distillation"]) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_clips_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write_clips(tmp_path / "c")
+    with (root / "labels.csv").open("a") as file:
+        file.write("\ndark0.mp4,dark,tset,yes,yes")
+    settings: dict[str, Any] = {
+        "name": "slowfast",
+        "architecture": SMALL_3D["slowfast"],
+        "data": {"root": str(root), "actions": ["dark", "bright"]},
+        "fit": {"epochs": 1, "batch_size": 4, "lr": 0.01},
+    }
+    labels = ActionLabels(("bright", "dark"))
+    with caplog.at_level(logging.INFO):
+        assert len(parse_config(TrainConfig, settings, "t").split_records("train", labels)) == 8
+        many = parse_config(TrainConfig, settings | {"loss": {"kind": "bce"}}, "t")
+        assert len(many.split_records("train", replace(labels, many=True))) == 9
+    for line in (
+        "1 clips of other splits are not used: tset",
+        "1 of 10 clips of split 'train' are not for weights that are shipped; left out",
+        "1 of 9 clips of split 'train' have no action that is learned; left out",
+        "1 of 9 clips of split 'train' have no action that is learned; they count as clips of no action",
+    ):
+        assert line in caplog.text
+    nothing = parse_config(TrainConfig, settings | {"distillation": {"alpha": 0.5}}, "t")
+    with pytest.raises(InputError, match=r"distillation\.scores: none given"):
+        nothing.train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+    with pytest.raises(InputError, match="no clip of split 'val' with an action that is learned"):
+        parse_config(TrainConfig, settings, "t").split_records("val", ActionLabels(("lonely",)))
+
+
+def test_recognizers_look_as_their_training_did(tmp_path: Path) -> None:
+    root = write_clips(tmp_path / "c")
+    settings: dict[str, Any] = {
+        "name": "slowfast",
+        "architecture": SMALL_3D["slowfast"],
+        "data": {"root": str(root), "short_side_px": 32},
+        "fit": {"epochs": 1, "batch_size": 4, "lr": 0.01, "ema_decay": 0.0},
+        "crop": "whole",
+        "num_clips": 3,
+        "keep_epochs": 1,
+    }
+    (tmp_path / "run/epochs").mkdir(parents=True)
+    (tmp_path / "run/epochs/epoch_30.safetensors").write_bytes(b"of another run")
+    parse_config(TrainConfig, settings, "t").train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+    assert [path.name for path in (tmp_path / "run/epochs").iterdir()] == ["epoch_1.safetensors"]
+    weights = str(tmp_path / "run/weights.safetensors")
+    assert VideoRecognizerConfig("slowfast", weights).build("cpu").views == (View(clips=3, crop="whole"),)
+    told = VideoRecognizerConfig("slowfast", weights, views=(View(flip=True),)).build("cpu")
+    assert told.views == (View(flip=True),)
+    header = read_header(weights, "slowfast")
+    network, _, _ = load_recognizer("slowfast", weights, "cpu")
+    for views in ([{"clip": 3}], 3):
+        save_weights(network, tmp_path / "odd.safetensors", replace(header, training={"views": views}))
+        with pytest.raises(InputError, match=r"odd\.safetensors: views: "):
+            VideoRecognizerConfig("slowfast", str(tmp_path / "odd.safetensors")).build("cpu")
+
+
+def test_files_without_a_frame_are_left_out_of_scores(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write_clips(tmp_path / "c")
+    with av.open(str(root / "empty.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
+        container.start_encoding()
+    network = TSM(TSMArchitecture("test_resnet", level=2, num_segments=2, input_px=32), 2).eval()
+    stage = VideoRecognizer(network, network.architecture, ActionLabels(("bright", "dark")), "cpu")
+    records = [ClipRecord(root / name, ("dark",), "val") for name in ("empty.avi", "dark0.mp4")]
+    assert score_clips(stage, records, "tsm").videos.tolist() == ["c/dark0.mp4"]
+    assert "empty.avi: holds no frame; left out" in caplog.text

@@ -12,7 +12,7 @@ from parsing.errors import InputError
 from parsing.weights import WeightsHeader, save_weights
 from pipelines import evaluate
 from recognizers.networks.tsm import TSM, TSMArchitecture
-from recognizers.scores import SavedScores, calibration, check_same, cross_fitted, early_exit, fit_weights, mixed
+from recognizers.scores import SavedScores, calibration, check_same, cross_fitted, early_exit, fit_weights, mixed, rows_of
 
 LABELS = np.array([0, 1, 2] * 20)
 
@@ -33,8 +33,13 @@ def test_scores_come_back_and_hold_no_objects(tmp_path: Path) -> None:
     for name, message in (("evil.npz", "not a file of saved scores"), ("none.npz", "not found")):
         with pytest.raises(InputError, match=message):
             SavedScores.load(tmp_path / name)
+    whole = (tmp_path / "s.npz").read_bytes()
+    for content in (b"", b"PK\x03\x04", whole[: len(whole) // 2], whole[:-30]):
+        (tmp_path / "cut.npz").write_bytes(content)
+        with pytest.raises(InputError, match="not a file of saved scores"):
+            SavedScores.load(tmp_path / "cut.npz")
     replace(first, labels=LABELS[:5]).save(tmp_path / "short.npz")
-    with pytest.raises(InputError, match="its columns disagree: 60 videos"):
+    with pytest.raises(InputError, match="its columns disagree: videos \\(60,\\)"):
         SavedScores.load(tmp_path / "short.npz")
 
 
@@ -116,3 +121,12 @@ def test_the_command_saves_scores_and_ensembles_them(tmp_path: Path, capsys: pyt
     assert "early_exit" in capsys.readouterr().out
     with pytest.raises(InputError, match="give --config with the clips, or --scores"):
         call("--out", tmp_path / "x")
+    many = WeightsHeader("tsm", asdict(architecture), {"actions": ["bright", "dark"], "many": True})
+    save_weights(TSM(architecture, 2), tmp_path / "many.safetensors", many)
+    with pytest.raises(InputError, match=r"'tsm' tells many labels a clip; expected one, or `pipelines\.evaluate tinyvirat`"):
+        call("--config", config, "--component", f"{{name: tsm, weights: {tmp_path}/many.safetensors}}", "--out", tmp_path / "x")
+
+
+def test_clips_of_one_name_are_not_taken_for_each_other() -> None:
+    with pytest.raises(InputError, match=r"k\.npz: two clips are called 'clips/1\.mp4'"):
+        rows_of(np.array(["clips/1.mp4", "clips/2.mp4", "clips/1.mp4"]), ["clips/1.mp4"], Path("k.npz"))

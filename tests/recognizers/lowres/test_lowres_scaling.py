@@ -49,6 +49,12 @@ def test_only_what_is_wanted_is_computed() -> None:
     assert policy.needed([4], 9, (100, 100)) == [4]
 
 
+def test_crops_of_a_track_that_comes_and_goes_are_super_resolved_alike() -> None:
+    policy = ScalingConfig(below_px=96, resolver={"name": "bicubic", "scale": 2}).build("cpu")
+    crops = {i: clip(side, side, 1)[0] for i, side in enumerate((30, 34, 40))}
+    assert {image.shape for image in policy.some(crops, range(3)).values()} == {(68, 68, 3)}
+
+
 def test_unknown_resolvers_are_named() -> None:
     with pytest.raises(InputError, match="'bicubc'"):
         ScalingConfig(below_px=96, resolver={"name": "bicubc"}).build("cpu")

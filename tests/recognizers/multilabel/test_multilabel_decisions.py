@@ -99,6 +99,10 @@ def test_nothing_is_fitted_without_labels() -> None:
         fit_thresholds(scores[:0], truth[:0])
 
 
+def test_a_single_clip_has_no_other_to_fit_on() -> None:
+    assert cross_fitted_thresholds(np.array([[0.9, 0.1]]), np.array([[1, 0]]), np.zeros(1)).tolist() == [[0.5, 0.5]]
+
+
 def test_cross_fitted_thresholds_never_saw_their_clips() -> None:
     random = np.random.default_rng(0)
     truth = (random.random((300, 3)) < 0.2).astype(np.int8)
