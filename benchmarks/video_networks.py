@@ -3,7 +3,8 @@
 
     .venv-openmmlab/bin/python benchmarks/video_networks.py [--size 224] [--repeats 3] [--only tsm_r50 …]
 
-Both get the same seeded weights and the same clip, in eager float32. Runs alternate, and a ratio is that of the medians.
+Both get the same seeded weights and the same clip, in eager float32; ours as a pipeline runs it, its batch norms folded.
+Runs alternate, and a ratio is that of the medians.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from make_mmaction_fixtures import MODELS_2D, NUM_CLASSES, seeded_models
 from seeded import seeded_clip
 
 from recognizers.conversion import convert
+from recognizers.networks.folding import fold_norms
 from recognizers.networks.inputs import Normalise
 
 
@@ -44,6 +46,8 @@ def main() -> None:
             continue
         clip = torch.from_numpy(seeded_clip(frames, arguments.size))[None]
         network = convert(model.state_dict(), "mmaction2", target, [str(i) for i in range(NUM_CLASSES)], Path(target))
+        parameters = sum(p.numel() for p in network.parameters()) / 1e6
+        fold_norms(network)  # as in a pipeline
         own = getattr(network, "normalise", None) or Normalise()
         ours, theirs = ours_of(network, clip.transpose(1, 2) * own.std + own.mean), theirs_of(model, clip, target)
         times: dict[str, list[float]] = {"theirs": [], "ours": []}
@@ -57,7 +61,6 @@ def main() -> None:
         off = float((ours() - expected).abs().max() / expected.std())
         with FlopCounterMode(display=False) as counter:
             ours()
-        parameters = sum(p.numel() for p in network.parameters()) / 1e6
         base, mine = median(times["theirs"]), median(times["ours"])
         cells = (
             f"{parameters:>9.2f} M {counter.get_total_flops() / 2e9:>7.1f} {off:>11.1e} {base:>8.2f} s {mine:>7.2f} s {mine / base:>6.2f}"

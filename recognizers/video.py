@@ -19,6 +19,7 @@ from parsing.weights import load_weights, read_header, sha256_of, weights_path
 from recognizers.flow import network_input
 from recognizers.labels import ActionLabels
 from recognizers.networks import Architecture, NetworkName, parse_architecture
+from recognizers.networks.folding import fold_norms
 from recognizers.views import View
 
 
@@ -41,6 +42,7 @@ class VideoRecognizerConfig:
     def build(self, device: str) -> VideoRecognizer:
         network, architecture, labels = load_recognizer(self.name, self.weights, device)
         views = self.views or _trained_views(self.name, self.weights)
+        fold_norms(network)
         stage = VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size)
         settings = asdict(replace(self, views=views))
         stage.facts = ModelFacts("recognizer", self.name, sha256_of(self.weights), json.dumps(settings))

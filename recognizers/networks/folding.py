@@ -31,7 +31,8 @@ IN_ORDER = (
 def fold_norms(network: nn.Module) -> int:
     """Fold, in place, every batch norm that directly follows a convolution in a module that is in order; for evaluation only.
 
-    A norm with an activation (timm's) leaves its activation. Its network can be neither trained nor saved after that.
+    A norm with an activation (timm's) leaves its activation. The network can be neither trained nor saved after that.
+    Convolutions over images also get the layout that CPUs run fastest.
 
     Returns:
         How many norms were folded.
@@ -42,6 +43,9 @@ def fold_norms(network: nn.Module) -> int:
             if isinstance(conv, nn.Conv2d | nn.Conv3d) and isinstance(norm, Norm) and norm.num_features == conv.out_channels:
                 setattr(parent, name, _fold(conv, norm))
                 folded += 1
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return folded
 
 
