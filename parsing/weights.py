@@ -28,7 +28,6 @@ SHIPPED = {
     "default/part_states": "parsing.states",
     "default/state_filter": "parsing.states",
     "default/recognizer": "recognizers",
-    "default/recognizer_residual": "recognizers",
     "default/low_res_recognizer": "recognizers",
     "default/super_resolution": "recognizers.superres",
 }

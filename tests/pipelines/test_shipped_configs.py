@@ -84,7 +84,5 @@ def test_the_default_pipeline_is_whole() -> None:
         "cascade_rcnn",
         "part_state_net",
         "tsm",
-        "tsm",
     ]
-    assert pipeline.weights == (0.8, 0.2)
     assert pipeline.low_res is not None
