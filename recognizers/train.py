@@ -160,7 +160,7 @@ class TrainConfig:
             if run.writes:
                 current = cast(RecognitionTask, epoch.module).network
                 stage = VideoRecognizer(current.eval().to(device), a, labels, device, self._test_views)
-                found = validate(stage, val, self.name, scaling, out)
+                found = validate(stage, val, str(out / "weights.safetensors"), scaling, out)
                 reached = float(found["all"][figure] or 0.0)
                 header = WeightsHeader(self.name, asdict(cast(Any, a)), labels.to_header(), found, self._facts(epoch.number))
                 self._save(current, out, header, epoch.number, reached > run.best("all", figure))
