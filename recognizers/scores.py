@@ -121,6 +121,8 @@ def mixed(members: Sequence[SavedScores], weights: Array) -> Array:
 def fit_weights(members: Sequence[SavedScores], rows: Array | None = None) -> Array:
     """(M,) non-negative weights that sum to one and give the true labels the highest likelihood.
 
+    A temperature is fitted with them and let go: how sure a training made its network must not decide how much it counts.
+
     Args:
         rows: the videos to fit on; None takes all that have a label.
     """
@@ -131,11 +133,12 @@ def fit_weights(members: Sequence[SavedScores], rows: Array | None = None) -> Ar
     centred = np.stack([m.logits[rows] - m.logits[rows].mean(1, keepdims=True) for m in members])
 
     def loss(free: Array) -> float:
-        found = log_softmax(np.tensordot(softmax(free), centred, 1), axis=1)
+        *shares, scale = free
+        found = log_softmax(np.exp(scale) * np.tensordot(softmax(shares), centred, 1), axis=1)
         return float(-found[np.arange(len(rows)), labels[rows]].mean())
 
-    best = minimize(loss, np.zeros(len(members)), method="Nelder-Mead", options={"maxiter": 400 * len(members)})
-    return np.asarray(softmax(best.x))
+    best = minimize(loss, np.zeros(len(members) + 1), method="Nelder-Mead", options={"maxiter": 400 * (len(members) + 1)})
+    return np.asarray(softmax(best.x[:-1]))
 
 
 def cross_fitted(members: Sequence[SavedScores]) -> Array:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 
 from parsing.errors import InputError
 from parsing.types import Array
@@ -116,6 +116,9 @@ def mixed(members: Sequence[MultiLabelScores], weights: Array, mix: Mix = "logit
 def fit_weights(members: Sequence[MultiLabelScores], mix: Mix = "logits", rows: Array | None = None) -> Array:
     """(M,) non-negative weights that sum to one and give the labels the highest likelihood (binary cross-entropy).
 
+    A scale and an offset of the mixed logits are fitted with them and let go: how sure a loss made its networks must not
+    decide which of them count, and thresholds are fitted afterwards.
+
     Args:
         rows: the clips to fit on; None takes all.
 
@@ -130,11 +133,13 @@ def fit_weights(members: Sequence[MultiLabelScores], mix: Mix = "logits", rows: 
         return np.ones(1)
 
     def loss(free: Array) -> float:
-        found = np.clip(mixed(some, softmax(free), mix), SMALLEST, 1 - SMALLEST)
-        return float(-np.where(truth > 0, np.log(found), np.log1p(-found)).mean())
+        *shares, scale, offset = free
+        found = np.clip(mixed(some, softmax(shares), mix), SMALLEST, 1 - SMALLEST)
+        calibrated = np.exp(scale) * logit(found) + offset
+        return float(np.where(truth > 0, np.logaddexp(0, -calibrated), np.logaddexp(0, calibrated)).mean())
 
-    best = minimize(loss, np.zeros(len(members)), method="Nelder-Mead", options={"maxiter": 400 * len(members)})
-    return np.asarray(softmax(best.x))
+    best = minimize(loss, np.zeros(len(members) + 2), method="Nelder-Mead", options={"maxiter": 400 * (len(members) + 2)})
+    return np.asarray(softmax(best.x[:-2]))
 
 
 def cross_fitted(members: Sequence[MultiLabelScores], mix: Mix = "logits") -> Array:
