@@ -29,6 +29,7 @@ SHIPPED = {
     "default/state_filter": "parsing.states",
     "default/recognizer": "recognizers",
     "default/low_res_recognizer": "recognizers",
+    "default/low_res_recognizer_frames": "recognizers",
     "default/super_resolution": "recognizers.superres",
 }
 
