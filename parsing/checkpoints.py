@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from parsing.errors import InputError
+
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]  # a pattern, and what stands in its place
 
 # Where the tensors lie in files of OpenMMLab, PyTorchVideo, and basicsr (with and without a moving average).
 STATE_KEYS = ("state_dict", "model_state", "params_ema", "params")
@@ -58,3 +60,10 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], target: str, path: P
             shapes = f"{tuple(tensor.shape)}, expected {tuple(expected[key].shape)}"
             raise InputError(f"{path}: not a checkpoint of {target}: {key!r} has shape {shapes}")
     network.load_state_dict(dict(tensors))
+
+
+def rewrite(name: str, rules: Sequence[Rule]) -> str:
+    """A tensor's name on this side: every rule in order."""
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name

@@ -25,7 +25,6 @@ from recognizers.multilabel.thresholds import ThresholdsConfig
 from recognizers.scoring import scale_frames
 from recognizers.video import VideoRecognizer, VideoRecognizerConfig
 
-MEMBER = VideoRecognizerConfig
 SHIPPED_THRESHOLDS = "default/low_res_thresholds"
 
 
@@ -65,7 +64,9 @@ class LowResConfig:
         """Raises InputError: members disagree in their actions, or thresholds or groups are of others."""
         if self.when == "never":
             return None
-        members = [parse_config(MEMBER, item, f"low_res: recognizers.{i}").build(device) for i, item in enumerate(self.recognizers)]
+        members = [
+            parse_config(VideoRecognizerConfig, item, f"low_res: recognizers.{i}").build(device) for i, item in enumerate(self.recognizers)
+        ]
         self._check(members)
         names = members[0].action_names
         given = self.weights or (1.0,) * len(members)
@@ -148,11 +149,11 @@ class LowResBranch:
 
     def scores(self, frames: Sequence[Frame]) -> Array:
         """(C,) probabilities of what the frames of a window show."""
-        by_place = dict(enumerate(frames))
+        sampled = [member.sample(len(frames)) for member in self.members]
+        # Once for all members: super-resolution costs more than they do.
+        seen = scale_frames(self.scaling, dict(enumerate(frames)), np.concatenate([clip for clips in sampled for clip in clips]))
         total = np.zeros(len(self.action_names))
-        for member, weight in zip(self.members, self.weights, strict=True):
-            clips = member.sample(len(frames))
-            seen = scale_frames(self.scaling, by_place, np.concatenate(clips))
+        for member, weight, clips in zip(self.members, self.weights, sampled, strict=True):
             total += weight * member.logits([[seen[int(place)] for place in clip] for clip in clips]).mean(0)
         return np.asarray(expit(total))
 

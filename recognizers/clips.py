@@ -6,7 +6,6 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 import torch
 
@@ -15,6 +14,7 @@ from parsing.types import Array
 from parsing.video import count_frames, probe, read_nearest
 from recognizers.lists import ClipRecord
 from recognizers.sampling import Dense, Sampling, Segments
+from recognizers.views import with_short_side
 
 log = logging.getLogger(__name__)
 Prepare = Callable[[Array], Array]
@@ -122,9 +122,6 @@ def _thinned(sampling: Segments, most_frames: int) -> int:
 
 def shrink(frames: Array, short_side_px: int) -> Array:
     """(N, H, W, 3) frames whose short side is at most so long."""
-    height, width = frames.shape[1:3]
-    scale = short_side_px / min(height, width)
-    if scale >= 1:
+    if short_side_px >= min(frames.shape[1:3]):
         return frames
-    size = (round(width * scale), round(height * scale))
-    return np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in frames])
+    return np.stack([with_short_side(image, short_side_px) for image in frames])

@@ -15,13 +15,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from parsing.checkpoints import fill
+from parsing.checkpoints import Rule, fill, rewrite
 from parsing.errors import InputError
 from recognizers.networks import NetworkName, parse_architecture
 from recognizers.networks.slowfast import SlowFast
 
 Origin = Literal["mmaction2", "torchvision", "pytorchvideo"]
-Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
 
 def _one_less(prefix: str) -> Callable[[re.Match[str]], str]:
@@ -181,7 +180,7 @@ def convert(tensors: Mapping[str, Tensor], origin: Origin, target: str, actions:
         fields = fields | PYTORCHVIDEO_TARGETS[target]
     network = parse_architecture(name, fields, target).build(len(actions))
     computed = {key: value for key, value in network.state_dict().items() if _DROPPED.search(key)}
-    renamed = {_rewrite(key, RULES[origin][name]): value for key, value in tensors.items() if not _DROPPED.search(key)}
+    renamed = {rewrite(key, RULES[origin][name]): value for key, value in tensors.items() if not _DROPPED.search(key)}
     if isinstance(network, SlowFast) and origin == "pytorchvideo":
         renamed = _fast_first(renamed, network.fast.out_channels)
     fill(network, renamed | computed, target, path)
@@ -191,9 +190,3 @@ def convert(tensors: Mapping[str, Tensor], origin: Origin, target: str, actions:
 def _fast_first(tensors: dict[str, Tensor], num_fast: int) -> dict[str, Tensor]:
     """The classifier's columns with the fast pathway's in front; PyTorchVideo has them behind the slow one's."""
     return {key: torch.roll(value, num_fast, 1) if key == "classifier.weight" else value for key, value in tensors.items()}
-
-
-def _rewrite(name: str, rules: Sequence[Rule]) -> str:
-    for pattern, replacement in rules:
-        name = re.sub(pattern, replacement, name)
-    return name

@@ -60,10 +60,10 @@ def figures(scores: SavedScores, logits: Array | None = None) -> dict[str, Any]:
     return {name: recognition_metrics(logits[here], scores.labels[here], names) for name, here in rows.items()}
 
 
-def save_confusion(scores: SavedScores, path: Path, logits: Array | None = None) -> None:
+def save_confusion(scores: SavedScores, path: Path) -> None:
     """A picture of what each action was taken for."""
     known, names = scores.labels >= 0, scores.actions.tolist()
-    counts = _confusion((scores.logits if logits is None else logits)[known], scores.labels[known])
+    counts = _confusion(scores.logits[known], scores.labels[known])
     save_png(confusion_figure(counts, names, names), path)
 
 

@@ -78,7 +78,7 @@ class MultigridBatches:
 
     def _long(self, epoch: int) -> tuple[int, int]:
         """Frames and size in an epoch."""
-        if self.cycles in ("none", "short") or epoch == self.epochs - 1:
+        if self.cycles == "short" or epoch == self.epochs - 1:
             return self.frames, self.size
         share = epoch * self.parts / self.epochs % 1.0
         in_time, in_space = LONG[int(len(LONG) * share)]

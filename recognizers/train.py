@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -236,7 +236,7 @@ class TrainConfig:
         path = Path(self.distillation.scores)
         return load_scores(path, labels.many).probabilities_of([record.name for record in train], labels.names, path)
 
-    def _batches(self, a: Architecture) -> type[EqualBatches] | Any:
+    def _batches(self, a: Architecture) -> Callable[[EpochSampler, int], Batches]:
         if self.multigrid == "none":
             return EqualBatches
 

@@ -95,3 +95,13 @@ def scale(image: Array, size: int) -> Array:
     """(size, size, 3) of any image."""
     shrinks = min(image.shape[:2]) > size
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+
+
+def with_short_side(image: Array, short_px: int) -> Array:
+    """An image whose short side has this length; 0 leaves it."""
+    height, width = image.shape[:2]
+    factor = short_px / min(height, width)
+    if short_px == 0 or factor == 1:
+        return image
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC))

@@ -20,7 +20,8 @@ from parsing.configs import parse_config
 from parsing.types import Array
 from parsing.video import count_frames, read_nearest
 from parsing.weights import read_header
-from recognizers.superres.data import SuperResolutionDataConfig, shrink, validation_pairs
+from recognizers.clips import shrink
+from recognizers.superres.data import SuperResolutionDataConfig, validation_pairs
 from recognizers.superres.images import bicubic
 from recognizers.superres.networks import NETWORKS, load_network
 from recognizers.superres.video import run_network
@@ -68,7 +69,8 @@ def read_around(video: Path, frame: int | None, short_side_px: int | None) -> tu
     indices = range(max(0, wanted - AROUND), min(num_frames, wanted + AROUND + 1))
     found = read_nearest(video, indices)
     images = [found[i].image for i in indices]
-    return np.stack([shrink(image, short_side_px) if short_side_px else image for image in images]), wanted - indices[0]
+    frames = np.stack(images)
+    return shrink(frames, short_side_px) if short_side_px else frames, wanted - indices[0]
 
 
 def picture(columns: dict[str, Array]) -> Array:

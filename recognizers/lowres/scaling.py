@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from pydantic import Field
 
@@ -14,6 +13,7 @@ from parsing.configs import config, resolve
 from parsing.types import Array
 from recognizers.superres import SUPER_RESOLVERS
 from recognizers.superres.resolver import SuperResolver, needed_frames, upscale_some
+from recognizers.views import with_short_side
 
 Pixels = Annotated[int, Field(ge=0)]
 
@@ -68,21 +68,11 @@ class Scaling:
         asked = sorted(set(wanted))
         side = round(float(np.median([min(image.shape[:2]) for image in frames.values()]))) if asked else 0
         if self.resolver is None or not self.resolves((side, side)):
-            return {index: scaled(frames[index], self.to_px) for index in asked}
-        first = {index: scaled(image, self.first_px or side) for index, image in frames.items()}
-        return {index: scaled(image, self.to_px) for index, image in upscale_some(self.resolver, first, asked).items()}
+            return {index: with_short_side(frames[index], self.to_px) for index in asked}
+        first = {index: with_short_side(image, self.first_px or side) for index, image in frames.items()}
+        return {index: with_short_side(image, self.to_px) for index, image in upscale_some(self.resolver, first, asked).items()}
 
     def __call__(self, frames: Array) -> Array:
         """All of (T, H, W, 3) frames in a row."""
         found = self.some(dict(enumerate(frames)), range(len(frames)))
         return np.stack([found[index] for index in range(len(frames))])
-
-
-def scaled(image: Array, short_px: int) -> Array:
-    """An image whose short side has this length; 0 leaves it."""
-    height, width = image.shape[:2]
-    factor = short_px / min(height, width)
-    if short_px == 0 or factor == 1:
-        return image
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC))

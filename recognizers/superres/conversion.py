@@ -6,18 +6,17 @@ Names are rewritten by rule; the order of tensors' values is the same on both si
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from parsing.checkpoints import fill
+from parsing.checkpoints import Rule, fill, rewrite
 from parsing.errors import InputError
 from recognizers.superres.networks import NetworkName, parse_architecture
 
 Origin = Literal["mmagic", "basicsr"]
-Rule = tuple[str, str]
 
 _BASICSR: tuple[Rule, ...] = (
     (r"spynet\.basic_module\.(\d)\.basic_module\.", r"flow.levels.\1."),
@@ -67,13 +66,6 @@ def convert(tensors: Mapping[str, Tensor], origin: Origin, target: str, path: Pa
     renamed = {rewrite(key, RULES[origin]): value for key, value in _network_alone(tensors).items() if not _DROPPED.search(key)}
     fill(network, renamed, target, path)
     return network.eval()
-
-
-def rewrite(name: str, rules: Sequence[Rule]) -> str:
-    """A tensor's name on this side."""
-    for pattern, replacement in rules:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def _network_alone(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

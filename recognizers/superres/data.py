@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Annotated
 
-import cv2
 import numpy as np
 import torch
 from pydantic import Field
@@ -17,6 +16,7 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.types import Array
 from parsing.video import count_frames, read_nearest
+from recognizers.clips import shrink
 from recognizers.lists import ClipFormat, ClipRecord
 from recognizers.superres.degradation import SECOND_PASS, DegradationPass, Share, degrade, downscale
 
@@ -71,7 +71,7 @@ def cache_frames(records: Sequence[ClipRecord], most_frames: int, short_side_px:
         except InputError as error:
             log.warning("%s; left out", error)
             continue
-        images = np.stack([shrink(frames[int(index)].image, short_side_px) for index in kept])
+        images = shrink(np.stack([frames[int(index)].image for index in kept]), short_side_px)
         if min(images.shape[1:3]) < least_px:
             log.warning("%s: %d x %d px, at least %d are needed; left out", record.path, *images.shape[2:0:-1], least_px)
             continue
@@ -79,12 +79,6 @@ def cache_frames(records: Sequence[ClipRecord], most_frames: int, short_side_px:
     if len(cached) < len(records):
         log.warning("%d of %d clips left out", len(records) - len(cached), len(records))
     return cached
-
-
-def shrink(image: Array, short_side_px: int) -> Array:
-    scale = min(1.0, short_side_px / min(image.shape[:2]))
-    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
 class TrainingPairs:

@@ -10,8 +10,9 @@ from builders import write_clips, write_video
 from parsing.configs import parse_config
 from parsing.errors import InputError
 from recognizers.lists import action_names, read_clip_records
-from recognizers.lowres.scaling import Scaling, ScalingConfig, scaled
+from recognizers.lowres.scaling import Scaling, ScalingConfig
 from recognizers.train import TrainConfig
+from recognizers.views import with_short_side
 
 NETEASE = ScalingConfig(below_px=96, first_px=64, to_px=128, resolver={"name": "bicubic", "scale": 2})
 
@@ -61,9 +62,9 @@ def test_unknown_resolvers_are_named() -> None:
 
 
 def test_images_keep_their_proportions() -> None:
-    assert scaled(np.zeros((10, 30, 3), np.uint8), 20).shape == (20, 60, 3)
-    assert scaled(np.zeros((10, 30, 3), np.uint8), 0).shape == (10, 30, 3)
-    assert scaled(np.zeros((500, 2, 3), np.uint8), 1).shape == (250, 1, 3)
+    assert with_short_side(np.zeros((10, 30, 3), np.uint8), 20).shape == (20, 60, 3)
+    assert with_short_side(np.zeros((10, 30, 3), np.uint8), 0).shape == (10, 30, 3)
+    assert with_short_side(np.zeros((500, 2, 3), np.uint8), 1).shape == (250, 1, 3)
 
 
 def test_recognizers_train_on_scaled_clips(tmp_path: Path) -> None:
