@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from timm.loss import AsymmetricLossMultiLabel
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import sigmoid_focal_loss
 
 from parsing.configs import config
+from parsing.losses import sigmoid_loss
 
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -44,10 +43,4 @@ def action_loss(logits: Tensor, labels: Tensor, settings: ActionLossConfig) -> T
     """Mean over (B, A) logits and labels, which are shares in [0, 1]; of one action over B."""
     if settings.kind == "cross_entropy":
         return F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-    if settings.kind == "bce":
-        return F.binary_cross_entropy_with_logits(logits, labels)
-    if settings.kind == "focal":
-        focal: Tensor = sigmoid_focal_loss(logits, labels, alpha=-1, gamma=settings.gamma, reduction="mean")
-        return focal
-    summed: Tensor = AsymmetricLossMultiLabel(settings.gamma_negative, settings.gamma_positive, settings.clip)(logits, labels)
-    return summed / logits.numel()
+    return sigmoid_loss(logits, labels, settings)

@@ -6,12 +6,10 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from timm.loss import AsymmetricLossMultiLabel
 from torch import Tensor
-from torch.nn import functional as F
-from torchvision.ops import sigmoid_focal_loss
 
 from parsing.configs import config
+from parsing.losses import sigmoid_loss
 
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -68,12 +66,4 @@ def many_states_loss(logits: Tensor, holds: Tensor, known: Tensor, frequency: Te
     chosen, wanted = logits[known], holds[known].float()
     if not len(chosen):
         return logits[logits.isfinite()].sum() * 0
-    if settings.kind == "focal":
-        focal: Tensor = sigmoid_focal_loss(chosen, wanted, alpha=-1, gamma=settings.gamma, reduction="mean")
-        return focal
-    if settings.kind == "asymmetric":
-        summed: Tensor = AsymmetricLossMultiLabel(settings.gamma_negative, settings.gamma_positive, settings.clip)(
-            chosen[None], wanted[None]
-        )
-        return summed / len(chosen)
-    return F.binary_cross_entropy_with_logits(chosen, wanted)
+    return sigmoid_loss(chosen[None], wanted[None], settings)
