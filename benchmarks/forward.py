@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "scripts")]
 warnings.filterwarnings("ignore")
 
-from parsing.openmmlab import stand_in_for_imgaug
+from parsing.networks.openmmlab import stand_in_for_imgaug
 
 stand_in_for_imgaug()
 
@@ -34,8 +34,8 @@ from make_mmdet_fixtures import seeded_models
 from mmdet.structures import DetDataSample
 from seeded import seeded_image
 
-from detectors.conversion import convert
 from detectors.inputs import find_candidates
+from detectors.networks.conversion import convert
 from detectors.suppression import Suppression, select_boxes
 
 THRESHOLDS = np.full(80, 0.05, np.float32)

@@ -16,8 +16,8 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).par
 
 import plain_kinetics_tps as plain
 
-from parsing.kinetics_tps.evaluation import evaluate
-from parsing.kinetics_tps.results import Results
+from parsing.datasets.kinetics_tps.results import Results
+from pipelines.benchmarks.kinetics_tps.score import evaluate
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import cv2
 
+from parsing.media.encoding import VideoWriter
+from parsing.media.video import VideoReader
 from parsing.types import Array
-from parsing.video import VideoReader
-from pipelines.encoding import VideoWriter
 
 FPS, HEIGHT_PX, MINUTES = 10, 480, (1, 10)
 

@@ -28,7 +28,7 @@ warnings.filterwarnings("ignore")
 from make_mmaction_fixtures import MODELS_2D, NUM_CLASSES, seeded_models
 from seeded import seeded_clip
 
-from recognizers.conversion import convert
+from recognizers.networks.conversion import convert
 from recognizers.networks.folding import fold_norms
 from recognizers.networks.inputs import Normalise
 

@@ -9,8 +9,8 @@ PERSON_DETECTORS: Table = {
     "ensemble": "detectors.ensemble:EnsemblePersonsConfig",
     "mmdet": "detectors.adapters.mmdet:MMDetPersonsConfig",
     "ultralytics": "detectors.adapters.ultralytics:UltralyticsPersonsConfig",
-    "oracle": "parsing.recorded_configs:RecordedPersonsConfig",
-    "replay": "parsing.recorded_configs:RecordedPersonsConfig",
+    "oracle": "parsing.recorded.configs:RecordedPersonsConfig",
+    "replay": "parsing.recorded.configs:RecordedPersonsConfig",
 }
 PART_DETECTORS: Table = {
     "cascade_rcnn": "detectors.parts:PartDetectorConfig",
@@ -19,13 +19,13 @@ PART_DETECTORS: Table = {
     "keypoints": "detectors.parts:KeypointPartsConfig",
     "ensemble": "detectors.ensemble:EnsemblePartsConfig",
     "mmdet": "detectors.adapters.mmdet:MMDetPartsConfig",
-    "oracle": "parsing.recorded_configs:RecordedPartsConfig",
-    "replay": "parsing.recorded_configs:RecordedPartsConfig",
+    "oracle": "parsing.recorded.configs:RecordedPartsConfig",
+    "replay": "parsing.recorded.configs:RecordedPartsConfig",
 }
 POSE_ESTIMATORS: Table = {
     "onnx": "detectors.adapters.onnx:OnnxPoseConfig",
     "mmpose": "detectors.adapters.mmpose:MMPoseConfig",
     "ultralytics": "detectors.adapters.ultralytics:UltralyticsPoseConfig",
-    "oracle": "parsing.recorded_configs:RecordedPosesConfig",
-    "replay": "parsing.recorded_configs:RecordedPosesConfig",
+    "oracle": "parsing.recorded.configs:RecordedPosesConfig",
+    "replay": "parsing.recorded.configs:RecordedPosesConfig",
 }

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from detectors.metrics import BoxTruth, box_metrics
 from detectors.networks import DetectionNetwork
 from detectors.parts import NetworkPartDetector
 from detectors.persons import NetworkPersonDetector
 from detectors.suppression import Boxes, Suppression
-from parsing.augment import read_image
-from parsing.records import ImageRecord, true_parts
+from parsing.datasets.records import ImageRecord, true_parts
+from parsing.measures.average_precision import BoxTruth, box_metrics
+from parsing.media.images import read_image
 from parsing.stages import PartDetector, PersonDetector, PoseEstimator
 from parsing.types import Detections, Frame
 

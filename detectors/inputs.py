@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detectors.architectures import Candidates
 from detectors.networks import DetectionNetwork
+from detectors.networks.architectures import Candidates
 from parsing.types import Array, Frame
 
 Precision = Literal["float32", "bfloat16"]

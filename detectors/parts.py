@@ -21,11 +21,11 @@ from detectors.suppression import Share, class_thresholds
 from parsing.configs import config, resolve
 from parsing.errors import InputError
 from parsing.geometry import Crop, clip_boxes
+from parsing.networks.weights import sha256_of, weights_path
 from parsing.pose import COCO_SWAP, part_boxes
 from parsing.stages import PoseEstimator
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, Poses
 from parsing.vocabulary import PART_NAMES, flip_permutation
-from parsing.weights import sha256_of, weights_path
 
 Count = Annotated[int, Field(ge=1)]
 

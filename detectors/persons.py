@@ -14,11 +14,11 @@ from detectors.inputs import Precision, view_candidates
 from detectors.networks import DetectionNetwork, NetworkName, load_network
 from detectors.suppression import Share, Suppression, class_thresholds, select_boxes
 from parsing.configs import config
+from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
-from parsing.records import PERSON
+from parsing.networks.weights import sha256_of, weights_path
 from parsing.types import Detections, Frame, ModelFacts
-from parsing.weights import sha256_of, weights_path
 
 Count = Annotated[int, Field(ge=1)]
 

@@ -13,9 +13,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from detectors.evaluation import Item, figures_by_source
-from detectors.metrics import Evaluation, coco_dataset, coco_results, evaluate_boxes
-from parsing.figures import save_png
 from parsing.files import atomic
+from parsing.measures.average_precision import Evaluation, coco_dataset, coco_results, evaluate_boxes
+from parsing.measures.pictures import save_png
 from parsing.types import Array
 
 CONFUSION_SCORE, CONFUSION_IOU = 0.4, 0.5

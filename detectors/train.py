@@ -13,23 +13,23 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from detectors import PART_DETECTORS, PERSON_DETECTORS
-from detectors.architectures import DetectorArchitecture, Targets
-from detectors.drawing import draw_examples
 from detectors.evaluation import Target, evaluate_network, figures_by_source, part_items, person_items
+from detectors.labelling.drawing import draw_examples
 from detectors.networks import DetectionNetwork, NetworkName, build_network, header_of, load_network, parse_architecture
+from detectors.networks.architectures import DetectorArchitecture, Targets
 from detectors.parts import build_pose
 from detectors.sampling import Sampling, item_weights
 from detectors.views import PartViews, PersonViews, collate
-from parsing.backbones import Pretrained
 from parsing.configs import config, resolve
+from parsing.datasets import Format, OnError, Problems, read_records
+from parsing.datasets.records import PERSON, ImageRecord, true_parts
 from parsing.errors import InputError
-from parsing.formats import Format, OnError, Problems, read_records
-from parsing.records import PERSON, ImageRecord, true_parts
-from parsing.runs import RunFolder
+from parsing.learning.fit import FitConfig, fit
+from parsing.learning.runs import RunFolder
+from parsing.networks.backbones import Pretrained
+from parsing.networks.weights import save_weights
 from parsing.stages import PoseEstimator
-from parsing.training import FitConfig, fit
 from parsing.vocabulary import PART_NAMES
-from parsing.weights import save_weights
 
 log = logging.getLogger(__name__)
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detectors.architectures import Targets
 from detectors.heatmaps import keypoint_heatmaps
-from parsing.augment import flip_view, jitter_colour, read_image, view_matrix, warp_boxes, warp_image, warp_points
+from detectors.networks.architectures import Targets
+from parsing.datasets.records import ImageRecord, ObjectRecord, true_parts
 from parsing.geometry import box_areas, clip_boxes
+from parsing.learning.augmentation import flip_view, jitter_colour, view_matrix, warp_boxes, warp_image, warp_points
+from parsing.media.images import read_image
 from parsing.pose import COCO_SWAP, coco_keypoints
-from parsing.records import ImageRecord, ObjectRecord, true_parts
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, flip_permutation
 

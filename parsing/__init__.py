@@ -1,4 +1,4 @@
-"""The language of a parse: types, vocabulary, geometry, pose rules, metrics; and the part-state network."""
+"""The language of a parse (types, vocabulary, geometry, stages, documents) and the ground that all stages stand on."""
 
 from parsing.errors import InputError
 from parsing.types import (

@@ -16,15 +16,15 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from detectors import conversion as detection
 from detectors.networks import DetectionNetwork, header_of
-from parsing.checkpoints import read_checkpoint
+from detectors.networks import conversion as detection
 from parsing.configs import nearest
 from parsing.errors import InputError
+from parsing.networks.checkpoints import read_checkpoint
+from parsing.networks.weights import WeightsHeader, save_weights, sha256_of
 from parsing.vocabulary import read_list
-from parsing.weights import WeightsHeader, save_weights, sha256_of
 from pipelines.command import run_command
-from recognizers import conversion as recognition
+from recognizers.networks import conversion as recognition
 from recognizers.superres import conversion as superres
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}

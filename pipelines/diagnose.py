@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from parsing.datasets.kinetics_tps.annotations import frame_number
+from parsing.datasets.kinetics_tps.index import video_path
+from parsing.datasets.kinetics_tps.results import Results, read_truth
 from parsing.errors import InputError
 from parsing.files import atomic
-from parsing.kinetics_tps.annotations import frame_number
-from parsing.kinetics_tps.evaluation import evaluate
-from parsing.kinetics_tps.index import video_path
-from parsing.kinetics_tps.results import Results, read_truth
-from parsing.kinetics_tps.submission import video_json
-from parsing.recorded import RecordedParts, RecordedPersons, RecordedStates, Recordings
+from parsing.media.video import count_frames, read_frames
+from parsing.progress import track
+from parsing.recorded.stages import RecordedParts, RecordedPersons, RecordedStates, Recordings
 from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector
 from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts
-from parsing.video import count_frames, read_frames
 from parsing.vocabulary import Vocabulary
+from pipelines.benchmarks.kinetics_tps.score import evaluate
+from pipelines.benchmarks.kinetics_tps.submission import video_json
 from pipelines.command import run_command, torch_device
-from pipelines.parser import VideoParser
-from pipelines.progress import track
+from pipelines.parse.parser import VideoParser
 
 PARTS_OF_ROW = ("persons", "part boxes", "states", "action")
 ROWS: tuple[tuple[str, ...], ...] = (

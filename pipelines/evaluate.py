@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from parsing.configs import override, parse_yaml, read_yaml, resolve
+from parsing.datasets import Format, Problems, read_records
 from parsing.errors import InputError
 from parsing.files import atomic
-from parsing.formats import Format, Problems, read_records
 from pipelines.command import run_command, torch_device
 from pipelines.multilabel_options import add_evaluation
 from pipelines.trainings import STAGES, training_config
@@ -111,8 +111,8 @@ def evaluate_stage(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def evaluate_saved(arguments: argparse.Namespace) -> dict[str, Any]:
-    from detectors.comparison import CLASS_NAMES, compare
-    from detectors.inspection import default_images
+    from detectors.labelling.comparison import CLASS_NAMES, compare
+    from detectors.labelling.inspection import default_images
     from detectors.report import write_report
 
     images = arguments.images or default_images(arguments.truth)
@@ -156,10 +156,10 @@ def evaluate_recognition(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def evaluate_kinetics_tps(arguments: argparse.Namespace) -> dict[str, Any]:
-    from parsing.kinetics_tps.evaluation import evaluate
-    from parsing.kinetics_tps.report import write_report
-    from parsing.kinetics_tps.results import read_results, read_truth
+    from parsing.datasets.kinetics_tps.results import read_results, read_truth
     from parsing.vocabulary import read_list
+    from pipelines.benchmarks.kinetics_tps.report import write_report
+    from pipelines.benchmarks.kinetics_tps.score import evaluate
 
     report = evaluate(
         read_truth(arguments.gt),

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+from parsing.datasets.kinetics_tps.results import SAMPLE_EVERY
 from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
-from parsing.kinetics_tps.results import SAMPLE_EVERY
-from parsing.kinetics_tps.submission import Form, SubmissionWriter
+from parsing.progress import track
+from pipelines.benchmarks.kinetics_tps.submission import Form, SubmissionWriter
 from pipelines.command import run_command, torch_device
 from pipelines.multilabel_options import add_export
-from pipelines.progress import track
-from pipelines.sources import files_of
+from pipelines.parse.sources import files_of
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -97,7 +97,7 @@ def parses_of(files: list[Path], arguments: argparse.Namespace) -> Iterator[Vide
             yield read_parse(file)
             continue
         if parser is None:
-            from pipelines.parser import VideoParser
+            from pipelines.parse.parser import VideoParser
 
             overrides = [f"every={SAMPLE_EVERY}", *arguments.set]
             parser = VideoParser.from_config(arguments.config, overrides, torch_device(arguments.device))

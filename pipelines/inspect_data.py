@@ -8,11 +8,11 @@ from typing import get_args
 
 import cv2
 
-from detectors.inspection import check_images, default_images, sheet, summary_lines
+from detectors.labelling.inspection import check_images, default_images, sheet, summary_lines
+from parsing.datasets import Format, Problems, read_records
 from parsing.files import atomic
-from parsing.formats import Format, Problems, read_records
+from parsing.progress import track
 from pipelines.command import run_command
-from pipelines.progress import track
 
 
 def build_parser() -> argparse.ArgumentParser:

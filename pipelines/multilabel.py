@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from parsing.configs import parse_config, parse_yaml, resolve
+from parsing.datasets.tinyvirat import TinyClip, check_files, multi_hot, read_class_map, read_tinyvirat
 from parsing.errors import InputError
+from pipelines.benchmarks.tinyvirat.submission import read_answer, write_answer
 from pipelines.command import torch_device
-from recognizers.multilabel.answer import read_answer, write_answer
 from recognizers.multilabel.groups import NO_GROUPS, ExclusiveGroups, decode
 from recognizers.multilabel.report import Decoding, report_answer, report_scores, write_report
 from recognizers.multilabel.scores import MultiLabelScores, check_same, cross_fitted, fit_weights, mixed
 from recognizers.multilabel.thresholds import fit_thresholds, read_thresholds
-from recognizers.multilabel.tinyvirat import TinyClip, check_files, multi_hot, read_class_map, read_tinyvirat
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +72,10 @@ def _members(a: argparse.Namespace, clips: Sequence[TinyClip], classes: Sequence
         members = [MultiLabelScores.load(path).of_clips(clips, classes, path) for path in a.scores]
         check_same(members, a.scores)
         return members
+    from parsing.datasets.clips import ClipRecord
     from recognizers import RECOGNIZERS
-    from recognizers.lists import ClipRecord
-    from recognizers.lowres.scaling import ScalingConfig
     from recognizers.multilabel.scoring import score_clips
+    from recognizers.superres.scaling import ScalingConfig
     from recognizers.video import VideoRecognizer
 
     if not a.videos:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import cast
 
 from detectors import PART_DETECTORS
-from detectors.pseudo_labels import Additions, PseudoLabelConfig, add_pseudo_labels
+from detectors.labelling.pseudo_labels import Additions, PseudoLabelConfig, add_pseudo_labels
 from parsing.configs import override, parse_config, read_yaml, resolve
-from parsing.formats.writing import write_coco
-from parsing.records import ImageRecord
+from parsing.datasets.records import ImageRecord
+from parsing.datasets.writing import write_coco
+from parsing.progress import track
 from parsing.stages import PartDetector
 from pipelines.command import run_command, torch_device
-from pipelines.progress import track
 from pipelines.trainings import training_config
 
 

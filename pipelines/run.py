@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from pipelines.command import run_command
-from pipelines.sources import plan_jobs
+from pipelines.parse.sources import plan_jobs
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,8 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> int:
     jobs = plan_jobs(arguments.sources, arguments.out, arguments.save_video, arguments.overwrite)
     # Late: the networks' libraries take seconds to load, which help and usage errors need not wait for.
-    from pipelines.jobs import print_summary, run_jobs
-    from pipelines.parser import VideoParser
+    from pipelines.parse.jobs import print_summary, run_jobs
+    from pipelines.parse.parser import VideoParser
 
     flags = {"every": arguments.every, "batch": arguments.batch, "max_persons": arguments.max_persons}
     overrides = [*arguments.set, *(f"{key}={value}" for key, value in flags.items() if value is not None)]

@@ -12,6 +12,6 @@ RECOGNIZERS: Table = {
     "video_swin": _VIDEO,
     "r2plus1d": _VIDEO,
     "mmaction2": "recognizers.adapters.mmaction2:MMActionConfig",
-    "oracle": "parsing.recorded_configs:RecordedActionsConfig",
-    "replay": "parsing.recorded_configs:RecordedActionsConfig",
+    "oracle": "parsing.recorded.configs:RecordedActionsConfig",
+    "replay": "parsing.recorded.configs:RecordedActionsConfig",
 }

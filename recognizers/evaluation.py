@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from parsing.datasets.clips import ClipRecord
 from parsing.errors import InputError
-from parsing.figures import confusion_figure, save_png
 from parsing.files import atomic
+from parsing.measures.pictures import confusion_figure, save_png
 from parsing.types import Array
-from recognizers.lists import ClipRecord
-from recognizers.lowres.scaling import Scaling
 from recognizers.metrics import recognition_metrics
 from recognizers.scores import SavedScores, calibration, cross_fitted, early_exit, fit_weights
 from recognizers.scoring import clip_logits
+from recognizers.superres.scaling import Scaling
 from recognizers.video import VideoRecognizer
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from parsing.errors import InputError
+from parsing.networks.weights import WeightsHeader
 from parsing.types import Array
-from parsing.weights import WeightsHeader
 
 SIDES = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
 _SIDE = re.compile(r"(?<![A-Za-z])(left|right)(?![A-Za-z])|(Left|Right)(?![a-z])")  # of turn_left, turn left, TurnLeft; not of upright

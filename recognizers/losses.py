@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from parsing.configs import config
-from parsing.losses import sigmoid_loss
+from parsing.learning.losses import sigmoid_loss
 
 NonNegative = Annotated[float, Field(ge=0)]
 

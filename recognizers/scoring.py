@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from parsing.errors import InputError
+from parsing.media.video import count_frames, probe, read_nearest
 from parsing.types import Array, Frame
-from parsing.video import count_frames, probe, read_nearest
-from recognizers.lowres.scaling import Scaling
+from recognizers.superres.scaling import Scaling
 from recognizers.video import VideoRecognizer
 
 

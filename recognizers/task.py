@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from recognizers.data import Batch
+from recognizers.clips.training_views import Batch
 from recognizers.losses import ActionLossConfig, action_loss
 
 FreezeNorm = Literal["none", "all", "all_but_first"]

@@ -14,28 +14,28 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from parsing.backbones import Pretrained
-from parsing.batches import Batches, EpochSampler, EqualBatches
-from parsing.checkpoints import fill
 from parsing.configs import config
+from parsing.datasets.clips import ClipFormat, ClipRecord, action_names, check_actions, read_clip_records
 from parsing.errors import InputError
-from parsing.runs import RunFolder
-from parsing.training import FitConfig, agreed, fit
+from parsing.learning.batches import Batches, EpochSampler, EqualBatches
+from parsing.learning.fit import FitConfig, agreed, fit
+from parsing.learning.runs import RunFolder
+from parsing.networks.backbones import Pretrained
+from parsing.networks.checkpoints import fill
+from parsing.networks.weights import WeightsHeader, save_weights
 from parsing.types import Array
-from parsing.weights import WeightsHeader, save_weights
 from recognizers.balance import BalanceConfig
-from recognizers.clips import ClipStore, readable
-from recognizers.data import ClipViews, Targets, ViewConfig, collate
+from recognizers.clips.multigrid import Cycles, MultigridBatches
+from recognizers.clips.store import ClipStore, readable
+from recognizers.clips.test_views import View
+from recognizers.clips.training_views import ClipViews, Targets, ViewConfig, collate
 from recognizers.labels import ActionLabels
-from recognizers.lists import ClipFormat, ClipRecord, action_names, check_actions, read_clip_records
 from recognizers.losses import ActionLossConfig
-from recognizers.lowres.scaling import Scaling, ScalingConfig
-from recognizers.multigrid import Cycles, MultigridBatches
 from recognizers.networks import Architecture, NetworkName, parse_architecture
+from recognizers.superres.scaling import Scaling, ScalingConfig
 from recognizers.task import FreezeNorm, RecognitionTask, checkpoint_blocks, mixing
 from recognizers.validation import MANY, ONE, load_scores, score, validate
 from recognizers.video import VideoRecognizer, load_recognizer
-from recognizers.views import View
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class ClipDataConfig:
     """Labelled clips under `root`.
 
     Args:
-        format, labels, classes: as in `recognizers.lists.read_clip_records`.
+        format, labels, classes: as in `parsing.datasets.clips.read_clip_records`.
         actions: names to learn; empty takes all that have clips in both splits, or all of the data set's own list.
         mirrors: pairs of actions that a flip turns into each other, beside those whose names say `left` and `right`.
         most_frames: that are kept of each training clip, at `short_side_px`.

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from parsing.figures import save_png
+from parsing.datasets.clips import ClipRecord
+from parsing.measures.pictures import save_png
 from recognizers import evaluation
-from recognizers.lists import ClipRecord
-from recognizers.lowres.scaling import Scaling
 from recognizers.multilabel.metrics import pr_figure
 from recognizers.multilabel.report import Decoding, report_scores
 from recognizers.multilabel.scores import MultiLabelScores
 from recognizers.multilabel.scoring import score_clips
 from recognizers.scores import SavedScores
+from recognizers.superres.scaling import Scaling
 from recognizers.video import VideoRecognizer
 
 ONE, MANY = "top1", "mean_ap"  # the figure that says which epoch is best

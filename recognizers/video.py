@@ -14,13 +14,13 @@ from torch import nn
 
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
+from parsing.networks.weights import load_weights, read_header, sha256_of, weights_path
 from parsing.types import Array, Frame, ModelFacts
-from parsing.weights import load_weights, read_header, sha256_of, weights_path
-from recognizers.flow import network_input
+from recognizers.clips.flow import network_input
+from recognizers.clips.test_views import View
 from recognizers.labels import ActionLabels
 from recognizers.networks import Architecture, NetworkName, parse_architecture
 from recognizers.networks.folding import fold_norms
-from recognizers.views import View
 
 
 @config

@@ -23,11 +23,11 @@ import numpy as np
 from detectors.adapters.onnx import OnnxPoseConfig
 from detectors.persons import PersonDetectorConfig
 from parsing.geometry import clip_boxes
+from parsing.media.video import read_frames
 from parsing.motion import motion_states
 from parsing.pose import STATE_NAMES, part_boxes, part_states
-from parsing.recorded import match_boxes
+from parsing.recorded.stages import match_boxes
 from parsing.types import Array, Detections, Frame
-from parsing.video import read_frames
 from parsing.vocabulary import PART_NAMES
 
 EVERY, MOST_FRAMES = 5, 60  # frames 1, 6, 11, … of the first sixty

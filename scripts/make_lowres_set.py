@@ -36,9 +36,9 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from parsing.figures import save_png
+from parsing.measures.pictures import save_png
+from parsing.media.video import VideoReader, read_nearest
 from parsing.types import Array
-from parsing.video import VideoReader, read_nearest
 
 NUM_CLIPS = {"train": 800, "val": 250}
 NUM_LABELS, LABEL_SHARES = (1, 2, 3), (0.6, 0.3, 0.1)

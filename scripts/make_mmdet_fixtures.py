@@ -19,7 +19,7 @@ import torch
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-from parsing.openmmlab import stand_in_for_imgaug
+from parsing.networks.openmmlab import stand_in_for_imgaug
 
 stand_in_for_imgaug()
 

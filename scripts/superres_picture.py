@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 
 from parsing.configs import parse_config
+from parsing.media.video import count_frames, read_nearest
+from parsing.networks.weights import read_header
 from parsing.types import Array
-from parsing.video import count_frames, read_nearest
-from parsing.weights import read_header
-from recognizers.clips import shrink
+from recognizers.clips.store import shrink
 from recognizers.superres.data import SuperResolutionDataConfig, validation_pairs
 from recognizers.superres.images import bicubic
 from recognizers.superres.networks import NETWORKS, load_network

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 import yaml
 
-from detectors.architectures import CascadeArchitecture
-from detectors.cascade_rcnn import CascadeRCNN
+from detectors.networks.architectures import CascadeArchitecture
+from detectors.networks.cascade_rcnn import CascadeRCNN
+from parsing.datasets.records import ImageRecord, ObjectRecord
+from parsing.networks.weights import WeightsHeader, save_weights
 from parsing.pose import pose_vocabulary
-from parsing.records import ImageRecord, ObjectRecord
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, FrameParse, Parts, PartStates
 from parsing.vocabulary import PART_NAMES
-from parsing.weights import WeightsHeader, save_weights
 from recognizers.networks.tsm import TSM, TSMArchitecture
 
 VOCABULARY = pose_vocabulary(("run", "walk"))

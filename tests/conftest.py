@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from builders import painted_person, skeleton, write_tiny_pipeline
 
-from parsing.formats.writing import write_coco
+from parsing.datasets.writing import write_coco
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import torch
 from seeded import sample, seeded_image, seeded_tensor
 from torchvision.ops import box_iou
 
-from detectors.conversion import convert
+from detectors.networks.conversion import convert
 from detectors.suppression import Suppression, select_boxes
 
 DATA = Path(__file__).parent / "data"

@@ -1,4 +1,4 @@
-"""The rules of the Kinetics-TPS score, box by box and slowly, independent of `parsing.kinetics_tps`; benchmarks use it too."""
+"""The rules of the Kinetics-TPS score, box by box and slowly, independent of `parsing.datasets.kinetics_tps`; benchmarks use it too."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_imports_and_calls(path: Path) -> None:
 def test_tables_name_classes_that_exist() -> None:
     import importlib
 
-    from pipelines.settings import STAGE_TABLES
+    from pipelines.parse.config import STAGE_TABLES
     from pipelines.trainings import STAGES
     from recognizers import RECOGNIZERS
 

@@ -11,18 +11,18 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from detectors.conversion import class_names_of
+from detectors.networks.conversion import class_names_of
 from detectors.parts import visible_parts
 from detectors.suppression import Boxes, Share, class_thresholds
 from parsing.configs import config
+from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.geometry import Crop, clip_boxes
-from parsing.openmmlab import fill, read_config, stand_in_for_imgaug
-from parsing.records import PERSON
+from parsing.networks.openmmlab import fill, read_config, stand_in_for_imgaug
+from parsing.networks.weights import sha256_of
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts
 from parsing.vocabulary import PART_NAMES
-from parsing.weights import sha256_of
 
 Count = Annotated[int, Field(ge=1)]
 

@@ -13,9 +13,9 @@ import numpy as np
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
-from parsing.openmmlab import fill, read_config, stand_in_for_imgaug
+from parsing.networks.openmmlab import fill, read_config, stand_in_for_imgaug
+from parsing.networks.weights import sha256_of
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
-from parsing.weights import sha256_of
 
 NUM_JOINTS = 17
 

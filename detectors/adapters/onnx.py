@@ -15,8 +15,8 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.geometry import Crop
+from parsing.networks.weights import sha256_of
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
-from parsing.weights import sha256_of
 
 NUM_JOINTS = 17
 SUFFIXES = (".onnx", ".tflite")

@@ -16,12 +16,12 @@ from pydantic import Field
 
 from detectors.suppression import Share
 from parsing.configs import config
+from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.geometry import box_ious, clip_boxes
-from parsing.records import PERSON
+from parsing.networks.weights import sha256_of
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
-from parsing.weights import sha256_of
 
 Count = Annotated[int, Field(ge=1)]
 MIN_OVERLAP = 0.3  # of a pose's box with the person that it belongs to

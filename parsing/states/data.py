@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parsing.augment import flip_view, jitter_colour, read_image, view_matrix, warp_boxes, warp_image
 from parsing.geometry import Crop
+from parsing.learning.augmentation import flip_view, jitter_colour, view_matrix, warp_boxes, warp_image
+from parsing.media.images import read_image
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, flip_permutation
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from parsing.configs import config
-from parsing.losses import sigmoid_loss
+from parsing.learning.losses import sigmoid_loss
 
 NonNegative = Annotated[float, Field(ge=0)]
 

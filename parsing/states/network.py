@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-from parsing.backbones import Backbone, Pretrained
 from parsing.configs import config
+from parsing.networks.backbones import Backbone, Pretrained
 from parsing.states.decoding import StateDecoder
 
 ROI_BINS = 3

@@ -15,12 +15,12 @@ from torch import Tensor
 from parsing.configs import config, parse_config, resolve
 from parsing.errors import InputError
 from parsing.geometry import Crop
+from parsing.networks.weights import load_weights, read_header, sha256_of, weights_path
 from parsing.stages import PartStateRecognizer
 from parsing.states import PART_STATES
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates
 from parsing.vocabulary import Vocabulary, flip_permutation
-from parsing.weights import load_weights, read_header, sha256_of, weights_path
 
 Share = Annotated[float, Field(gt=0, le=4)]
 

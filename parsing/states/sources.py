@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +13,14 @@ import numpy as np
 from pydantic import Field
 
 from parsing.configs import config
+from parsing.datasets import read_coco
+from parsing.datasets.kinetics_tps.index import PersonIndex, build_index, extract_frames, frame_path
+from parsing.datasets.records import ImageRecord
+from parsing.datasets.split import held
 from parsing.document import read_parse
 from parsing.errors import InputError
 from parsing.files import atomic
-from parsing.formats import read_coco
-from parsing.kinetics_tps.index import PersonIndex, build_index, extract_frames, frame_path
 from parsing.pose import STATE_NAMES, part_boxes, part_states, pose_vocabulary
-from parsing.records import ImageRecord
 from parsing.states.data import StateTable
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, Vocabulary, read_list
@@ -177,11 +177,6 @@ def read_action_scores(folder: Path) -> dict[str, dict[str, float]]:
         parse = read_parse(file)
         scores[parse.facts.name] = {action.label: action.score for action in parse.actions}
     return scores
-
-
-def held(video: str, share: float) -> bool:
-    """Whether a video belongs to the share that is held out: by its name, so always the same ones."""
-    return zlib.crc32(video.encode()) / 2**32 < share
 
 
 def _rule_table(records: Sequence[ImageRecord], states: Sequence[str], actions: Sequence[str]) -> StateTable:

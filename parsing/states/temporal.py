@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
+from parsing.networks.weights import load_weights, read_header, sha256_of, weights_path
 from parsing.states.filters import Item, Window, neighbourhoods, same_track
 from parsing.states.network import Head, state_scores
 from parsing.types import Array, FrameParse, ModelFacts, PartStates
 from parsing.vocabulary import Vocabulary
-from parsing.weights import load_weights, read_header, sha256_of, weights_path
 
 GEOMETRY = 6  # centre, sides, visible, time
 

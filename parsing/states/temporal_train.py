@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from parsing.configs import config
 from parsing.errors import InputError
-from parsing.recorded import match_boxes
-from parsing.runs import RunFolder
+from parsing.learning.fit import FitConfig, fit
+from parsing.learning.runs import RunFolder
+from parsing.networks.weights import WeightsHeader, save_weights
+from parsing.recorded.stages import match_boxes
 from parsing.states.data import StateTable
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
 from parsing.states.metrics import state_metrics
@@ -24,10 +26,8 @@ from parsing.states.part_state_net import load_part_state_net
 from parsing.states.sources import KineticsTPSStates
 from parsing.states.temporal import TemporalArchitecture, TemporalHead, empty_window, load_temporal_head, slot_features
 from parsing.states.train import frequencies, score_states
-from parsing.training import FitConfig, fit
 from parsing.types import Array
 from parsing.vocabulary import Vocabulary
-from parsing.weights import WeightsHeader, save_weights
 
 log = logging.getLogger(__name__)
 NEIGHBOUR_DROP = 0.15  # tracks lose persons, and videos end

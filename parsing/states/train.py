@@ -13,10 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from parsing.backbones import Pretrained
 from parsing.configs import config
 from parsing.errors import InputError
-from parsing.runs import RunFolder
+from parsing.learning.fit import FitConfig, fit
+from parsing.learning.runs import RunFolder
+from parsing.networks.backbones import Pretrained
+from parsing.networks.weights import WeightsHeader, save_weights
 from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateTable, collate, sample_weights
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
 from parsing.states.metrics import state_metrics, top1
@@ -24,10 +26,8 @@ from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.part_state_net import load_part_state_net
 from parsing.states.sources import StateDataConfig
 from parsing.states.voting import part_groups, vote
-from parsing.training import FitConfig, fit
 from parsing.types import Array
 from parsing.vocabulary import Vocabulary
-from parsing.weights import WeightsHeader, save_weights
 
 log = logging.getLogger(__name__)
 MOST_DOUBT = 0.6  # share of a simulated prediction that is not the true action, at most

@@ -18,11 +18,11 @@ from pydantic import Field
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
-from parsing.openmmlab import fill, read_config
+from parsing.networks.openmmlab import fill, read_config
+from parsing.networks.weights import sha256_of
 from parsing.types import Array, Frame, ModelFacts
 from parsing.vocabulary import read_list
-from parsing.weights import sha256_of
-from recognizers.sampling import Dense, Sampling, Segments
+from recognizers.clips.frame_sampling import Dense, Sampling, Segments
 
 
 @config

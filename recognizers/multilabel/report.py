@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import expit
 
-from parsing.figures import save_png
 from parsing.files import atomic
+from parsing.measures.pictures import save_png
 from parsing.types import Array
 from recognizers.multilabel.groups import NO_GROUPS, ExclusiveGroups, decode
 from recognizers.multilabel.metrics import average_precision, f1_figures, mean_average_precision, pr_figure

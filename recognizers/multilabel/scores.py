@@ -10,10 +10,10 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit, softmax
 
+from parsing.datasets.tinyvirat import TinyClip, multi_hot
 from parsing.errors import InputError
 from parsing.types import Array
 from recognizers.multilabel.thresholds import SMALLEST, Mix, check_labelled
-from recognizers.multilabel.tinyvirat import TinyClip, multi_hot
 from recognizers.scores import FOLDS, check_shapes, load_columns, rows_of, save_columns
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from parsing.datasets.clips import ClipRecord
 from parsing.errors import InputError
-from recognizers.lists import ClipRecord
-from recognizers.lowres.scaling import Scaling
 from recognizers.multilabel.scores import MultiLabelScores
 from recognizers.scoring import clip_logits
+from recognizers.superres.scaling import Scaling
 from recognizers.video import VideoRecognizer
 
 log = logging.getLogger(__name__)

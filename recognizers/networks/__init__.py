@@ -1,6 +1,6 @@
 """The video networks of the five reports. Each takes clips (B, T, 3, H, W), RGB in [0, 1], and gives logits (B, A).
 
-Where an architecture says `input: flow`, the three are what `recognizers.flow` makes; with `rgb_flow` there are six.
+Where an architecture says `input: flow`, the three are what `recognizers.clips.flow` makes; with `rgb_flow` there are six.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any, Literal, Protocol, cast
 
 from torch import nn
 
-from parsing.backbones import Pretrained
 from parsing.configs import parse_config
+from parsing.networks.backbones import Pretrained
+from recognizers.clips.frame_sampling import Sampling
 from recognizers.networks.inputs import InputKind
-from recognizers.sampling import Sampling
 
 NetworkName = Literal["tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "r2plus1d"]
 # Name in a config -> its architecture, imported only when chosen.

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from parsing.backbones import Pretrained
 from parsing.errors import InputError
+from parsing.networks.backbones import Pretrained
 
 Colours = tuple[tuple[float, float, float], tuple[float, float, float]]
 ColourName = Literal["imagenet", "kinetics", "middle"]

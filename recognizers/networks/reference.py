@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torchvision.models import video
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
 
-from parsing.backbones import Pretrained
 from parsing.configs import config
+from parsing.networks.backbones import Pretrained
+from recognizers.clips.frame_sampling import Sampler, Sampling, clip_sampling
 from recognizers.networks.inputs import CHANNELS, InputKind, Normalise, SingleKind, no_images
-from recognizers.sampling import Sampler, Sampling, clip_sampling
 
 
 @config

@@ -9,12 +9,12 @@ from pydantic import Field
 from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 
-from parsing.backbones import Pretrained
 from parsing.configs import config
 from parsing.errors import InputError
+from parsing.networks.backbones import Pretrained
+from recognizers.clips.frame_sampling import Segments
 from recognizers.networks.blocks import TemporalAdaptive
 from recognizers.networks.inputs import Normalise, SingleKind
-from recognizers.sampling import Segments
 
 
 @config

@@ -12,11 +12,11 @@ from timm.models._efficientnet_blocks import InvertedResidual
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
-from parsing.backbones import Backbone, Pretrained
 from parsing.configs import config
 from parsing.errors import InputError
+from parsing.networks.backbones import Backbone, Pretrained
+from recognizers.clips.frame_sampling import Dense, Sampler, Sampling, Segments
 from recognizers.networks.inputs import SingleKind
-from recognizers.sampling import Dense, Sampler, Sampling, Segments
 
 RESIDUAL_GAIN = 4.0  # differences are small beside the colours that pre-trained weights know
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from parsing.checkpoints import Rule, fill, rewrite
 from parsing.errors import InputError
+from parsing.networks.checkpoints import Rule, fill, rewrite
 from recognizers.superres.networks import NetworkName, parse_architecture
 
 Origin = Literal["mmagic", "basicsr"]

@@ -13,11 +13,11 @@ from pydantic import Field
 from torch import Tensor
 
 from parsing.configs import config
+from parsing.datasets.clips import ClipFormat, ClipRecord
 from parsing.errors import InputError
+from parsing.media.video import count_frames, read_nearest
 from parsing.types import Array
-from parsing.video import count_frames, read_nearest
-from recognizers.clips import shrink
-from recognizers.lists import ClipFormat, ClipRecord
+from recognizers.clips.store import shrink
 from recognizers.superres.degradation import SECOND_PASS, DegradationPass, Share, degrade, downscale
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class SuperResolutionDataConfig:
     """Clips under `root`, which are the large truth; the small input is made from them.
 
     Args:
-        format, labels, classes: as in `recognizers.lists.read_clip_records`; what the clips show is not used.
+        format, labels, classes: as in `parsing.datasets.clips.read_clip_records`; what the clips show is not used.
         short_side_px: that clips are shrunk to, which takes their own compression's artefacts away.
         most_frames: that are kept of each training clip, those in its middle.
         frames: of a training item.

@@ -14,12 +14,12 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from parsing.checkpoints import read_checkpoint
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
+from parsing.networks.checkpoints import read_checkpoint
+from parsing.networks.weights import sha256_of
 from parsing.types import Array, ModelFacts
-from parsing.weights import sha256_of
 from recognizers.superres.cache import CacheConfig
 from recognizers.superres.chunks import Chunking
 from recognizers.superres.resolver import SuperResolver, check_scale

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, cast
 from torch import nn
 
 from parsing.configs import parse_config
-from parsing.weights import load_weights, read_header, weights_path
+from parsing.networks.weights import load_weights, read_header, weights_path
 
 NetworkName = Literal["basicvsr", "realbasicvsr"]
 # Name in a config -> its architecture, imported only when chosen.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.vgg import cfgs, make_layers
 
-from parsing.checkpoints import fill, read_checkpoint
+from parsing.networks.checkpoints import fill, read_checkpoint
 
 # Convolutions before whose ReLU features are compared, by number in torchvision's network: their share of the loss.
 LAYERS = {2: 0.1, 7: 0.1, 16: 1.0, 25: 1.0, 34: 1.0}

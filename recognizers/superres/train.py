@@ -13,14 +13,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from parsing.checkpoints import fill
 from parsing.configs import config
+from parsing.datasets.clips import read_clip_records
 from parsing.errors import InputError
-from parsing.runs import RunFolder
-from parsing.training import FitConfig, fit
+from parsing.learning.fit import FitConfig, fit
+from parsing.learning.runs import RunFolder
+from parsing.networks.checkpoints import fill
+from parsing.networks.weights import WeightsHeader, save_weights
 from parsing.types import Array
-from parsing.weights import WeightsHeader, save_weights
-from recognizers.lists import read_clip_records
 from recognizers.superres.basicvsr import BasicVSR, Flows
 from recognizers.superres.data import SuperResolutionDataConfig, TrainingPairs, cache_frames, collate, validation_pairs
 from recognizers.superres.images import bicubic

@@ -13,8 +13,8 @@ from pydantic import Field
 from torch import nn
 
 from parsing.configs import config
+from parsing.networks.weights import sha256_of, weights_path
 from parsing.types import Array, ModelFacts
-from parsing.weights import sha256_of, weights_path
 from recognizers.superres.cache import CacheConfig
 from recognizers.superres.chunks import Chunking
 from recognizers.superres.networks import NetworkName, load_network

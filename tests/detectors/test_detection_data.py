@@ -6,9 +6,10 @@ import pytest
 
 from detectors.views import PartViews, PersonViews, collate, keep_visible
 from parsing import PART_NAMES, InputError
-from parsing.augment import flip_view, read_image, view_matrix, warp_boxes, warp_image, warp_points
+from parsing.datasets.records import ImageRecord, ObjectRecord
+from parsing.learning.augmentation import flip_view, view_matrix, warp_boxes, warp_image, warp_points
+from parsing.media.images import read_image
 from parsing.pose import part_boxes
-from parsing.records import ImageRecord, ObjectRecord
 
 
 def standing(height: float = 160, left: float = 40, top: float = 20) -> np.ndarray:

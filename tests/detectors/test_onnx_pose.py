@@ -13,7 +13,7 @@ from detectors.adapters.onnx import OnnxPose, OnnxPoseConfig, read_keypoints
 from detectors.heatmaps import keypoint_heatmaps
 from detectors.parts import KeypointPartDetector, mirror_crop
 from parsing import PART_NAMES, Detections, Frame, InputError
-from parsing.augment import read_image
+from parsing.media.images import read_image
 from parsing.pose import COCO_SWAP, part_boxes
 from parsing.types import Poses
 
@@ -133,7 +133,7 @@ def test_mirrored_crops_swap_the_maps_of_left_and_right() -> None:
 def test_movenet_finds_the_joints_of_real_people(development_data: Path) -> None:
     """PCK at 5 % of the box's height on photos with human keypoints."""
     from detectors.evaluation import frame_of
-    from parsing.formats import read_records
+    from parsing.datasets import read_records
 
     graph_path = development_data / "teachers" / "movenet_single_pose_lightning_ptq.tflite"
     pose = OnnxPoseConfig("onnx", str(graph_path)).build("cpu")

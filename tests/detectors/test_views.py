@@ -7,15 +7,15 @@ import pytest
 import torch
 from builders import TINY_DETECTOR
 
-from detectors.architectures import CascadeArchitecture
-from detectors.cascade_rcnn import CascadeRCNN
 from detectors.networks import header_of
+from detectors.networks.architectures import CascadeArchitecture
+from detectors.networks.cascade_rcnn import CascadeRCNN
 from detectors.parts import NetworkPartDetector, PartDetectorConfig
 from detectors.persons import NetworkPersonDetector, PersonDetectorConfig
 from detectors.suppression import Suppression
 from parsing import PART_NAMES, Detections, Frame, InputError
+from parsing.networks.weights import save_weights
 from parsing.vocabulary import flip_permutation
-from parsing.weights import save_weights
 
 WIDTH = 96
 

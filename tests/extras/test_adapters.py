@@ -27,7 +27,7 @@ PERSONS = Detections(np.array([[10, 10, 90, 110], [40, 0, 160, 120]]), np.ones(2
 def mmdet_checkpoint(path: Path, num_classes: int = 80) -> Path:
     if _missing("onedl-mmdetection"):
         pytest.skip("mmdet is not installed")
-    from parsing.openmmlab import read_config, stand_in_for_imgaug
+    from parsing.networks.openmmlab import read_config, stand_in_for_imgaug
 
     stand_in_for_imgaug()
     from mmdet.registry import MODELS
@@ -98,7 +98,7 @@ def test_mmdet_refuses_what_would_execute(tmp_path: Path) -> None:
 def test_mmpose(tmp_path: Path) -> None:
     if _missing("mmpose"):
         pytest.skip("mmpose is not installed")
-    from parsing.openmmlab import read_config, stand_in_for_imgaug
+    from parsing.networks.openmmlab import read_config, stand_in_for_imgaug
 
     stand_in_for_imgaug()
     from mmpose.registry import MODELS
@@ -179,7 +179,7 @@ def test_configs_are_yaml_that_names_no_code() -> None:
 def test_mmaction_recognizers_run_as_they_would_alone(name: str, frames: int, tmp_path: Path) -> None:
     if _missing("mmaction2"):
         pytest.skip("mmaction2 is not installed")
-    from parsing.openmmlab import read_config
+    from parsing.networks.openmmlab import read_config
     from recognizers import RECOGNIZERS
     from recognizers.adapters.mmaction2 import stand_in_for_what_the_wheel_lacks
 

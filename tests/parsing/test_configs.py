@@ -6,7 +6,7 @@ import pytest
 from parsing.configs import config, override, parse_config, read_yaml, resolve
 from parsing.errors import InputError
 
-TABLE = {"bytetrack": "pipelines.tracking:ByteTrackConfig", "cascade_rcnn": "detectors.persons:PersonDetectorConfig"}
+TABLE = {"bytetrack": "detectors.trackers:ByteTrackConfig", "cascade_rcnn": "detectors.persons:PersonDetectorConfig"}
 
 
 @config

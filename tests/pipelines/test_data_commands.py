@@ -11,15 +11,15 @@ from builders import VOCABULARY
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detectors.comparison import CLASS_NAMES, compare, truth_of
 from detectors.evaluation import Item
-from detectors.inspection import default_images
-from detectors.metrics import BoxTruth
+from detectors.labelling.comparison import CLASS_NAMES, compare, truth_of
+from detectors.labelling.inspection import default_images
 from detectors.report import confusion_matrix
 from detectors.sampling import item_weights
 from parsing import Detections, FrameParse, InputError, Parts, PartStates
+from parsing.datasets import read_records
 from parsing.document import VideoParse, write_parse
-from parsing.formats import read_records
+from parsing.measures.average_precision import BoxTruth
 from parsing.types import VideoFacts
 from pipelines import evaluate, inspect_data
 

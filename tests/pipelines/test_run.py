@@ -16,9 +16,9 @@ from builders import ramp, write_video
 
 from parsing.document import json_schema
 from parsing.errors import InputError
-from parsing.video import probe
+from parsing.media.video import probe
+from pipelines.parse.sources import plan_jobs
 from pipelines.run import build_parser, main
-from pipelines.sources import plan_jobs
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,7 +140,7 @@ def test_a_full_disk_is_one_line(
 
 
 def test_a_folder_that_cannot_be_written(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.sources.os.access", lambda *_: False)  # root may write everywhere
+    monkeypatch.setattr("pipelines.parse.sources.os.access", lambda *_: False)  # root may write everywhere
     with pytest.raises(InputError, match="cannot be written to"):
         plan_jobs([str(clip)], tmp_path / "o", save_video=False, overwrite=False)
 

@@ -5,12 +5,12 @@ import pytest
 import timm
 import torch
 
+from detectors.labelling.pseudo_labels import PseudoLabelConfig
 from detectors.networks import build_network, parse_architecture
-from detectors.pseudo_labels import PseudoLabelConfig
 from parsing.configs import override, parse_config, read_yaml
 from parsing.states.network import PartStateArchitecture
 from pipelines.ablate import Ablation, slug
-from pipelines.settings import read_pipeline
+from pipelines.parse.config import read_pipeline
 from pipelines.trainings import STAGES, training_config
 
 ROOT = Path(__file__).parents[2]

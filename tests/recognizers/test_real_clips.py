@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from recognizers.clips import ClipStore
-from recognizers.data import ClipViews, Targets, ViewConfig, collate
-from recognizers.lists import read_csv
+from parsing.datasets.clips import read_csv
+from recognizers.clips.store import ClipStore
+from recognizers.clips.training_views import ClipViews, Targets, ViewConfig, collate
 from recognizers.losses import ActionLossConfig
 from recognizers.networks import NetworkName, parse_architecture
 from recognizers.task import RecognitionTask

@@ -11,12 +11,12 @@ import pytest
 import torch
 from builders import write_clips
 
-from parsing.batches import EpochSampler
 from parsing.configs import parse_config
 from parsing.errors import InputError
+from parsing.learning.batches import EpochSampler
+from recognizers.clips.multigrid import MultigridBatches
 from recognizers.labels import ActionLabels
 from recognizers.losses import ActionLossConfig, action_loss
-from recognizers.multigrid import MultigridBatches
 from recognizers.networks import NetworkName, parse_architecture
 from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.scores import SavedScores
@@ -207,6 +207,6 @@ def test_labels_know_their_mirror_images() -> None:
 
 
 def _header(labels: ActionLabels) -> Any:
-    from parsing.weights import WeightsHeader
+    from parsing.networks.weights import WeightsHeader
 
     return WeightsHeader("tsm", {}, json.loads(json.dumps(labels.to_header())))

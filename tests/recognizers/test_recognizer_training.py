@@ -11,22 +11,22 @@ import torch
 from builders import ramp, write_clips, write_video
 
 from parsing.configs import parse_config
+from parsing.datasets.clips import ClipRecord, read_clip_records, read_csv, trainable_actions
 from parsing.errors import InputError
-from parsing.weights import read_header, save_weights
+from parsing.networks.weights import read_header, save_weights
 from recognizers.balance import BalanceConfig
-from recognizers.clips import ClipStore, kept_frames
-from recognizers.data import ClipViews, Targets, ViewConfig, collate
+from recognizers.clips.frame_sampling import Dense, Segments
+from recognizers.clips.store import ClipStore, kept_frames
+from recognizers.clips.test_views import View
+from recognizers.clips.training_views import ClipViews, Targets, ViewConfig, collate
 from recognizers.evaluation import score_clips
 from recognizers.labels import ActionLabels
-from recognizers.lists import ClipRecord, read_clip_records, read_csv, trainable_actions
 from recognizers.losses import ActionLossConfig
 from recognizers.metrics import recognition_metrics
 from recognizers.networks.tsm import TSM, TSMArchitecture
-from recognizers.sampling import Dense, Segments
 from recognizers.task import FreezeNorm, RecognitionTask, mixing
 from recognizers.train import TrainConfig
 from recognizers.video import VideoRecognizer, VideoRecognizerConfig, load_recognizer
-from recognizers.views import View
 
 
 def test_clips_are_read_with_their_flags(tmp_path: Path) -> None:
@@ -383,7 +383,7 @@ def test_frames_that_cannot_be_decoded_are_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     records = read_csv(write_clips(tmp_path / "c") / "labels.csv")
-    monkeypatch.setattr("recognizers.clips.count_frames", lambda _: 8)  # of which the file holds 6
+    monkeypatch.setattr("recognizers.clips.store.count_frames", lambda _: 8)  # of which the file holds 6
     store = ClipStore(records, Segments(2), 16, 32, 1)
     for _ in range(2):
         assert len(store._decode(0)) == 8

@@ -9,7 +9,7 @@ import yaml
 from builders import write_clips
 
 from parsing.errors import InputError
-from parsing.weights import WeightsHeader, save_weights
+from parsing.networks.weights import WeightsHeader, save_weights
 from pipelines import evaluate
 from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.scores import SavedScores, calibration, check_same, cross_fitted, early_exit, fit_weights, mixed, rows_of

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from builders import write_video
 
+from parsing.datasets.tinyvirat import check_files, read_class_map, read_tinyvirat
+from parsing.media.video import read_frames
 from parsing.types import Array
-from parsing.video import read_frames
-from recognizers.multilabel.tinyvirat import check_files, read_class_map, read_tinyvirat
 
 SCRIPT = Path(__file__).parents[3] / "scripts/make_lowres_set.py"
 COLUMNS = "file,label,scene,scene_disjoint,split,for_shipped_weights"

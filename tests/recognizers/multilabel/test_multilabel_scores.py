@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from parsing.datasets.tinyvirat import TinyClip
 from parsing.errors import InputError
 from recognizers.multilabel.groups import ExclusiveGroups
 from recognizers.multilabel.report import Decoding, report_scores
 from recognizers.multilabel.scores import MultiLabelScores, check_same, cross_fitted, fit_weights, folds_of, mixed
-from recognizers.multilabel.tinyvirat import TinyClip
 
 CLASSES = ["a", "b", "c"]
 TRUTH = (np.random.default_rng(9).random((200, 3)) < 0.3).astype(np.int8)

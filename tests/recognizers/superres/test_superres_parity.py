@@ -9,7 +9,7 @@ import torch
 from seeded import seeded_clip, seeded_tensor
 
 from parsing.errors import InputError
-from parsing.weights import read_header
+from parsing.networks.weights import read_header
 from pipelines import convert as convert_command
 from recognizers.superres.basicvsr import BasicVSR
 from recognizers.superres.conversion import convert

@@ -15,8 +15,8 @@ from seeded import seeded_image
 
 from parsing.configs import parse_config, resolve
 from parsing.errors import InputError
+from parsing.networks.weights import WeightsHeader, save_weights
 from parsing.types import ModelFacts
-from parsing.weights import WeightsHeader, save_weights
 from recognizers.superres import SUPER_RESOLVERS
 from recognizers.superres.cache import ArrayCache, key_of
 from recognizers.superres.chunks import Chunking, spans

@@ -10,9 +10,9 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from parsing.configs import override, parse_config, read_yaml
 from parsing.errors import InputError
+from parsing.media.encoding import VideoWriter
 from pipelines import evaluate as evaluate_command
 from pipelines import train as train_command
-from pipelines.encoding import VideoWriter
 from recognizers.superres.data import SuperResolutionDataConfig, TrainingPairs, collate, validation_pairs
 from recognizers.superres.degradation import downscale
 from recognizers.superres.networks import load_network, parse_architecture

@@ -1,0 +1,120 @@
+"""Saved detections (COCO results, parses) against annotated images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detectors.evaluation import Item
+from detectors.suppression import Boxes
+from parsing.datasets.problems import read_json
+from parsing.datasets.records import PERSON, ImageRecord, true_parts
+from parsing.document import read_parse
+from parsing.errors import InputError
+from parsing.measures.average_precision import BoxTruth
+from parsing.types import Array, FrameParse
+from parsing.vocabulary import PART_NAMES
+
+CLASS_NAMES = (PERSON, *PART_NAMES)
+_NUMBER = re.compile(r"(\d+)$")
+
+
+@dataclass(frozen=True)
+class FoundFrames:
+    """Parsed frames by the name of their video and their index."""
+
+    path: Path
+    frames: dict[tuple[str, int], FrameParse]
+
+    def of(self, record: ImageRecord) -> FrameParse | None:
+        """The frame that an annotated image is: an image parsed on its own, or frame N - 1 of `VIDEO` for `VIDEO/img_0000N.jpg`."""
+        alone = self.frames.get((record.path.name, 0)) or self.frames.get((record.path.stem, 0))
+        if alone is not None:
+            return alone
+        number = _NUMBER.search(record.path.stem)
+        return self.frames.get((record.path.parent.name, int(number.group(1)) - 1)) if number else None
+
+
+def read_found_frames(path: Path) -> FoundFrames:
+    """The frames of a parse.json, or of every one in a folder; videos go by their names with and without suffix."""
+    frames: dict[tuple[str, int], FrameParse] = {}
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path}: folder without a parse (*.json)")
+    for file in files:
+        parse = read_parse(file)
+        if parse.vocabulary.parts != PART_NAMES:
+            raise InputError(f"{file}: parts {', '.join(parse.vocabulary.parts)}; expected {', '.join(PART_NAMES)}")
+        for name in {parse.facts.name, Path(parse.facts.name).stem}:
+            frames.update({(name, frame.index): frame for frame in parse.frames})
+    return FoundFrames(path, frames)
+
+
+def compare(records: Sequence[ImageRecord], found: Path) -> list[Item]:
+    """Every annotated image with what was found in it; classes are person and the ten parts.
+
+    Args:
+        found: a COCO results list, a parse.json, or a folder of parses.
+
+    Raises:
+        InputError: nothing was found for any of the images, or the file is neither.
+    """
+    value = None if found.is_dir() else read_json(found)
+    boxes = _of_results(records, value, found) if isinstance(value, list) else _of_parses(records, read_found_frames(found))
+    items = [Item(record.source, truth_of(record), boxes[i]) for i, record in enumerate(records) if i in boxes]
+    if not items:
+        raise InputError(f"{found}: holds nothing for any of the {len(records)} annotated images")
+    return items
+
+
+def truth_of(record: ImageRecord) -> BoxTruth:
+    """Persons (class 0) and their parts (1 to 10) of an image; crowds and uncertain parts are ignored regions."""
+    boxes, classes, crowd = [], [], []
+    for person in record.persons:
+        boxes.append(person.xyxy)
+        classes.append(0)
+        crowd.append(person.crowd)
+        parts, known, ignored = true_parts(person)
+        for i in np.flatnonzero(known | ignored):
+            boxes.append(parts[i])
+            classes.append(int(i) + 1)
+            crowd.append(bool(ignored[i]))
+    return BoxTruth(np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, int), np.array(crowd, bool))
+
+
+def _of_parses(records: Sequence[ImageRecord], found: FoundFrames) -> dict[int, Boxes]:
+    return {i: _of_frame(frame) for i, record in enumerate(records) if (frame := found.of(record)) is not None}
+
+
+def _of_frame(frame: FrameParse) -> Boxes:
+    rows, columns = np.nonzero(frame.parts.visible)
+    boxes = np.concatenate([frame.persons.xyxy, frame.parts.xyxy[rows, columns]])
+    scores = np.concatenate([frame.persons.scores, frame.parts.scores[rows, columns]])
+    return boxes, scores, np.concatenate([np.zeros(len(frame.persons), int), columns + 1])
+
+
+def _of_results(records: Sequence[ImageRecord], rows: list[Any], path: Path) -> dict[int, Boxes]:
+    """COCO results: category 1 is the person, 2 to 11 are the parts in the order of PART_NAMES."""
+    index = {record.id: i for i, record in enumerate(records)}
+    columns: dict[int, list[tuple[list[float], float, int]]] = {i: [] for i in range(len(records))}
+    for number, row in enumerate(rows):
+        try:
+            x, y, width, height = map(float, row["bbox"])
+            score, category, image = float(row["score"]), int(row["category_id"]), index[row["image_id"]]
+            if not np.isfinite([x, y, width, height, score]).all() or not 1 <= category <= len(CLASS_NAMES):
+                raise ValueError(f"category_id {category}, bbox {row['bbox']}, score {score}")
+        except (KeyError, TypeError, ValueError) as error:
+            what = "finite numbers, an image_id of the truth and a category_id from 1 to 11"
+            raise InputError(f"{path}: result {number}: expected bbox, score, image_id, category_id: {what} ({error})") from None
+        columns[image].append(([x, y, x + width, y + height], score, category - 1))
+    return {i: _stacked(found) for i, found in columns.items()}
+
+
+def _stacked(found: list[tuple[list[float], float, int]]) -> tuple[Array, Array, Array]:
+    boxes = np.array([box for box, _, _ in found], np.float32).reshape(-1, 4)
+    return boxes, np.array([score for _, score, _ in found], np.float32), np.array([c for _, _, c in found], int)

@@ -1,0 +1,80 @@
+"""What is in a data set: counts, sizes, problems, and a sheet of pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from detectors.labelling.drawing import FOUND_COLOUR, IGNORED_COLOUR, TRUTH_COLOUR, contact_sheet, draw_boxes, fit_tile
+from parsing.datasets import Problems
+from parsing.datasets.records import ImageRecord, true_parts
+from parsing.errors import InputError
+from parsing.media.images import image_size, read_image
+from parsing.types import Array
+from parsing.vocabulary import PART_NAMES
+
+SHEET_TILES = 24
+SIZES = (("small, below 32² px", 0, 32**2), ("medium", 32**2, 96**2), ("large, from 96² px", 96**2, np.inf))
+
+
+def check_images(records: Iterable[ImageRecord], problems: Problems) -> list[ImageRecord]:
+    """The records whose image is there, readable, and of the size that the annotations say."""
+    good = []
+    for record in records:
+        try:
+            found = image_size(record.path)
+            if found != record.image_hw:
+                sizes = f"{found[1]} x {found[0]} px, annotations say {record.image_hw[1]} x {record.image_hw[0]}"
+                raise InputError(f"{record.path}: {sizes}")
+            read_image(record.path)
+            good.append(record)
+        except InputError as error:
+            problems.add(record.path, f"image {record.id!r}", str(error).removeprefix(f"{record.path}: "))
+    return good
+
+
+def summary_lines(records: Sequence[ImageRecord], problems: Problems) -> list[str]:
+    """Counts per class, sizes of boxes, and problems, as lines of text."""
+    objects = [item for record in records for item in record.objects]
+    classes = Counter(item.label for item in objects)
+    areas = np.array([(i.xyxy[2] - i.xyxy[0]) * (i.xyxy[3] - i.xyxy[1]) for i in objects], float)
+    known = np.array([true_parts(item)[1] for item in objects if item.has_parts], bool).reshape(-1, len(PART_NAMES)).sum(0)
+    states = Counter(state for item in objects for part in item.parts for state in part.states)
+    lines = [f"images    {len(records)}, without any object {sum(not record.objects for record in records)}"]
+    lines += [f"source    {name}: {count} images" for name, count in sorted(Counter(record.source for record in records).items())]
+    lines += [f"class     {name}: {count}" for name, count in classes.most_common()]
+    lines += [f"crowd     {sum(item.crowd for item in objects)}", f"keypoints {sum(item.best_keypoints is not None for item in objects)}"]
+    lines += [f"part      {name}: {count}" for name, count in zip(PART_NAMES, known.tolist(), strict=True) if count]
+    lines += [f"state     {name}: {count}" for name, count in states.most_common()]
+    lines += [f"size      {name}: {int(((areas >= low) & (areas < high)).sum())}" for name, low, high in SIZES]
+    if len(areas):
+        low, middle, high = np.sqrt(np.percentile(areas, [5, 50, 95])).round().astype(int).tolist()
+        lines.append(f"side      5 % below {low} px, half below {middle} px, 5 % above {high} px (root of the area)")
+    lines.append(f"problems  {len(problems.found)}")
+    return lines + [f"  {line}" for line in problems.found]
+
+
+def sheet(records: Sequence[ImageRecord]) -> Array:
+    """Images spread over the set with their boxes: objects green, parts orange, ignored grey."""
+    shown = [record for record in records if record.objects] or list(records)
+    chosen = [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, SHEET_TILES).round().astype(int))] if shown else []
+    return contact_sheet([_tile(record) for record in chosen], columns=6)
+
+
+def _tile(record: ImageRecord) -> Array:
+    tile, crop = fit_tile(read_image(record.path))
+    for item in record.objects:
+        boxes, known, ignored = true_parts(item)
+        tile = draw_boxes(tile, crop.to_crop(boxes[known]), FOUND_COLOUR)
+        tile = draw_boxes(tile, crop.to_crop(boxes[ignored]), IGNORED_COLOUR)
+        tile = draw_boxes(tile, crop.to_crop(item.xyxy[None]), IGNORED_COLOUR if item.crowd else TRUTH_COLOUR, [item.label])
+    return tile
+
+
+def default_images(annotations: Path) -> Path:
+    """Where images lie if nobody says so: `images` beside the annotations, or the same folder."""
+    beside = annotations.parent / "images"
+    return beside if beside.is_dir() else annotations if annotations.is_dir() else annotations.parent

@@ -1,0 +1,76 @@
+"""The detection networks by name, and how their weights are read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from detectors.networks.architectures import (
+    Candidates,
+    CascadeArchitecture,
+    DetectorArchitecture,
+    GFLArchitecture,
+    RetinaNetArchitecture,
+    Targets,
+)
+from detectors.networks.cascade_rcnn import CascadeRCNN
+from detectors.networks.gfl import GFL
+from detectors.networks.retinanet import RetinaNet
+from parsing.configs import parse_config
+from parsing.errors import InputError
+from parsing.networks.backbones import Pretrained
+from parsing.networks.weights import WeightsHeader, load_weights, read_header, weights_path
+
+NetworkName = Literal["cascade_rcnn", "retinanet", "gfl"]
+NETWORKS: dict[str, tuple[type[DetectorArchitecture], type[nn.Module]]] = {
+    "cascade_rcnn": (CascadeArchitecture, CascadeRCNN),
+    "retinanet": (RetinaNetArchitecture, RetinaNet),
+    "gfl": (GFLArchitecture, GFL),
+}
+
+
+class DetectionNetwork(Protocol):
+    """What every network of the table is, beside a `torch.nn.Module`."""
+
+    architecture: DetectorArchitecture
+
+    def __call__(self, images: Tensor, sizes: list[tuple[int, int]], targets: list[Targets]) -> dict[str, Tensor]: ...
+
+    def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates: ...
+
+    def eval(self) -> Any: ...
+
+
+def build_network(name: str, architecture: DetectorArchitecture, pretrained: Pretrained = "none", frozen_level: int = -1) -> nn.Module:
+    network: nn.Module = NETWORKS[name][1](architecture, pretrained, frozen_level)
+    return network
+
+
+def parse_architecture(name: str, value: Any, where: str) -> DetectorArchitecture:
+    """The typed architecture of a network from plain data."""
+    return parse_config(NETWORKS[name][0], value, where)
+
+
+def header_of(name: str, network: DetectionNetwork, metrics: dict[str, Any], training: dict[str, Any]) -> WeightsHeader:
+    """What a detector's weights file says of itself."""
+    architecture = network.architecture
+    return WeightsHeader(name, asdict(architecture), {"classes": list(architecture.class_names)}, metrics, training)
+
+
+def load_network(name: str, weights: str, class_names: Sequence[str] | None, device: str) -> DetectionNetwork:
+    """The network that a weights file describes, ready to run.
+
+    Raises:
+        InputError: the file is not of this network, or its classes are not `class_names`.
+    """
+    header = read_header(weights, name)
+    architecture = parse_architecture(name, header.architecture, str(weights_path(weights)))
+    if class_names is not None and architecture.class_names != tuple(class_names):
+        raise InputError(f"{weights_path(weights)}: detects {', '.join(architecture.class_names)}; expected {', '.join(class_names)}")
+    network = build_network(name, architecture)
+    load_weights(network, weights)
+    return cast(DetectionNetwork, network.eval().to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]

@@ -1,0 +1,71 @@
+"""RetinaNet (Lin et al., Focal Loss for Dense Object Detection, ICCV 2017): torchvision's head on a timm backbone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.retinanet import RetinaNetHead
+from torchvision.ops import sigmoid_focal_loss
+
+from detectors.networks.anchors import Anchors, Pyramid
+from detectors.networks.architectures import Candidates, RetinaNetArchitecture, Targets
+from detectors.networks.dense import dense_candidates
+from detectors.networks.targets import loss_norm, match_anchors
+from parsing.networks.backbones import Backbone, Pretrained
+
+FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.4
+OCTAVES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
+
+
+class RetinaNet(nn.Module):
+    """One-stage detector of C classes in padded batches of images."""
+
+    def __init__(self, architecture: RetinaNetArchitecture, pretrained: Pretrained = "none", frozen_level: int = -1) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        self.backbone = Backbone(a.backbone, a.levels, pretrained, frozen_level=frozen_level, extra_channels=a.heatmaps)
+        self.pyramid = Pyramid(self.backbone.channels, self.backbone.strides, a.fpn_channels, "on_input")
+        sizes = tuple(tuple(a.anchor_scale * stride * octave for octave in OCTAVES) for stride in self.pyramid.strides)
+        self.anchors = Anchors(sizes, a.anchor_ratios, self.pyramid.strides)
+        self.head = RetinaNetHead(a.fpn_channels, self.anchors.per_position, len(a.class_names))
+        for branch in (self.head.classification_head, self.head.regression_head):
+            branch.conv = branch.conv[: a.convs]
+        self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
+
+    def forward(self, images: Tensor, sizes: list[tuple[int, int]], targets: list[Targets]) -> dict[str, Tensor]:
+        """Losses of a batch, as `CascadeRCNN.forward`."""
+        del sizes  # anchors in the padding are background, as published
+        features = self.pyramid(self.backbone(images))
+        anchors = torch.cat(self.anchors.of_levels(features))
+        logits, deltas = self._head(features)
+        class_losses, box_losses, num_positive = [], [], 0
+        for logit, delta, target in zip(logits, deltas, targets, strict=True):
+            label, index = match_anchors(anchors, target, FOREGROUND_IOU, BACKGROUND_IOU)
+            judged, positive = label >= 0, label > 0
+            wanted = F.one_hot(label.clamp(min=0), logit.shape[1] + 1)[:, 1:].to(logit)
+            class_losses.append(sigmoid_focal_loss(logit[judged], wanted[judged], reduction="sum"))
+            truth = target.boxes[index[positive]]
+            encoded = self.coder.encode_single(truth, anchors[positive]) if len(truth) else truth
+            box_losses.append(F.l1_loss(delta[positive], encoded, reduction="sum"))
+            num_positive += int(positive.sum())
+        norm = loss_norm(anchors.new_tensor(num_positive))
+        return {"class": torch.stack(class_losses).sum() / norm, "box": torch.stack(box_losses).sum() / norm}
+
+    @torch.no_grad()
+    def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates:
+        """Boxes (R, 4) px of each image and their class scores (R, C), before any suppression."""
+        features = self.pyramid(self.backbone(images))
+        levels = self.anchors.of_levels(features)
+        logits, deltas = self._head(features)
+        counts = [len(level) for level in levels]
+        boxes = [
+            torch.stack([self.coder.decode_single(d, anchors) for d in delta])
+            for delta, anchors in zip(torch.split(deltas, counts, 1), levels, strict=True)
+        ]
+        return dense_candidates(boxes, list(torch.split(logits.sigmoid(), counts, 1)), self.architecture.candidates, sizes)
+
+    def _head(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        found = self.head(features)
+        return found["cls_logits"].float(), found["bbox_regression"].float()

@@ -1,0 +1,132 @@
+"""Result files of the benchmark: ground truth and predictions, read whole and checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from parsing.configs import nearest
+from parsing.datasets.kinetics_tps.annotations import frame_number, load_json, verb_names
+from parsing.errors import InputError
+
+SAMPLE_EVERY = 5
+Missing = Literal["error", "zero"]
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """One side of the comparison.
+
+    Args:
+        parts: video to frame name to the frame's JSON object, still unchecked inside.
+        actions: video to action.
+        parts_path, actions_path: the files, for messages.
+    """
+
+    parts: Mapping[str, Mapping[str, Any]]
+    actions: Mapping[str, str]
+    parts_path: Path
+    actions_path: Path
+
+
+def read_truth(folder: Path) -> Results:
+    """Ground truth from `gt_part_result.json` and `gt_vid_result.json`, or from a tree of annotations.
+
+    A tree is `<class>/<video>/…/img_%05d.json`; its frames 1, 6, 11, … are taken, and of several states of a part the
+    first.
+
+    Raises:
+        InputError: neither is there, or a file does not fit.
+    """
+    parts, actions = folder / "gt_part_result.json", folder / "gt_vid_result.json"
+    if parts.is_file() or actions.is_file():
+        return read_results(parts, actions)
+    tree = folder / "annotations" if (folder / "annotations").is_dir() else folder
+    found: dict[str, dict[str, Any]] = {}
+    classes: dict[str, str] = {}
+    for file in sorted(tree.rglob("img_*.json")):
+        steps = file.relative_to(tree).parts
+        if len(steps) < 3:
+            raise InputError(f"{file}: expected <class>/<video>/{file.name} below {tree}")
+        action, video = steps[0], steps[1]
+        if classes.setdefault(video, action) != action:
+            raise InputError(f"{file}: video {video!r} stands under {classes[video]!r} and {action!r}")
+        if frame_number(file.name, str(file)) % SAMPLE_EVERY == 1:
+            found.setdefault(video, {})[file.name] = _first_states(load_json(file))
+    if not found:
+        raise InputError(f"{folder}: expected gt_part_result.json and gt_vid_result.json, or <class>/<video>/img_00001.json")
+    return Results(found, classes, tree, tree)
+
+
+def read_results(parts_path: Path, actions_path: Path) -> Results:
+    """A part file `{video: {"img_00001.json": {"humans": […]}}}` and an action file `{video: class}`.
+
+    Raises:
+        InputError: a file cannot be read or has another form.
+    """
+    parts, actions = load_json(parts_path), load_json(actions_path)
+    if not isinstance(parts, dict) or not all(isinstance(frames, dict) for frames in parts.values()):
+        raise InputError(f"{parts_path}: expected an object of videos, each an object of frames")
+    if not isinstance(actions, dict):
+        raise InputError(f"{actions_path}: expected an object of actions by video")
+    for video, action in actions.items():
+        if not isinstance(action, str):
+            raise InputError(f"{actions_path}: {video}: action {action!r:.60}, expected a text")
+    for video, frames in parts.items():
+        for name in frames:
+            frame_number(name, f"{parts_path}: {video}")
+    return Results(parts, actions, parts_path, actions_path)
+
+
+def check_videos(truth: Results, found: Results, missing: Missing) -> list[str]:
+    """Problems that `missing: zero` lets pass, as lines.
+
+    Raises:
+        InputError: a video stands in one file only; always where the ground truth itself is not whole.
+    """
+    if lost := sorted(truth.actions.keys() - truth.parts.keys()):
+        raise InputError(f"{truth.parts_path}: lacks video {lost[0]!r} of {truth.actions_path}")
+    lines = []
+    for path, videos in ((found.parts_path, found.parts), (found.actions_path, found.actions)):
+        if lost := sorted(truth.actions.keys() - videos.keys()):
+            lines.append(f"{path}: lacks {len(lost)} of {len(truth.actions)} videos, the first {lost[0]!r}")
+        if more := sorted(videos.keys() - truth.actions.keys()):
+            lines.append(f"{path}: {len(more)} videos that the ground truth does not have, the first {more[0]!r}")
+    if lines and missing == "error":
+        raise InputError(f"{lines[0]}; --missing zero scores what lacks as 0 and leaves out what is too much")
+    return lines
+
+
+def check_actions(found: Results, actions: set[str]) -> None:
+    """Raises InputError for a predicted action that the list does not have; names the nearest."""
+    for video, action in found.actions.items():
+        if action not in actions:
+            raise InputError(f"{found.actions_path}: {video}: unknown action {action!r:.60}; {nearest(action, actions)}")
+
+
+def _first_states(frame: Any) -> Any:
+    """The annotation with one state a part; what does not have the expected form stays for the reader to refuse."""
+    if not isinstance(frame, dict) or not isinstance(frame.get("humans"), list):
+        return frame
+    humans = []
+    for human in frame["humans"]:
+        parts = human.get("parts", {}) if isinstance(human, dict) else None
+        if not isinstance(parts, dict) or not all(isinstance(part, dict) and _names(part) for part in parts.values()):
+            return frame
+        one = {name: {**part, "box": _one_box(part.get("box")), "verb": verb_names(part["verb"])[0]} for name, part in parts.items()}
+        humans.append({**human, "box": _one_box(human.get("box")), "parts": one})
+    return {"humans": humans}
+
+
+def _names(part: dict[str, Any]) -> bool:
+    verb = part.get("verb")
+    try:
+        return isinstance(verb, str) or (isinstance(verb, list) and bool(verb_names(verb)))
+    except TypeError:
+        return False
+
+
+def _one_box(box: Any) -> Any:
+    return box[0] if isinstance(box, list) and box and isinstance(box[0], list) else box

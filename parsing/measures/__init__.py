@@ -1,0 +1,1 @@
+"""Metrics of all stages and their pictures."""

@@ -1,0 +1,1 @@
+"""Pictures in and out: videos and images decoded, videos encoded, frames fetched ahead."""

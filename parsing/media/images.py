@@ -1,0 +1,63 @@
+"""Images from files: sizes from headers, pixels in display orientation."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from parsing.errors import InputError
+from parsing.types import Array
+
+MAX_SIDE_PX, MAX_PIXELS = 32_000, 300_000_000  # OpenCV's warps count in 16 bits
+ORIENTATION_TAG, JPEG_END = 0x0112, b"\xff\xd9"
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) in pixels from the file's header, as the image is shown (turned by its EXIF orientation).
+
+    Raises:
+        InputError: the file is missing, no image, or larger than can be handled.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is checked here
+            with Image.open(path) as image:
+                width, height = image.size
+                if image.getexif().get(ORIENTATION_TAG, 1) >= 5:
+                    width, height = height, width
+    except (OSError, Image.DecompressionBombError, SyntaxError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise InputError(f"{path}: {'image not found' if missing else 'not a readable image'}") from None
+    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
+        limit = f"{MAX_SIDE_PX} px a side and {MAX_PIXELS // 10**6} million pixels"
+        raise InputError(f"{path}: an image of {width} x {height} px; at most {limit} are read")
+    return int(height), int(width)
+
+
+def read_image(path: Path) -> Array:
+    """(H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+
+    Raises:
+        InputError: the file is missing, no image, cut off, or too large.
+    """
+    image_size(path)
+    data = path.read_bytes()
+    if data[:2] == b"\xff\xd8" and JPEG_END not in data[-16:]:
+        _refuse_truncated(path)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{path}: not a readable image")
+    return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def _refuse_truncated(path: Path) -> None:
+    """A JPEG without its end marker decodes to a grey rest under OpenCV; Pillow tells whether pixels are missing."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except OSError:
+        raise InputError(f"{path}: the JPEG is cut off") from None

@@ -1,0 +1,1 @@
+"""What networks of all stages share: backbones, weights files, checkpoints of other libraries."""

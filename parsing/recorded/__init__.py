@@ -1,0 +1,1 @@
+"""Stages that look up instead of compute: ground truth (`oracle`) and saved parses (`replay`)."""

@@ -1,0 +1,1 @@
+"""The challenges: submission files, official scores, reports."""

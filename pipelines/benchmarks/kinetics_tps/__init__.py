@@ -1,0 +1,1 @@
+"""Kinetics-TPS: submissions and the official score."""

@@ -1,0 +1,1 @@
+"""TinyVIRAT: submissions of the TinyAction Challenge."""

@@ -1,0 +1,126 @@
+"""Sources parsed one after the other into files; a failure of one does not end the others."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+from rich.console import Console
+from rich.table import Table
+
+from parsing.document import ParseWriter
+from parsing.errors import InputError
+from parsing.files import atomic
+from parsing.media.encoding import VideoWriter
+from parsing.progress import Counter
+from parsing.types import Frame, FrameParse
+from pipelines.command import describe
+from pipelines.parse.parser import ParseStream, VideoParser
+from pipelines.parse.rendering import draw_parse
+from pipelines.parse.sources import Job
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one source; `error` is None where it went well."""
+
+    job: Job
+    num_frames: int = 0
+    num_tracks: int = 0
+    action: str = ""
+    seconds: float = 0.0
+    error: str | None = None
+
+
+def run_jobs(parser: VideoParser, jobs: Sequence[Job], quiet: bool, debug: bool) -> list[Outcome]:
+    """Parse every source; failures are named on stderr as they happen."""
+    outcomes = []
+    for job in jobs:
+        outcomes.append(_attempt(parser, job, quiet, debug))
+        if outcomes[-1].error:
+            print(f"error: {outcomes[-1].error}", file=sys.stderr)
+    return outcomes
+
+
+def _attempt(parser: VideoParser, job: Job, quiet: bool, debug: bool) -> Outcome:
+    """Parse one source; a failure of this source must not end the others."""
+    try:
+        return parse_to_files(parser, job, quiet)
+    except (InputError, OSError) as error:
+        if debug:
+            raise
+        text = describe(error)
+        return Outcome(job, error=text if job.source.name in text or isinstance(error, OSError) else f"{job.source}: {text}")
+
+
+def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
+    """Write the JSON of one source, and its annotated video where the job names one; neither appears before both are whole."""
+    started = time.monotonic()
+    stream = parser.stream(job.source)
+    num_frames = 0
+    with ExitStack() as stack:
+        writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary, stream.actions, stream.models, stream.branch))
+        drawing = stack.enter_context(_Drawing(job.drawing_path, stream, parser)) if job.drawing_path else None
+        progress = stack.enter_context(Counter(job.source.name, stream.num_frames, quiet))
+        for frame, parse in stream.with_frames(keep_images=drawing is not None):
+            writer.add(parse)
+            if drawing:
+                drawing.add(frame, parse)
+            num_frames += 1
+            progress.advance()
+        writer.finish(stream.facts, stream.complete, stream.track_actions)
+    if not stream.complete and not quiet:
+        facts = stream.facts
+        print(
+            f"{job.source}: damaged: {facts.frames_decoded} of {facts.frames_declared} frames decoded, {facts.decode_errors} errors",
+            file=sys.stderr,
+        )
+    best = stream.actions[0] if stream.actions else None
+    action = f"{best.label} {best.score:.2f}" if best else ""
+    return Outcome(job, num_frames, writer.num_tracks, action, time.monotonic() - started)
+
+
+class _Drawing:
+    """The annotated copy of a source: an mp4, or a PNG for an image."""
+
+    def __init__(self, path: Path, stream: ParseStream, parser: VideoParser) -> None:
+        self.path, self.stream, self.vocabulary = path, stream, parser.vocabulary
+        facts = stream.facts
+        self.video = VideoWriter(path, (facts.height, facts.width), facts.fps) if path.suffix == ".mp4" else None
+
+    def __enter__(self) -> _Drawing:
+        if self.video:
+            self.video.__enter__()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self.video:
+            self.video.__exit__(*failure)
+
+    def add(self, frame: Frame, parse: FrameParse) -> None:
+        picture = draw_parse(frame, parse, self.vocabulary, self.stream.actions, self.stream.track_actions)
+        if self.video:
+            self.video.add(picture, frame.time_s)
+            return
+        with atomic(self.path) as temporary:
+            if not cv2.imwrite(str(temporary), picture[:, :, ::-1]):
+                raise InputError(f"{self.path}: cannot write the annotated image")
+
+
+def print_summary(outcomes: Sequence[Outcome]) -> None:
+    """A table of all sources on stdout."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("source", "frames", "tracks", "action", "frames/s", "result"):
+        table.add_column(column, justify="right" if column in ("frames", "tracks", "frames/s") else "left")
+    for o in outcomes:
+        rate = f"{o.num_frames / o.seconds:.1f}" if o.seconds else ""
+        table.add_row(
+            o.job.source.name, str(o.num_frames), str(o.num_tracks), o.action, rate, "failed" if o.error else str(o.job.json_path)
+        )
+    # Away from a terminal, lines need not fit a screen.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -1,0 +1,190 @@
+"""What each person does: recognizers on the crop tube of a track, window after window, while the frames stream by.
+
+A tube is cut from key frames alone, so a recognizer sees the person at the rate of the key frames: with `every: 3` and
+30 frames a second it is 10 crops a second, and what moves looks three times as fast as in the whole video.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from parsing.configs import config
+from parsing.geometry import Crop
+from parsing.types import ActionScore, Array, Branch, Frame, FrameParse, ModelFacts
+from pipelines.parse.timeline import Labels, Timeline
+
+log = logging.getLogger(__name__)
+
+SMOOTH_S = 0.2  # the window follows the person with this delay, so that boxes that shake do not shake the picture
+RATE_TOLERANCE = 0.9  # of the time between two crops: times in files are rounded
+Item = tuple[Frame, FrameParse | None]  # a frame, and its parse where it is a key frame
+
+
+@config
+class TrackActionsConfig:
+    """How tubes are cut.
+
+    Args:
+        every_s: how far the beginnings of two windows of a track lie apart; at most `window_s`.
+        window_s: time that a recognizer sees at once.
+        expand: side of the square around a person, in longer sides of the person's box.
+        most_tracks: tubes kept at a time; a track that finds none free gets one when another track has ended.
+        min_frames: crops that a window must hold to be judged.
+        most_frames: crops that a window may hold; key frames that come faster are left out.
+        most_px: side that larger crops are scaled down to; that of the recognizers' input or a little more.
+    """
+
+    every_s: Annotated[float, Field(ge=0.1, le=10)] = 1.0
+    window_s: Annotated[float, Field(ge=0.1, le=10)] = 2.0
+    expand: Annotated[float, Field(ge=1, le=4)] = 1.3
+    most_tracks: Annotated[int, Field(ge=1, le=64)] = 8
+    min_frames: Annotated[int, Field(ge=1)] = 4
+    most_frames: Annotated[int, Field(ge=1, le=128)] = 32
+    most_px: Annotated[int, Field(ge=16, le=512)] = 224
+
+    def __post_init__(self) -> None:
+        if self.every_s > self.window_s:
+            raise ValueError(f"every_s {self.every_s} leaves gaps between windows of {self.window_s} s")
+        if self.min_frames > self.most_frames:
+            raise ValueError(f"min_frames {self.min_frames} is above most_frames {self.most_frames}")
+
+    @property
+    def facts(self) -> ModelFacts:
+        """For the parse, which tells by it that tracks were asked for."""
+        return ModelFacts("track_actions", "crop_tubes", None, json.dumps(asdict(self)))
+
+
+class Tube:
+    """The crops of one track in one window, which begins at `begin_s`; `fresh` tells that some were not judged yet."""
+
+    def __init__(self, options: TrackActionsConfig, begin_s: float) -> None:
+        self.options, self.begin_s, self.seen_s = options, begin_s, begin_s
+        self.crops: deque[tuple[Frame, float]] = deque()  # with the side of the square in the video's pixels
+        self.fresh = False
+        self._square: Array | None = None
+
+    @property
+    def frames(self) -> list[Frame]:
+        return [frame for frame, _ in self.crops]
+
+    @property
+    def side_px(self) -> float:
+        """Median side of the squares in pixels of the video: how much detail the crops can show."""
+        return float(np.median([side for _, side in self.crops]))
+
+    @property
+    def due_s(self) -> float:
+        return self.begin_s + self.options.window_s
+
+    def add(self, frame: Frame, box: Array) -> None:
+        """Follow the person's (4,) box and keep the crop, unless crops come too fast."""
+        square, before = square_around(box, self.options.expand, frame.image_hw), self._square
+        if before is not None:
+            square = before + (1 - math.exp((self.seen_s - frame.time_s) / SMOOTH_S)) * (square - before)
+        self._square, self.seen_s = square, frame.time_s
+        spacing = RATE_TOLERANCE * self.options.window_s / self.options.most_frames
+        if self.crops and (len(self.crops) >= self.options.most_frames or frame.time_s - self.crops[-1][0].time_s < spacing):
+            return
+        left, top, side = (float(value) for value in square)
+        crop = Crop(left, top, side, min(self.options.most_px, math.ceil(side)))
+        self.crops.append((Frame(frame.video, frame.index, frame.time_s, crop.pixels(frame.image)), side))
+        self.fresh = True
+
+    def advance(self) -> None:
+        """Begin the next window; crops before it are let go."""
+        self.begin_s += self.options.every_s
+        while self.crops and self.crops[0][0].time_s < self.begin_s:
+            self.crops.popleft()
+
+
+class TrackActions:
+    """Passes the frames of one video on and judges the tubes of its tracks.
+
+    At most `most_tracks` x `most_frames` crops are kept, however long the video is.
+
+    Args:
+        judge: what the frames of a window show, and which branch says so, given how many pixels of the video a side of
+            the square around the person has.
+    """
+
+    def __init__(self, options: TrackActionsConfig, judge: Callable[[Sequence[Frame], float], tuple[Labels, Branch]]) -> None:
+        self.options, self.judge = options, judge
+        self.found: dict[int, list[ActionScore]] = {}  # by track, in order of time
+        self._timelines: dict[int, Timeline] = {}
+        self.tubes: dict[int, Tube] = {}
+        self._turned_away: set[int] = set()
+
+    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The same items; `found` is whole when they have been used up."""
+        for frame, parse in items:
+            if parse is not None:
+                self._see(frame, parse)
+            yield frame, parse
+        for track_id in list(self.tubes):
+            self._close(track_id)
+        if self._turned_away:
+            log.warning("%s: tracks that found no free tube for some time (most_tracks): %d", frame.video, len(self._turned_away))
+
+    def _see(self, frame: Frame, parse: FrameParse) -> None:
+        for track_id in [i for i, tube in self.tubes.items() if frame.time_s - tube.seen_s >= self.options.window_s]:
+            self._close(track_id)
+        persons = parse.persons
+        if persons.track_ids is None:
+            return
+        for track_id, box in zip(persons.track_ids.tolist(), persons.xyxy, strict=True):
+            tube = self._tube(track_id, frame.time_s) if track_id >= 0 else None
+            if tube is None:
+                continue
+            while frame.time_s >= tube.due_s:
+                self._judge(track_id, tube, tube.due_s)
+                tube.advance()
+            tube.add(frame, box)
+
+    def _tube(self, track_id: int, time_s: float) -> Tube | None:
+        if track_id not in self.tubes:
+            if len(self.tubes) == self.options.most_tracks:
+                self._turned_away.add(track_id)
+                return None
+            self.tubes[track_id] = Tube(self.options, time_s)
+        return self.tubes[track_id]
+
+    def _close(self, track_id: int) -> None:
+        tube = self.tubes.pop(track_id)
+        self._judge(track_id, tube, tube.seen_s)
+
+    def _judge(self, track_id: int, tube: Tube, end_s: float) -> None:
+        """Ask about a window, unless it shows too little, or nothing that the one before did not show."""
+        if not tube.fresh or len(tube.crops) < self.options.min_frames:
+            return
+        labels, branch = self.judge(tube.frames, tube.side_px)
+        tube.fresh = False
+        timeline = self._timelines.setdefault(track_id, Timeline())
+        timeline.add(labels, tube.begin_s, end_s, branch)
+        self.found[track_id] = timeline.actions
+
+
+def square_around(box: Array, expand: float, image_hw: tuple[int, int]) -> Array:
+    """(3,) left, top and side in pixels of the square around a (4,) box, moved into the image as far as it fits.
+
+    The square is `expand` times as large as the box's longer side, but not larger than the image's shorter side, unless
+    the box itself is: real surroundings serve a recognizer better than grey ones.
+    """
+    height, width = image_hw
+    longer = max(2.0, float(max(box[2] - box[0], box[3] - box[1])))
+    side = max(longer, min(expand * longer, height, width))
+    left, top = float(box[0] + box[2] - side) / 2, float(box[1] + box[3] - side) / 2
+    return np.array([_inside(left, side, width), _inside(top, side, height), side])
+
+
+def _inside(start: float, side: float, length: float) -> float:
+    """Where a side begins that is moved inside of a length, or centred on it where it is longer."""
+    return (length - side) / 2 if side > length else min(max(start, 0.0), length - side)

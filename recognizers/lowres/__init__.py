@@ -1,1 +1,0 @@
-"""The low-resolution branch: how small pictures reach a recognizer, and what it says of them."""

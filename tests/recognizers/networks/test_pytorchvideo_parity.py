@@ -1,0 +1,90 @@
+"""Converted networks give what PyTorchVideo's give, from the same seeded weights and clip (scripts/make_pytorchvideo_fixtures.py)."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from seeded import seeded_clip, seeded_tensor
+
+from parsing.errors import InputError
+from parsing.types import Frame
+from pipelines import convert as convert_command
+from recognizers.clips.test_views import View
+from recognizers.networks import parse_architecture
+from recognizers.networks.conversion import PYTORCHVIDEO_TARGETS, TARGETS, convert, num_actions_of
+from recognizers.networks.slowfast import SlowFast, SlowFastArchitecture
+from recognizers.video import VideoRecognizerConfig
+
+DATA = Path(__file__).parents[2] / "data"
+ACTIONS = [f"action {i}" for i in range(20)]
+HERE = Path("seeded.pyth")
+
+
+def seeded(target: str) -> dict[str, torch.Tensor]:
+    shapes = json.loads(str(np.load(DATA / f"pytorchvideo_{target}.npz")["shapes"]))
+    return {name: torch.from_numpy(np.asarray(seeded_tensor(name, tuple(shape)))) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("target", sorted(PYTORCHVIDEO_TARGETS))
+def test_outputs_equal_pytorchvideos(target: str) -> None:
+    fixture = np.load(DATA / f"pytorchvideo_{target}.npz")
+    network = convert(seeded(target), "pytorchvideo", target, ACTIONS, HERE)
+    # The seeded clip holds normalised values; PyTorchVideo normalises by 0.45 and 0.225 alike in all colours.
+    clip = torch.from_numpy(seeded_clip(int(fixture["frames"]), 64))[None].transpose(1, 2) * 0.225 + 0.45
+    with torch.inference_mode():
+        logits = network(clip).numpy()
+    assert np.abs(logits - fixture["logits"]).max() / fixture["logits"].std() < 1e-4
+
+
+def test_slow_frames_spread_from_the_first_to_the_last() -> None:
+    """Of 32 frames, eight as PyTorchVideo's own transform picks them."""
+    architecture = SlowFastArchitecture(depth=26, width=8, alpha=4, slow_frames="spread")
+    clips, seen = torch.rand(1, 32, 3, 32, 32), []
+    for a in (architecture, replace(architecture, slow_frames="strided")):
+        network = SlowFast(a, 2).eval()
+        network.slow.stem.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+        network(clips)
+    x = network.normalise(clips)
+    assert torch.equal(seen[0], x[:, :, [0, 4, 8, 13, 17, 22, 26, 31]])
+    assert torch.equal(seen[1], x[:, :, [0, 4, 8, 12, 16, 20, 24, 28]])
+
+
+def test_other_networks_and_checkpoints_are_refused() -> None:
+    tensors = seeded("csn_ir_101")
+    assert num_actions_of(tensors, HERE) == 20
+    listed = "csn_ir_101, slowfast_r101_8x8, slowfast_r50_4x16, slowfast_r50_8x8"
+    for target in ("csn_ir_152", "slowfast_r101_4x16"):
+        with pytest.raises(InputError, match=f"--to {target}: pytorchvideo has no such weights; it has those of {listed}"):
+            convert(tensors, "pytorchvideo", target, ACTIONS, HERE)
+    with pytest.raises(InputError, match="--to r2plus1d_34: pytorchvideo has no such network; it has those of csn, slowfast"):
+        convert(tensors, "pytorchvideo", "r2plus1d_34", ACTIONS, HERE)
+    with pytest.raises(InputError, match=r"seeded\.pyth: not a checkpoint of slowfast_r50_8x8: \d+ missing"):
+        convert(tensors, "pytorchvideo", "slowfast_r50_8x8", ACTIONS, HERE)
+    with pytest.raises(InputError, match=r"has shape \(16, 8, 7, 1, 1\), expected \(16, 8, 5, 1, 1\)"):
+        convert(seeded("slowfast_r50_8x8"), "pytorchvideo", "slowfast_r50_4x16", ACTIONS, HERE)
+
+
+def test_the_command_line_converts_a_published_file_and_the_header_says_the_colours(tmp_path: Path) -> None:
+    torch.save({"model_state": seeded("csn_ir_101")}, tmp_path / "csn.pyth")
+    out = tmp_path / "csn.safetensors"
+    command = ["pytorchvideo", str(tmp_path / "csn.pyth"), "--to", "csn_ir_101", "--out", str(out), "--quiet", "--classes", *ACTIONS]
+    assert convert_command.main(convert_command.build_parser().parse_args(command)) == 0
+    stage = VideoRecognizerConfig("csn", str(out), (View(),)).build("cpu")
+    assert stage.network.normalise.mean.flatten().tolist() == pytest.approx([0.45] * 3)  # type: ignore[union-attr, operator]
+    assert stage.architecture.norm_eps == 1e-5  # type: ignore[attr-defined]
+    stage.architecture = replace(stage.architecture, frames=4, input_px=32)  # type: ignore[type-var]
+    clip = [Frame("a", i, 0.0, np.full((40, 40, 3), 20 * i, np.uint8)) for i in range(4)]
+    assert stage([clip]).sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_published_sizes() -> None:
+    """Parameters in millions, as PyTorchVideo's model zoo lists them."""
+    sizes = {"slowfast_r50_4x16": 34.48, "slowfast_r50_8x8": 34.57, "slowfast_r101_8x8": 62.83, "csn_ir_101": 22.21}
+    for target, size in sizes.items():
+        name, fields = TARGETS[target]
+        with torch.device("meta"):
+            network = parse_architecture(name, fields | PYTORCHVIDEO_TARGETS[target], target).build(400)
+        assert round(sum(p.numel() for p in network.parameters()) / 1e6, 2) == size
