@@ -4,7 +4,7 @@ OUT ?= demo
 VIDEO ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-openmmlab check lock clean
+.PHONY: demo test test-openmmlab check lock audit clean
 
 demo: .venv/installed .venv/demo-clip
 	@mkdir -p $(OUT)
@@ -46,5 +46,14 @@ test-openmmlab: .venv-openmmlab/installed
 lock:
 	scripts/lock
 
+# Known advisories of what is locked, asked from the package index; it fails where the index does not tell.
+audit: .venv-audit/installed
+	.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements.lock
+
+.venv-audit/installed:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --disable-pip-version-check -q "pip-audit==2.10.1"
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-openmmlab demo
+	rm -rf .venv .venv-openmmlab .venv-audit demo

@@ -93,25 +93,41 @@ def _soft_nms(found: Boxes, thresholds: Array, sigma: float, most: int) -> Boxes
 
 
 def fuse(found: Sequence[Boxes], image_hw: tuple[int, int], iou: float, weights: Sequence[float] | None) -> Boxes:
-    """Weighted box fusion of what several views or models found in one image.
+    """Weighted boxes fusion of what several views or models found in one image (Solovyev et al., 2021).
 
-    A box that only some of them found loses score accordingly.
+    Boxes of a class, best first, join the fused box that they overlap most, whose sides are the average of its members'
+    by weighted score. Its score is their mean, lowered by the share of views that did not find it.
 
     Args:
+        iou: overlap above which a box joins a fused one.
         weights: of each view or model; None weighs all alike.
     """
-    from ensemble_boxes import weighted_boxes_fusion
-
-    if not any(len(boxes) for boxes, _, _ in found):
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
-    size = _size(image_hw)
-    columns = [(np.clip(boxes / size, 0, 1), scores, classes) for boxes, scores, classes in found]
-    sided = [np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1)) for boxes, _, _ in columns]  # the library warns of others
-    lists = [[column[i][keep] for column, keep in zip(columns, sided, strict=True)] for i in range(3)]
-    boxes, scores, classes = weighted_boxes_fusion(*lists, weights=weights, iou_thr=iou)
-    return (boxes * size).astype(np.float32), np.clip(scores, 0, 1).astype(np.float32), classes.astype(np.int64)
-
-
-def _size(image_hw: tuple[int, int]) -> Array:
+    weight = np.ones(len(found)) if weights is None else np.asarray(weights, float)
     height, width = image_hw
-    return np.array([width, height, width, height], np.float32)
+    boxes = np.clip(np.concatenate([boxes for boxes, _, _ in found]).astype(float), 0, [width, height, width, height])
+    scores = np.concatenate([scores * share for (_, scores, _), share in zip(found, weight, strict=True)])
+    classes = np.concatenate([classes for _, _, classes in found]).astype(np.int64)
+    sided = (boxes[:, 2:] > boxes[:, :2]).all(1) & (scores > 0)
+    if not sided.any():
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
+    of_class = {label: np.flatnonzero(sided & (classes == label)) for label in np.unique(classes[sided])}
+    fused = {label: _fuse_class(boxes[rows], scores[rows], iou, weight) for label, rows in of_class.items()}
+    boxes, scores = (np.concatenate(column) for column in zip(*fused.values(), strict=True))
+    classes = np.repeat(list(fused), [len(own) for own, _ in fused.values()])
+    order = np.argsort(-scores, kind="stable")
+    return boxes[order].astype(np.float32), scores[order].clip(0, 1).astype(np.float32), classes[order]
+
+
+def _fuse_class(boxes: Array, scores: Array, iou: float, weights: Array) -> tuple[Array, Array]:
+    """Fused boxes (K, 4) and scores (K,) of the boxes of one class."""
+    fused = np.zeros((len(boxes), 4))  # sides so far
+    sums, members, count = np.zeros(len(boxes)), np.zeros(len(boxes), int), 0
+    for i in np.argsort(-scores, kind="stable"):
+        overlaps = box_ious(boxes[i][None], fused[:count])[0]
+        best = int(overlaps.argmax()) if count and overlaps.max() > iou else count
+        count += best == count
+        fused[best] = (fused[best] * sums[best] + boxes[i] * scores[i]) / (sums[best] + scores[i])
+        sums[best] += scores[i]
+        members[best] += 1
+    members = members[:count]
+    return fused[:count], sums[:count] / members * np.minimum(len(weights), members) / weights.sum()
