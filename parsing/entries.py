@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from parsing.configs import config
 from parsing.types import Branch
 
-SCHEMA_VERSION = "1.1"  # 1.1 added actions of tracks, which recognizers were asked, and the low-resolution branch
+# 1.1 added actions of tracks, which recognizers were used, and the low-resolution branch.
+SCHEMA_VERSION = "1.2"
 Box = tuple[float, float, float, float]
 Score = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -122,14 +123,15 @@ class TrackEntry:
 class ModelEntry:
     """A component that took part, the sha256 of its weights, and its config as JSON.
 
-    `asked` is false for a recognizer that the video's action was found without, because those before it were sure.
+    `used` (before version 1.2 `asked`) is false for a recognizer that the actions were found without: those before it
+    were sure, or it serves pictures of other sizes.
     """
 
     stage: str
     name: str
     weights_sha256: str | None
     config: str
-    asked: bool = True
+    used: bool = Field(default=True, validation_alias=AliasChoices("used", "asked"))
 
 
 @config
@@ -139,7 +141,7 @@ class ParseDocument:
     `branch` is null where there is no low-resolution branch that could have spoken.
     """
 
-    schema_version: Literal["1.0", "1.1"]
+    schema_version: Literal["1.0", "1.1", "1.2"]
     vocabulary: VocabularyEntry
     actions: list[ActionEntry]
     models: list[ModelEntry]

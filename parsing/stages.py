@@ -5,10 +5,10 @@ Stages take frames rather than bare images so that `oracle` and `replay` can loo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
+from parsing.types import ActionScores, Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import Vocabulary
 
 
@@ -65,12 +65,21 @@ class StateFilter(Protocol):
         """The same frames in the same order; key frames, which alone have a parse, with the states of a track seen over time."""
 
 
-class Recognizer(Protocol):
-    facts: ModelFacts
+class ActionRecognizer(Protocol):
+    """One protocol for networks and for what is composed of them, single-label and multi-label alike.
+
+    `multi_label` says whether several actions may hold at once.
+    """
+
     action_names: tuple[str, ...]
+    multi_label: bool
 
-    def sample(self, num_frames: int) -> list[Array]:
-        """Frame indices of each clip, (T,) each, for a video of `num_frames` frames (>= 1)."""
+    @property
+    def models(self) -> tuple[ModelFacts, ...]:
+        """The components that it is made of."""
 
-    def __call__(self, clips: Sequence[Sequence[Frame]]) -> Array:
-        """(A,) action probabilities of one video, from the frames of its sampled clips."""
+    def indices(self, num_frames: int) -> Array:
+        """(K,) sorted places of the frames that it looks at in a clip of `num_frames` frames (>= 1)."""
+
+    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:
+        """Scores of one clip, from the frames by their place in it: at least those of `indices(num_frames)`."""

@@ -198,9 +198,35 @@ class VideoFacts:
     decode_errors: int
 
 
+@dataclass(frozen=True, eq=False)
+class ActionScores:
+    """What a recognizer finds in one clip: probabilities (A,) in [0, 1] of its actions, holds (A,) bool.
+
+    Single-label: the probabilities sum to one, and the best action holds. Multi-label: each action has a probability of
+    its own, and any number of them may hold. `models` are the components that took part.
+    """
+
+    probabilities: Array
+    holds: Array
+    models: tuple[ModelFacts, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(self, "probabilities", (None,), np.float32, 0, 1)
+        _check(self, "holds", self.probabilities.shape, np.bool_)
+
+    @classmethod
+    def of(cls, probabilities: Array, multi_label: bool, models: tuple[ModelFacts, ...] = ()) -> Self:
+        """The best one of (A,) single-label probabilities holds; of multi-label ones, all those above one half."""
+        best = np.arange(len(probabilities)) == np.argmax(probabilities)
+        return cls(probabilities, np.asarray(probabilities) > 0.5 if multi_label else best, models)
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+
 @dataclass(frozen=True)
 class ActionScore:
-    """One action of a video or a track between two times, in seconds, and which branch of recognizers says so."""
+    """One action of a video or a track between two times, in seconds, and which branch of recognizers found it."""
 
     label: str
     score: float
@@ -211,7 +237,7 @@ class ActionScore:
 
 @dataclass(frozen=True)
 class BranchFacts:
-    """Which branch of recognizers spoke of a whole video, and why."""
+    """Which branch of recognizers scored the whole video, and why."""
 
     name: Branch
     reason: str
@@ -219,13 +245,14 @@ class BranchFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Which component spoke: its stage, its name in the stage's table, sha256 of its weights, its config as JSON.
+    """Which component took part: its stage, its name in the stage's table, sha256 of its weights, its config as JSON.
 
-    `asked` is False for a recognizer that the video's action was found without, because those before it were sure.
+    `used` is False for a recognizer that the actions were found without: those before it were sure, or it serves
+    pictures of other sizes.
     """
 
     stage: str
     name: str
     weights_sha256: str | None
     config: str
-    asked: bool = True
+    used: bool = True

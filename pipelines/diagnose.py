@@ -134,8 +134,8 @@ class Diagnosis:
         return result
 
     def _predicted_action(self, path: Path) -> Array | None:
-        verdict = self.parser.recognize(path, count_frames(path))
-        return None if verdict is None else verdict.scores
+        found = self.parser.recognize(path, count_frames(path))
+        return None if found is None else found.probabilities
 
     def _parses(
         self, row: tuple[str, ...], frames: Sequence[Frame], actions: Array | None, memory: dict[tuple[Any, ...], Any]

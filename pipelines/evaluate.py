@@ -141,9 +141,9 @@ def evaluate_recognition(arguments: argparse.Namespace) -> dict[str, Any]:
         stage = resolve(RECOGNIZERS, component, "--component").build(torch_device(arguments.device))
         if not isinstance(stage, VideoRecognizer):
             raise InputError(f"--component: {component['name']!r} runs no network; expected a video network")
-        if stage.labels.many:
+        if stage.labels.multi_label:
             raise InputError(
-                f"--component: {component['name']!r} tells many labels a clip; expected one, or `pipelines.evaluate tinyvirat`"
+                f"--component: {component['name']!r} is multi-label; expected a single-label recognizer, or `pipelines.evaluate tinyvirat`"
             )
         name = arguments.save.stem if arguments.save else str(component["name"])
         records = training.split_records(arguments.split, stage.labels)

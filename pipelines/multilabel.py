@@ -85,8 +85,8 @@ def _members(a: argparse.Namespace, clips: Sequence[TinyClip], classes: Sequence
     stage = resolve(RECOGNIZERS, component, "--component").build(torch_device(a.device))
     if not isinstance(stage, VideoRecognizer):
         raise InputError(f"--component: {component['name']!r} runs no network; expected a video network")
-    if not stage.labels.many:
-        raise InputError(f"--component: {component.get('weights', component['name'])} tells one action a clip; expected many labels")
+    if not stage.labels.multi_label:
+        raise InputError(f"--component: {component.get('weights', component['name'])} is single-label; expected a multi-label recognizer")
     scaling = parse_config(ScalingConfig, parse_yaml(a.scaling, "--scaling"), "--scaling").build(stage.device) if a.scaling else None
     records = [ClipRecord(a.videos / clip.path, clip.labels, "val") for clip in clips]
     scores = score_clips(stage, records, str(component.get("weights", component["name"])), scaling)

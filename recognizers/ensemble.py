@@ -1,79 +1,88 @@
-"""Late fusion: recognizers asked one after the other, until they are sure enough."""
+"""Late fusion: recognizers that run one after the other, until they are sure enough."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, logit, softmax
 
-from parsing.stages import Recognizer
-from parsing.types import Array, Frame, ModelFacts
+from parsing.stages import ActionRecognizer
+from parsing.types import ActionScores, Array, Frame, ModelFacts
 
 LEAST_PROBABILITY = 1e-9  # a member's certainty that an action is not there counts no more than this
 
 
-@dataclass(frozen=True, eq=False)
-class Verdict:
-    """What an ensemble says: (A,) probabilities, and for each member whether it was asked."""
-
-    scores: Array
-    asked: tuple[bool, ...]
-
-
 class Ensemble:
-    """Recognizers of the same actions, mixed by weighted mean of their log-probabilities.
+    """Recognizers of the same actions, mixed before the softmax or the sigmoid.
 
-    For networks this is the mean of logits before the softmax, as in the VIPriors report: what one network adds to all
-    its logits does not matter. Members that give probabilities alone are mixed in by the same rule.
+    Single-label members are mixed by the weighted mean of their log-probabilities, which for networks is the mean of
+    their logits, as in the VIPriors report: what one network adds to all its logits does not matter. Multi-label members
+    are mixed by the weighted mean of the logits of each action.
 
     Args:
-        members: in the order in which they are asked: the cheapest should come first.
-        weights: one for each member, scaled to sum to one; None counts all the same. Weight 0 is never asked.
-        exit_margin: lead of the best action in probability from which no further member is asked; None asks all.
+        members: at least one, in the order in which they run: the cheapest should come first.
+        weights: one for each member, scaled to sum to one; None counts all the same. A member of weight 0 never runs.
+        exit_margin: of single-label members: how far the best action has to lead in probability, so that no further
+            member runs; None runs all.
+
+    Raises:
+        ValueError: there is no member, members know different actions, or the weights do not fit.
     """
 
-    def __init__(self, members: Sequence[Recognizer], weights: Sequence[float] | None = None, exit_margin: float | None = None) -> None:
+    def __init__(
+        self, members: Sequence[ActionRecognizer], weights: Sequence[float] | None = None, exit_margin: float | None = None
+    ) -> None:
         given = np.array([1.0] * len(members) if weights is None else weights, float)
-        if len(given) != len(members) or (given < 0).any() or (len(given) and not given.any()):
+        if not members:
+            raise ValueError("an ensemble needs at least one recognizer")
+        if len(given) != len(members) or (given < 0).any() or not given.any():
             raise ValueError(f"weights of {len(members)} recognizers are {given.tolist()}, expected as many, none below 0, one above")
+        self.action_names, self.multi_label = members[0].action_names, members[0].multi_label
+        if any((member.action_names, member.multi_label) != (self.action_names, self.multi_label) for member in members):
+            raise ValueError("the recognizers of an ensemble differ in their actions")
+        if exit_margin is not None and self.multi_label:
+            raise ValueError("multi-label recognizers have no best action whose lead could end an ensemble early")
         self.members, self.weights, self.exit_margin = members, given / given.sum(), exit_margin
         settings = {"weights": self.weights.round(6).tolist(), "exit_margin": exit_margin}
         self.facts = ModelFacts("recognizers", "ensemble", None, json.dumps(settings))
 
-    def indices(self, num_frames: int) -> set[int]:
-        """Frames that any member may want to see of a video of `num_frames` (>= 1)."""
-        asked = (member for member, weight in zip(self.members, self.weights, strict=True) if weight)
-        return {int(i) for member in asked for clip in member.sample(num_frames) for i in clip}
+    @property
+    def models(self) -> tuple[ModelFacts, ...]:
+        """The members' components; of several members, also how they are mixed."""
+        mixing = (self.facts,) if len(self.members) > 1 else ()
+        return (*(model for member in self.members for model in member.models), *mixing)
 
-    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> Verdict:
-        """Judge a video of `num_frames` frames.
+    def indices(self, num_frames: int) -> Array:
+        """(K,) sorted places of the frames that any member may look at."""
+        return np.unique(np.concatenate([member.indices(num_frames) for member, _ in self._weighted()]))
 
-        Args:
-            frames: at least those of `indices(num_frames)`.
-
-        Raises:
-            ValueError: there is no member, or members give vectors of different length.
-        """
-        total: Array | None = None
-        scores, share, asked = np.zeros(0), 0.0, [False] * len(self.members)
-        for i, (member, weight) in enumerate(zip(self.members, self.weights.tolist(), strict=True)):
-            if weight == 0:
-                continue
-            found = member([[frames[int(k)] for k in clip] for clip in member.sample(num_frames)])
-            weighted = weight * np.log(np.maximum(np.asarray(found, float), LEAST_PROBABILITY))
-            if total is not None and total.shape != weighted.shape:
-                raise ValueError(f"expected score vectors of one length, found {total.shape} and {weighted.shape}")
-            total = weighted if total is None else total + weighted
-            share, asked[i] = share + weight, True
-            scores = softmax(total / share)
-            if self.exit_margin is not None and lead(scores) >= self.exit_margin:
+    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:
+        """Scores of one clip; `models` are those of the members that ran, and of the mixing."""
+        total, share = np.zeros(len(self.action_names)), 0.0
+        models: list[ModelFacts] = []
+        for member, weight in self._weighted():
+            found = member(frames, num_frames)
+            total += weight * self._logits(found.probabilities)
+            share += weight
+            models += found.models
+            if self.exit_margin is not None and lead(softmax(total / share)) >= self.exit_margin:
                 break
-        if total is None:
-            raise ValueError("an ensemble of no recognizers has nothing to say")
-        return Verdict(np.asarray(scores, np.float32), tuple(asked))
+        mixing = [self.facts] if len(self.members) > 1 else []
+        probabilities = expit(total / share) if self.multi_label else softmax(total / share)
+        return ActionScores.of(probabilities, self.multi_label, (*models, *mixing))
+
+    def _weighted(self) -> list[tuple[ActionRecognizer, float]]:
+        """The members that may run, with their weights."""
+        return [(member, weight) for member, weight in zip(self.members, self.weights.tolist(), strict=True) if weight]
+
+    def _logits(self, probabilities: Array) -> Array:
+        """Up to a constant, where they are single-label."""
+        exact = np.asarray(probabilities, float)
+        if self.multi_label:
+            return np.asarray(logit(exact.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)))
+        return np.asarray(np.log(np.maximum(exact, LEAST_PROBABILITY)))
 
 
 def lead(scores: Array) -> float:

@@ -23,26 +23,26 @@ class ActionLabels:
     """Names of A actions, in the order of a network's logits.
 
     Args:
-        many: whether several, or none, may hold at once: each has a probability of its own.
+        multi_label: whether several actions, or none, may hold at once, each with a probability of its own.
         mirrors: pairs of actions that a mirrored video turns into each other, beside those whose names differ in `left`
             and `right`.
     """
 
     names: tuple[str, ...]
-    many: bool = False
+    multi_label: bool = False
     mirrors: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_header(cls, header: WeightsHeader, where: str) -> ActionLabels:
-        """Raises InputError: the header lists no actions."""
+        """From a header, where files written before call `multi_label` `many`; raises InputError where it lists no actions."""
         names = header.labels.get("actions")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise InputError(f"{where}: header lists no actions")
         mirrors = tuple((str(a), str(b)) for a, b in header.labels.get("mirrors", ()))
-        return cls(tuple(names), bool(header.labels.get("many", False)), mirrors)
+        return cls(tuple(names), bool(header.labels.get("multi_label", header.labels.get("many", False))), mirrors)
 
     def to_header(self) -> dict[str, Any]:
-        return {"actions": list(self.names), "many": self.many, "mirrors": [list(pair) for pair in self.mirrors]}
+        return {"actions": list(self.names), "multi_label": self.multi_label, "mirrors": [list(pair) for pair in self.mirrors]}
 
     def target(self, labels: Sequence[str]) -> Array:
         """(A,) 1 where an action holds."""
@@ -50,7 +50,7 @@ class ActionLabels:
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of (…, A) logits."""
-        return logits.sigmoid() if self.many else logits.softmax(-1)
+        return logits.sigmoid() if self.multi_label else logits.softmax(-1)
 
     def mirrored(self) -> Array:
         """(A,) for each action, the id of the one that it looks like in a mirror.

@@ -1,4 +1,4 @@
-"""Losses of recognizers: one action a clip, or many."""
+"""Losses of single-label and multi-label recognizers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ActionLossConfig:
     """What is minimised.
 
     Args:
-        kind: cross-entropy, where each clip has one action; and where it may have many, binary cross-entropy, focal (Lin
-            et al. 2017) or asymmetric (Ridnik et al. 2021; all three TinyAction reports).
+        kind: cross-entropy for single-label clips; for multi-label ones binary cross-entropy, focal (Lin et al. 2017) or
+            asymmetric (Ridnik et al. 2021; all three TinyAction reports).
         label_smoothing: of the cross-entropy.
         gamma: focusing of the focal loss.
         gamma_positive, gamma_negative, clip: of the asymmetric loss: focusing on either side, and the margin by which
@@ -35,7 +35,7 @@ class ActionLossConfig:
     clip: NonNegative = 0.05
 
     @property
-    def many(self) -> bool:
+    def multi_label(self) -> bool:
         return self.kind != "cross_entropy"
 
 

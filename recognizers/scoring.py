@@ -23,7 +23,7 @@ def clip_logits(stage: VideoRecognizer, path: Path, scaling: Scaling | None = No
     num_frames = count_frames(path)
     if not num_frames:
         raise InputError(f"{path}: holds no frame")
-    sampled = stage.sample(num_frames)
+    sampled = stage.clips(num_frames)
     wanted = np.concatenate(sampled)
     if scaling is None:
         frames = read_nearest(path, wanted)

@@ -57,7 +57,7 @@ class RecognitionTask(nn.Module):
         logits = self.network(clips.as_subclass(Tensor)).float()
         losses = {"action": self.alpha * action_loss(logits, labels, self.loss)}
         if self.alpha < 1:
-            probabilities = logits.sigmoid() if self.loss.many else logits.softmax(-1)
+            probabilities = logits.sigmoid() if self.loss.multi_label else logits.softmax(-1)
             losses["distillation"] = (1 - self.alpha) * F.mse_loss(probabilities, knowledge)
         return losses
 

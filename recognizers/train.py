@@ -142,7 +142,7 @@ class TrainConfig:
         train = readable(self.split_records("train", labels, records))
         if not train:
             raise InputError(f"{self.data.root}: no clip to train on can be read")
-        val, figure = self.split_records("val", labels, records), MANY if labels.many else ONE
+        val, figure = self.split_records("val", labels, records), MANY if labels.multi_label else ONE
         scaling = self.data.build_scaling(device)
         views, drawn = self._views(train, labels, a, self.data.build_scaling("cpu") if self.fit.num_workers else scaling)
         run = RunFolder(out, asdict(self), resume)
@@ -200,20 +200,20 @@ class TrainConfig:
                 "%d of %d clips of split %r are not for weights that are shipped; left out", len(given) - len(chosen), len(given), split
             )
         if not all(holds):
-            counts = "they count as clips of no action" if labels.many else "left out"
+            counts = "they count as clips of no action" if labels.multi_label else "left out"
             log.info("%d of %d clips of split %r have no action that is learned; %s", holds.count(False), len(chosen), split, counts)
-        return [record for record, held in zip(chosen, holds, strict=True) if held or labels.many]
+        return [record for record, held in zip(chosen, holds, strict=True) if held or labels.multi_label]
 
     def _labels(self, records: Sequence[ClipRecord]) -> ActionLabels:
         data = self.data
         names = data.actions or action_names(data.format, Path(data.root), data.classes, records)
         check_actions(records, names, data.root)
         several = next((r for r in records if len(r.labels) != 1), None)
-        if several is not None and not self.loss.many:
+        if several is not None and not self.loss.multi_label:
             raise InputError(
                 f"{several.path}: {len(several.labels)} labels; loss.kind {self.loss.kind!r} wants one, expected bce or asymmetric"
             )
-        return ActionLabels(tuple(names), self.loss.many, data.mirrors)
+        return ActionLabels(tuple(names), self.loss.multi_label, data.mirrors)
 
     def _views(
         self, train: Sequence[ClipRecord], labels: ActionLabels, a: Architecture, scaling: Scaling | None
@@ -234,7 +234,7 @@ class TrainConfig:
         if not self.distillation.scores:
             raise InputError("distillation.scores: none given, expected a file of scores; pipelines.distil makes one on the way")
         path = Path(self.distillation.scores)
-        return load_scores(path, labels.many).probabilities_of([record.name for record in train], labels.names, path)
+        return load_scores(path, labels.multi_label).probabilities_of([record.name for record in train], labels.names, path)
 
     def _batches(self, a: Architecture) -> Callable[[EpochSampler, int], Batches]:
         if self.multigrid == "none":

@@ -25,7 +25,7 @@ ONE, MANY = "top1", "mean_ap"  # the figure that says which epoch is best
 
 def score(stage: VideoRecognizer, records: Sequence[ClipRecord], name: str, scaling: Scaling | None) -> SavedScores | MultiLabelScores:
     """Scores of every clip, which can be saved."""
-    if stage.labels.many:
+    if stage.labels.multi_label:
         return score_clips(stage, records, name, scaling)
     return evaluation.score_clips(stage, records, name, scaling)
 

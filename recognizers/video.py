@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from torch import nn
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
 from parsing.networks.weights import load_weights, read_header, sha256_of, weights_path
-from parsing.types import Array, Frame, ModelFacts
+from parsing.types import ActionScores, Array, Frame, ModelFacts
 from recognizers.clips.flow import network_input
 from recognizers.clips.test_views import View
 from recognizers.labels import ActionLabels
@@ -43,10 +43,8 @@ class VideoRecognizerConfig:
         network, architecture, labels = load_recognizer(self.name, self.weights, device)
         views = self.views or _trained_views(self.name, self.weights)
         fold_norms(network)
-        stage = VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size)
-        settings = asdict(replace(self, views=views))
-        stage.facts = ModelFacts("recognizer", self.name, sha256_of(self.weights), json.dumps(settings))
-        return stage
+        facts = ModelFacts("recognizer", self.name, sha256_of(self.weights), json.dumps(asdict(replace(self, views=views))))
+        return VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size, facts)
 
 
 def _trained_views(name: NetworkName, weights: str) -> tuple[View, ...]:
@@ -72,9 +70,7 @@ def load_recognizer(name: NetworkName, weights: str, device: str) -> tuple[nn.Mo
 
 
 class VideoRecognizer:
-    """Scores of a whole video from the clips of its views."""
-
-    facts = ModelFacts("recognizer", "video", None, "{}")
+    """A video network behind the views of a clip, which are averaged."""
 
     def __init__(
         self,
@@ -85,22 +81,27 @@ class VideoRecognizer:
         views: Sequence[View] = (View(clips=2),),
         average: Literal["logits", "probabilities"] = "logits",
         batch_size: int = 4,
+        facts: ModelFacts = ModelFacts("recognizer", "video", None, "{}"),  # noqa: B008  # frozen
     ) -> None:
         self.network, self.architecture, self.labels, self.device = network, architecture, labels, device
         self.views, self.average, self.batch_size = views, average, batch_size
-        self.action_names = labels.names
+        self.action_names, self.multi_label, self.models = labels.names, labels.multi_label, (facts,)
         self.mirror = labels.mirrored() if any(view.flip for view in views) else None
 
-    def sample(self, num_frames: int) -> list[Array]:
-        """Frame indices of each clip, view after view."""
+    def clips(self, num_frames: int) -> list[Array]:
+        """(T,) places of the frames of each clip that the network sees, view after view."""
         return [clip for view in self.views for clip in view.sample(self.architecture.sampling, num_frames)]
 
-    def __call__(self, clips: Sequence[Sequence[Frame]]) -> Array:
-        """(A,) probabilities of one video."""
-        logits = torch.from_numpy(self.logits(clips))
-        if self.average == "probabilities":
-            return np.asarray(self.labels.probabilities(logits).mean(0))
-        return np.asarray(self.labels.probabilities(logits.mean(0)))
+    def indices(self, num_frames: int) -> Array:
+        """(K,) sorted places of all frames that the views look at."""
+        return np.unique(np.concatenate(self.clips(num_frames)))
+
+    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:
+        """Scores of one video or window, averaged over the clips of the views."""
+        logits = torch.from_numpy(self.logits([[frames[int(i)] for i in clip] for clip in self.clips(num_frames)]))
+        logits = logits if self.average == "probabilities" else logits.mean(0, keepdim=True)
+        probabilities = np.asarray(self.labels.probabilities(logits).mean(0))
+        return ActionScores.of(probabilities.clip(0, 1), self.multi_label, self.models)
 
     @torch.inference_mode()
     def logits(self, clips: Sequence[Sequence[Frame]]) -> Array:

@@ -7,7 +7,7 @@ quality (oracle) or lets the later stages run alone (replay).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from parsing.document import read_parse
 from parsing.errors import InputError
 from parsing.geometry import box_ious
 from parsing.pose import coco_keypoints, part_states, pose_vocabulary
-from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
+from parsing.types import ActionScores, Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import PART_NAMES, Vocabulary
 
 MATCH_IOU = 0.5
@@ -162,19 +162,22 @@ class RecordedStates:
 class RecordedActions:
     """Recognizer: recorded scores of the video that the frames belong to."""
 
+    multi_label = False
+
     def __init__(self, path: Path, scores: dict[str, dict[str, float]], action_names: tuple[str, ...], facts: ModelFacts) -> None:
-        self.path, self.scores, self.action_names, self.facts = path, scores, action_names, facts
+        self.path, self.scores, self.action_names, self.models = path, scores, action_names, (facts,)
 
-    def sample(self, num_frames: int) -> list[Array]:  # noqa: ARG002  # of the protocol
+    def indices(self, num_frames: int) -> Array:  # noqa: ARG002  # of the protocol
         """One frame, for its video's name."""
-        return [np.zeros(1, np.int64)]
+        return np.zeros(1, np.int64)
 
-    def __call__(self, clips: Sequence[Sequence[Frame]]) -> Array:
-        name = clips[0][0].video
+    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:  # noqa: ARG002
+        name = frames[0].video
         video = name if name in self.scores else Path(name).stem
         if video not in self.scores:
             raise InputError(f"{self.path}: holds no action of {name!r}")
-        return np.array([self.scores[video].get(name, 0.0) for name in self.action_names], np.float32)
+        scores = np.array([self.scores[video].get(name, 0.0) for name in self.action_names], np.float32)
+        return ActionScores.of(scores, self.multi_label, self.models)
 
 
 def match_boxes(first: Array, second: Array) -> tuple[Array, Array]:

@@ -85,8 +85,8 @@ class LowResConfig:
             raise InputError(f"low_res: weights: {list(self.weights)} for {len(members)} recognizers, expected as many, one above 0")
         for item, member in zip(self.recognizers, members, strict=True):
             where = f"low_res: {item.get('weights', item.get('name'))}"
-            if not member.labels.many:
-                raise InputError(f"{where}: tells one action a clip; expected a network of many labels")
+            if not member.multi_label:
+                raise InputError(f"{where}: is single-label; expected a multi-label network")
             if member.action_names != members[0].action_names:
                 odd = sorted(set(member.action_names) ^ set(members[0].action_names)) or ["their order"]
                 raise InputError(f"{where}: other actions than the first recognizer's: {odd[0]!r}")
@@ -134,7 +134,7 @@ class LowResBranch:
         self.action_names = members[0].action_names
         resolver = () if scaling.resolver is None else (replace(scaling.resolver.facts, stage="low_res"),)
         whole = ModelFacts("low_res", "branch", None, json.dumps({"when": options.when, "max_side_px": options.max_side_px}))
-        self.models = (whole, *resolver, *(replace(member.facts, stage="low_res") for member in members))
+        self.models = (whole, *resolver, *(replace(model, stage="low_res") for member in members for model in member.models))
 
     def speaks_of(self, side_px: float) -> bool:
         """Whether a picture with this longer side is the branch's."""
@@ -149,7 +149,7 @@ class LowResBranch:
 
     def scores(self, frames: Sequence[Frame]) -> Array:
         """(C,) probabilities of what the frames of a window show."""
-        sampled = [member.sample(len(frames)) for member in self.members]
+        sampled = [member.clips(len(frames)) for member in self.members]
         # Once for all members: super-resolution costs more than they do.
         seen = scale_frames(self.scaling, dict(enumerate(frames)), np.concatenate([clip for clips in sampled for clip in clips]))
         total = np.zeros(len(self.action_names))

@@ -14,15 +14,15 @@ from parsing.document import VideoParse
 from parsing.errors import InputError
 from parsing.media.prefetch import prefetched
 from parsing.media.video import VideoReader, count_frames, probe, read_nearest
-from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
-from parsing.types import ActionScore, Array, Branch, BranchFacts, Frame, FrameParse, ModelFacts, VideoFacts
+from parsing.stages import ActionRecognizer, PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
+from parsing.types import ActionScore, ActionScores, Array, Branch, BranchFacts, Frame, FrameParse, ModelFacts, VideoFacts
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
 from pipelines.parse.config import PipelineConfig, Schedule, read_pipeline
 from pipelines.parse.interpolation import fill_between
 from pipelines.parse.timeline import Labels
 from pipelines.parse.tubes import Item, TrackActions
-from recognizers.ensemble import Ensemble, Verdict
+from recognizers.ensemble import Ensemble
 
 GROUP_FRAMES = 48
 
@@ -39,9 +39,9 @@ class VideoParser:
         self.person_detector: PersonDetector = build["person_detector"](device)
         self.part_detector: PartDetector = build["part_detector"](device)
         self.part_states: PartStateRecognizer = build["part_states"](device)
-        self.ensemble = Ensemble(
-            [config.build(device) for config in settings.recognizers], settings.weights, settings.schedule.early_exit_margin
-        )
+        members = [config.build(device) for config in settings.recognizers]
+        self._check_members(members)
+        self.ensemble = Ensemble(members, settings.weights, settings.schedule.early_exit_margin) if members else None
         self.state_filter: StateFilter | None = None if settings.state_filter is None else settings.state_filter.build(device)
         self._tracker, self._device = settings.stages["tracker"], device
         self.schedule: Schedule = settings.schedule
@@ -88,9 +88,9 @@ class VideoParser:
         small = self.low_res.speaks_of(max(facts.width, facts.height))
         return BranchFacts("low_res" if small else "recognizers", self.low_res.reason(facts))
 
-    def recognize(self, path: Path, num_frames: int) -> Verdict | None:
+    def recognize(self, path: Path, num_frames: int) -> ActionScores | None:
         """The action of the whole video, from the frames that the recognizers sample; None without recognizers or frames."""
-        if not self.ensemble.members or num_frames == 0:
+        if self.ensemble is None or num_frames == 0:
             return None
         return self.ensemble(read_nearest(path, self.ensemble.indices(num_frames)), num_frames)
 
@@ -98,27 +98,26 @@ class VideoParser:
         """What a person does in a window, seen at so many pixels a side, and which branch says so."""
         if self.low_res is not None and self.low_res.speaks_of(side_px):
             return self.low_res.labels(frames), "low_res"
-        scores = self.ensemble(dict(enumerate(frames)), len(frames)).scores
+        assert self.ensemble is not None
+        scores = self.ensemble(dict(enumerate(frames)), len(frames)).probabilities
         best = int(scores.argmax())
         return [(self.vocabulary.actions[best], float(scores[best]))], "recognizers"
 
-    def actions(self, verdict: Verdict | None, duration_s: float) -> tuple[ActionScore, ...]:
+    def actions(self, found: ActionScores | None, duration_s: float) -> tuple[ActionScore, ...]:
         """Every action of a whole video, best first."""
-        if verdict is None:
+        if found is None:
             return ()
-        names, scores = self.vocabulary.actions, verdict.scores
+        names, scores = self.vocabulary.actions, found.probabilities
         return tuple(ActionScore(names[i], float(scores[i]), 0.0, duration_s) for i in np.argsort(-scores, kind="stable"))
 
-    def models(self, verdict: Verdict | None, branch: BranchFacts | None) -> tuple[ModelFacts, ...]:
-        """The components that took part, each recognizer with whether it was asked for the action of the whole video."""
-        spoke = branch is not None and branch.name == "low_res"
-        members = self.ensemble.members
-        asked = (False,) * len(members) if verdict is None else verdict.asked
-        recognizers = tuple(replace(member.facts, asked=was) for member, was in zip(members, asked, strict=True))
-        mixing = (self.ensemble.facts,) if len(members) > 1 else ()
+    def models(self, found: ActionScores | None, branch: BranchFacts | None) -> tuple[ModelFacts, ...]:
+        """The components that took part, each recognizer with whether it was used for the action of the whole video."""
+        is_small = branch is not None and branch.name == "low_res"
+        used = () if found is None else found.models
+        recognizers = () if self.ensemble is None else tuple(replace(m, used=m in used) for m in self.ensemble.models)
         tubes = () if self.track_actions is None else (self.track_actions.facts,)
-        small = () if self.low_res is None else tuple(replace(model, asked=spoke) for model in self.low_res.models)
-        return (*self._models, *recognizers, *mixing, *small, *tubes)
+        small = () if self.low_res is None else tuple(replace(model, used=is_small) for model in self.low_res.models)
+        return (*self._models, *recognizers, *small, *tubes)
 
     def parse_key_frames(self, frames: list[Frame], tracker: Tracker, actions: Array | None) -> list[FrameParse]:
         """Run the networks over a batch of key frames, in display order."""
@@ -131,14 +130,17 @@ class VideoParser:
         columns = zip(frames, persons, parts, states, strict=True)
         return [FrameParse(f.index, f.time_s, found, boxes, scores) for f, found, boxes, scores in columns]
 
+    def _check_members(self, members: Sequence[ActionRecognizer]) -> None:
+        known = self.part_states.vocabulary.actions
+        for member in members:
+            if member.action_names != known:
+                odd = sorted(set(member.action_names) ^ set(known)) or ["their order"]
+                raise InputError(f"recognizer {member.models[0].name!r} and part_states differ in their actions: {', '.join(odd)}")
+
     def _agreed_vocabulary(self) -> Vocabulary:
         vocabulary = self.part_states.vocabulary
         if self.part_detector.part_names != vocabulary.parts:
             raise InputError(f"part_detector knows the parts {self.part_detector.part_names}, part_states expects {vocabulary.parts}")
-        for recognizer in self.ensemble.members:
-            if recognizer.action_names != vocabulary.actions:
-                odd = sorted(set(recognizer.action_names) ^ set(vocabulary.actions)) or ["their order"]
-                raise InputError(f"recognizer {recognizer.facts.name!r} and part_states differ in their actions: {', '.join(odd)}")
         return vocabulary if self.low_res is None else replace(vocabulary, low_res_actions=self.low_res.action_names)
 
 
@@ -153,9 +155,9 @@ class ParseStream:
         self.facts = probe(path)
         self.num_frames = count_frames(path)
         self.branch = parser.branch(self.facts)
-        self._verdict: Verdict | None = None
+        self._scores: ActionScores | None = None
         self.actions = self._recognize()
-        self.models = parser.models(self._verdict, self.branch)
+        self.models = parser.models(self._scores, self.branch)
         self.track_actions: Mapping[int, Sequence[ActionScore]] = {}
         self.complete = False
 
@@ -164,8 +166,8 @@ class ParseStream:
         if self.parser.low_res is not None and self.branch is not None and self.branch.name == "low_res":
             with VideoReader(self.path) as reader:
                 return self.parser.low_res.actions(reader)
-        self._verdict = self.parser.recognize(self.path, self.num_frames)
-        return self.parser.actions(self._verdict, self.facts.duration_s)
+        self._scores = self.parser.recognize(self.path, self.num_frames)
+        return self.parser.actions(self._scores, self.facts.duration_s)
 
     def __iter__(self) -> Iterator[FrameParse]:
         return (parse for _, parse in self.with_frames(keep_images=False))
@@ -193,7 +195,7 @@ class ParseStream:
 
     def _parsed(self, reader: VideoReader, keep_images: bool) -> Iterator[Item]:
         """Every frame, with a parse where it is a key frame."""
-        tracker, actions = self.parser.new_tracker(), None if self._verdict is None else self._verdict.scores
+        tracker, actions = self.parser.new_tracker(), None if self._scores is None else self._scores.probabilities
         for group in prefetched(self._groups(reader, keep_images)):
             parses = iter(self.parser.parse_key_frames([frame for frame in group if self._is_key(frame)], tracker, actions))
             yield from ((frame, next(parses) if self._is_key(frame) else None) for frame in group)

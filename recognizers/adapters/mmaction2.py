@@ -20,7 +20,7 @@ from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.networks.openmmlab import fill, read_config
 from parsing.networks.weights import sha256_of
-from parsing.types import Array, Frame, ModelFacts
+from parsing.types import ActionScores, Array, Frame, ModelFacts
 from parsing.vocabulary import read_list
 from recognizers.clips.frame_sampling import Dense, Sampling, Segments
 
@@ -43,17 +43,16 @@ class MMActionConfig:
     clips: Annotated[int, Field(ge=1)] | None = None
 
     def build(self, device: str) -> MMActionRecognizer:
-        stage = MMActionRecognizer(self.config, self.weights, read_list(Path(self.classes)), self.clips, device)
-        stage.facts = ModelFacts("recognizer", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        return stage
+        facts = ModelFacts("recognizer", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
+        return MMActionRecognizer(self.config, self.weights, read_list(Path(self.classes)), self.clips, device, facts)
 
 
 class MMActionRecognizer:
     """The model behind its own data preprocessor; one centre crop a clip."""
 
-    facts = ModelFacts("recognizer", "mmaction2", None, "{}")
+    multi_label = False
 
-    def __init__(self, config_name: str, weights: str, actions: tuple[str, ...], clips: int | None, device: str) -> None:
+    def __init__(self, config_name: str, weights: str, actions: tuple[str, ...], clips: int | None, device: str, facts: ModelFacts) -> None:
         settings = read_config(config_name, "mmaction")
         stand_in_for_what_the_wheel_lacks()
         registry, utilities = import_extra("mmaction.registry", "openmmlab"), import_extra("mmaction.utils", "openmmlab")
@@ -64,7 +63,7 @@ class MMActionRecognizer:
         self.model = registry.MODELS.build(settings.model).eval()
         fill(self.model, weights)
         self.model.to(device)
-        self.action_names = actions
+        self.action_names, self.models = actions, (facts,)
         count = int(self.model.cls_head.num_classes)
         if len(actions) != count:
             raise InputError(f"{config_name}: {count} classes, but {len(actions)} names were given")
@@ -76,20 +75,24 @@ class MMActionRecognizer:
         self.frame_wise = steps["FormatShape"]["input_format"] == "NCHW"
         self.short_side, self.crop_px = _sizes(settings.test_pipeline)
 
-    def sample(self, num_frames: int) -> list[Array]:
-        """Frame indices of each clip."""
+    def clips(self, num_frames: int) -> list[Array]:
+        """(T,) places of the frames of each clip that the model sees."""
         return self.sampling.for_test(num_frames, self.num_clips)
 
+    def indices(self, num_frames: int) -> Array:
+        """(K,) sorted places of all frames that the model sees."""
+        return np.unique(np.concatenate(self.clips(num_frames)))
+
     @torch.inference_mode()
-    def __call__(self, clips: Sequence[Sequence[Frame]]) -> Array:
-        """(A,) probabilities of one video, the mean over clips."""
-        pixels = np.stack([[self._crop(frame.image) for frame in clip] for clip in clips])
+    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:
+        """Scores of one video, the mean over clips."""
+        pixels = np.stack([[self._crop(frames[int(i)].image) for i in clip] for clip in self.clips(num_frames)])
         layout = (0, 1, 4, 2, 3) if self.frame_wise else (0, 4, 1, 2, 3)
         inputs = torch.from_numpy(pixels).permute(*layout)
         batch = {"inputs": [inputs.flatten(0, 1) if self.frame_wise else inputs], "data_samples": [self._samples()]}
         data = self.model.data_preprocessor(batch, False)
         (found,) = self.model(**data, mode="predict")
-        return np.asarray(found.pred_score.float().cpu().numpy())
+        return ActionScores.of(np.asarray(found.pred_score.float().cpu().numpy()).clip(0, 1), self.multi_label, self.models)
 
     def _crop(self, image: Array) -> Array:
         height, width = image.shape[:2]

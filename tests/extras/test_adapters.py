@@ -198,14 +198,14 @@ def test_mmaction_recognizers_run_as_they_would_alone(name: str, frames: int, tm
     classes.write_text("\n".join(f"action {i}" for i in range(400)))
     component = {"name": "mmaction2", "config": name, "weights": str(tmp_path / "w.pth"), "classes": str(classes), "clips": 2}
     stage = resolve(RECOGNIZERS, component, "here").build("cpu")
-    clips = stage.sample(100)
+    clips = stage.clips(100)
     assert [len(clip) for clip in clips] == [frames] * (1 if frames == 8 else 2)
     random = np.random.default_rng(0)
-    pictures = [[Frame("a", int(i), 0.0, random.integers(0, 255, (64, 80, 3), np.uint8)) for i in clip] for clip in clips]
-    scores = stage(pictures)
+    pictures = {int(i): Frame("a", int(i), 0.0, random.integers(0, 255, (64, 80, 3), np.uint8)) for i in stage.indices(100)}
+    scores = stage(pictures, 100).probabilities
     assert scores.shape == (400,)
     assert scores.sum() == pytest.approx(1, abs=1e-4)
-    assert scores == pytest.approx(stage(pictures), abs=1e-6)
+    assert scores == pytest.approx(stage(pictures, 100).probabilities, abs=1e-6)
     classes.write_text("one\ntwo")
     with pytest.raises(InputError, match="400 classes, but 2 names"):
         resolve(RECOGNIZERS, component, "here").build("cpu")

@@ -16,7 +16,7 @@ ACTIONS = (ActionScore("walk", 0.75, 0.0, 1.5), ActionScore("run", 0.25, 0.0, 1.
 MODELS = (
     ModelFacts("tracker", "bytetrack", None, "{}"),
     ModelFacts("recognizer", "tsm", "0" * 64, '{"num_clips": 2}'),
-    ModelFacts("recognizer", "tanet", "1" * 64, "{}", asked=False),
+    ModelFacts("recognizer", "tanet", "1" * 64, "{}", used=False),
 )
 TRACK_ACTIONS = {1: (ActionScore("run", 0.5, 0.0, 0.1), ActionScore("walk", 0.875, 0.05, 0.2))}
 
@@ -63,8 +63,8 @@ def test_content_by_hand(written: Path) -> None:
     ]
     track = {"track_id": 1, "start_s": 0.0, "end_s": 0.2, "first_frame": 0, "last_frame": 2, "num_frames": 2}
     assert document["tracks"] == [track | {"actions": actions}]
-    assert [model["asked"] for model in document["models"]] == [True, True, False]
-    assert document["schema_version"] == "1.1"
+    assert [model["used"] for model in document["models"]] == [True, True, False]
+    assert document["schema_version"] == "1.2"
     assert [frame["key"] for frame in document["frames"]] == [True, False, True]
     assert document["complete"] is False
 
@@ -84,7 +84,7 @@ def test_round_trip(written: Path) -> None:
 def test_documents_of_version_1_0_are_read(written: Path) -> None:
     document = json.loads(written.read_text()) | {"schema_version": "1.0"}
     for model in document["models"]:
-        del model["asked"]
+        del model["used"]
     for track in document["tracks"]:
         del track["actions"]
     for action in document["actions"]:
@@ -94,7 +94,7 @@ def test_documents_of_version_1_0_are_read(written: Path) -> None:
     written.write_text(json.dumps(document))
     after = read_parse(written)
     assert after.track_actions == {}
-    assert all(model.asked for model in after.models)
+    assert all(model.used for model in after.models)
     assert len(after.frames) == 3
 
 

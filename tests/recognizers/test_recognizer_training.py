@@ -441,7 +441,7 @@ def test_clips_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.LogC
     with caplog.at_level(logging.INFO):
         assert len(parse_config(TrainConfig, settings, "t").split_records("train", labels)) == 8
         many = parse_config(TrainConfig, settings | {"loss": {"kind": "bce"}}, "t")
-        assert len(many.split_records("train", replace(labels, many=True))) == 9
+        assert len(many.split_records("train", replace(labels, multi_label=True))) == 9
     for line in (
         "1 clips of other splits are not used: tset",
         "1 of 10 clips of split 'train' are not for weights that are shipped; left out",

@@ -123,7 +123,7 @@ def test_the_command_saves_scores_and_ensembles_them(tmp_path: Path, capsys: pyt
         call("--out", tmp_path / "x")
     many = WeightsHeader("tsm", asdict(architecture), {"actions": ["bright", "dark"], "many": True})
     save_weights(TSM(architecture, 2), tmp_path / "many.safetensors", many)
-    with pytest.raises(InputError, match=r"'tsm' tells many labels a clip; expected one, or `pipelines\.evaluate tinyvirat`"):
+    with pytest.raises(InputError, match=r"'tsm' is multi-label; expected a single-label recognizer, or `pipelines\.evaluate tinyvirat`"):
         call("--config", config, "--component", f"{{name: tsm, weights: {tmp_path}/many.safetensors}}", "--out", tmp_path / "x")
 
 

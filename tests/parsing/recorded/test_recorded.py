@@ -9,7 +9,7 @@ from parsing.configs import resolve
 from parsing.document import VideoParse, write_parse
 from parsing.errors import InputError
 from parsing.recorded.stages import match_boxes
-from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector, Recognizer, Tracker
+from parsing.stages import ActionRecognizer, PartDetector, PartStateRecognizer, PersonDetector, Tracker
 from parsing.types import ActionScore, Detections, VideoFacts
 from pipelines.parse.config import STAGE_TABLES
 from recognizers import RECOGNIZERS
@@ -35,7 +35,7 @@ def test_every_stage_gives_back_what_was_saved(parses: str) -> None:
     tracker: Tracker = replay("tracker", parses)
     part_detector: PartDetector = replay("part_detector", parses)
     part_states: PartStateRecognizer = replay("part_states", parses)
-    recognizer: Recognizer = replay("recognizer", parses)
+    recognizer: ActionRecognizer = replay("recognizer", parses)
     (persons,) = detector([frame(4)])
     assert persons.track_ids is None
     tracked = tracker(frame(4), persons)
@@ -45,7 +45,7 @@ def test_every_stage_gives_back_what_was_saved(parses: str) -> None:
     assert parts.xyxy == pytest.approx(TRUTH.parts.xyxy)
     (states,) = part_states([frame(4)], [persons], [parts], None)
     assert states.scores == pytest.approx(TRUTH.states.scores * (TRUTH.states.scores >= 0.05), abs=1e-4)
-    assert recognizer([[frame(0)]]).tolist() == [0.25, 0.75]
+    assert recognizer({0: frame(0)}, 1).probabilities.tolist() == [0.25, 0.75]
     assert part_states.vocabulary == VOCABULARY
 
 
@@ -67,7 +67,7 @@ def test_what_was_not_recorded_is_named(parses: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds nothing for frame 3 of 'a\.mp4'"):
         replay("person_detector", parses)([frame(3)])
     with pytest.raises(InputError, match=r"holds no action of 'b\.mp4'"):
-        replay("recognizer", parses)([[frame(0, "b.mp4")]])
+        replay("recognizer", parses)({0: frame(0, "b.mp4")}, 1)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="folder without a parse"):
         replay("tracker", str(tmp_path / "empty"))
@@ -99,7 +99,7 @@ def test_oracle_recognizer_reads_labels(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("file,label\nx/a.mp4,walk\n")
     recognizer = replay("recognizer", str(path), actions=["run", "walk"])
-    assert recognizer([[frame(0)]]).tolist() == [0, 1]
+    assert recognizer({0: frame(0)}, 1).probabilities.tolist() == [0, 1]
     path.write_text("name\na\n")
     with pytest.raises(InputError, match=r"labels\.csv: not a CSV"):
         replay("recognizer", str(path), actions=["run"])

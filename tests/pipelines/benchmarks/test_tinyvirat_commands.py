@@ -128,7 +128,7 @@ def test_a_network_scores_every_clip(root: Path, caplog: pytest.LogCaptureFixtur
     assert scores.logits[7] == pytest.approx(others.mean(0))
     assert len(np.unique(others[:, 0])) == 11
     assert "1 of 12 clips could not be read" in caplog.text
-    with pytest.raises(InputError, match=r"many_False\.safetensors tells one action a clip"):
+    with pytest.raises(InputError, match=r"many_False\.safetensors is single-label"):
         call(evaluate, *arguments, "--component", component.replace("many_True", "many_False"), "--out", root / "x")
     (root / "videos/v0/00000.mp4").unlink()
     with pytest.raises(InputError, match="1 of 12 clips are not there"):

@@ -35,9 +35,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     architecture = {"backbone": "test_resnet", "level": 2, "num_segments": 2, "input_px": 32}
     files = {}
     for name, labels in (
-        ("many", ActionLabels(NAMES, many=True)),
+        ("many", ActionLabels(NAMES, multi_label=True)),
         ("one", ActionLabels(NAMES)),
-        ("other", ActionLabels(("carry", "ride", "walk"), many=True)),
+        ("other", ActionLabels(("carry", "ride", "walk"), multi_label=True)),
     ):
         torch.manual_seed(0)
         network = TSM(TSMArchitecture(**architecture), 3)  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_named(weights: dict[str, Path], tmp_path: Path) ->
     both = ({"name": "tsm", "weights": str(weights["many"])}, {"name": "tsm", "weights": str(weights["other"])})
     cases: list[tuple[LowResConfig, str]] = [
         (LowResConfig(), "recognizers: none given"),
-        (options(weights["one"]), "one.safetensors: tells one action a clip; expected a network of many labels"),
+        (options(weights["one"]), "one.safetensors: is single-label; expected a multi-label network"),
         (LowResConfig(recognizers=both), "other.safetensors: other actions than the first recognizer's: 'talk'"),
         (options(weights["many"], weights=(0.0,)), r"weights: \[0.0\] for 1 recognizers"),
         (LowResConfig(recognizers=both[:1] * 2, thresholds=str(tmp_path / "p.yaml")), r"p\.yaml: fitted on averages of probabilities"),
@@ -175,8 +175,8 @@ def test_the_pipeline_says_who_spoke_and_why(
     assert parse.branch.name == name
     assert f"{hw[1]} x {hw[0]} px" in parse.branch.reason
     assert {action.branch for action in parse.actions} == {name}
-    assert {model.asked for model in parse.models if model.stage == "low_res"} == {name == "low_res"}
-    assert {model.asked for model in parse.models if model.stage == "recognizer"} == {name != "low_res"}
+    assert {model.used for model in parse.models if model.stage == "low_res"} == {name == "low_res"}
+    assert {model.used for model in parse.models if model.stage == "recognizer"} == {name != "low_res"}
     parse_to_files(parser, Job(tmp_path / "v.mp4", tmp_path / "p.json", None), quiet=True)
     document = json.loads((tmp_path / "p.json").read_text())
     jsonschema.validate(document, json_schema())
@@ -190,7 +190,7 @@ def test_nobody_is_said_to_have_spoken_where_no_branch_did(weights: dict[str, Pa
     low_res = f"low_res={{recognizers: [{{name: tsm, weights: {weights['many']}}}]}}"
     parse = VideoParser.from_config(str(tiny_pipeline), [low_res, "recognizers=[]"], "cpu")(tmp_path / "v.mp4")
     assert parse.actions == ()
-    assert {model.asked for model in parse.models if model.stage == "low_res"} == {False}
+    assert {model.used for model in parse.models if model.stage == "low_res"} == {False}
 
 
 def test_small_persons_are_the_branchs_and_others_are_not(weights: dict[str, Path], tiny_pipeline: Path, tmp_path: Path) -> None:

@@ -89,15 +89,15 @@ def test_a_sure_recognizer_spares_the_next(tiny_pipeline: Path, clip: Path, tmp_
     labels.write_text("file,label\nc.mp4,walk\n")
     sure = f"{{name: oracle, recordings: {labels}, actions: [run, walk], weight: 0.2}}"
     tsm = f"{{name: tsm, weights: {tiny_pipeline.parent / 'tsm.safetensors'}, weight: 0.6}}"
-    asked, weights = {}, {}
+    used, weights = {}, {}
     for margin in ("null", "0.9"):
         settings = [f"recognizers=[{sure}, {tsm}]", f"early_exit_margin={margin}"]
         parse = VideoParser.from_config(str(tiny_pipeline), settings, "cpu")(clip)
         assert parse.actions[0].label == "walk"
-        asked[margin] = [(model.name, model.asked) for model in parse.models if model.stage == "recognizer"]
+        used[margin] = [(model.name, model.used) for model in parse.models if model.stage == "recognizer"]
         (mixing,) = [model for model in parse.models if model.stage == "recognizers"]
         weights[margin] = json.loads(mixing.config)
-    assert asked == {"null": [("oracle", True), ("tsm", True)], "0.9": [("oracle", True), ("tsm", False)]}
+    assert used == {"null": [("oracle", True), ("tsm", True)], "0.9": [("oracle", True), ("tsm", False)]}
     assert weights["0.9"] == {"weights": [0.25, 0.75], "exit_margin": 0.9}
 
 

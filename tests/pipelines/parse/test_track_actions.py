@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jsonschema
@@ -8,7 +8,7 @@ import pytest
 from builders import frame_parse, write_video
 
 from parsing.document import json_schema, read_parse
-from parsing.types import ActionScore, Array, Branch, Frame, FrameParse, ModelFacts
+from parsing.types import ActionScore, ActionScores, Array, Branch, Frame, FrameParse, ModelFacts
 from pipelines import VideoParser
 from pipelines.parse.jobs import parse_to_files
 from pipelines.parse.sources import Job
@@ -24,20 +24,20 @@ LEFT, RIGHT = (20, 20, 120, 120), (200, 40, 300, 140)
 class Watcher:
     """A recognizer of brightness that looks at every crop and remembers which it saw."""
 
-    facts = ModelFacts("recognizer", "watcher", None, "{}")
-    action_names = NAMES
+    action_names, multi_label = NAMES, False
+    models = (ModelFacts("recognizer", "watcher", None, "{}"),)
 
     def __init__(self, scripted: Sequence[float] = ()) -> None:
         self.seen: list[list[Frame]] = []
         self.scripted = iter(scripted)
 
-    def sample(self, num_frames: int) -> list[Array]:
-        return [np.arange(num_frames)]
+    def indices(self, num_frames: int) -> Array:
+        return np.arange(num_frames)
 
-    def __call__(self, clips: Sequence[Sequence[Frame]]) -> Array:
-        self.seen += [list(clip) for clip in clips]
-        bright = next(self.scripted, float(np.mean([f.image.mean() for clip in clips for f in clip])) / 255)
-        return np.array([1 - bright, bright], np.float32)
+    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:
+        self.seen.append([frames[i] for i in range(num_frames)])
+        bright = next(self.scripted, float(np.mean([f.image.mean() for f in frames.values()])) / 255)
+        return ActionScores.of(np.array([1 - bright, bright]), self.multi_label, self.models)
 
 
 def scenes(times_s: Sequence[float], scene: Callable[[float], Scene], hw: tuple[int, int] = (160, 320)) -> Iterator[Item]:
@@ -58,7 +58,7 @@ def by(ensemble: Ensemble) -> Callable[[Sequence[Frame], float], tuple[Labels, B
     """The best action that an ensemble sees."""
 
     def best(frames: Sequence[Frame], _: float) -> tuple[Labels, Branch]:
-        scores = ensemble(dict(enumerate(frames)), len(frames)).scores
+        scores = ensemble(dict(enumerate(frames)), len(frames)).probabilities
         return [(NAMES[int(scores.argmax())], float(scores.max()))], "recognizers"
 
     return best

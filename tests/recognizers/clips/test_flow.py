@@ -141,7 +141,7 @@ def test_networks_take_it(name: NetworkName, kind: str) -> None:
     assert stage.architecture.input == kind
     assert parse_architecture(name, TINY[name], name).input == "rgb"
     video = moving_square([(2, 0)] * 8)
-    clips = [[Frame("a", int(i), 0.0, video[i % len(video)]) for i in clip] for clip in stage.sample(len(video))]
+    clips = [[Frame("a", int(i), 0.0, video[i % len(video)]) for i in clip] for clip in stage.clips(len(video))]
     logits, back = stage.logits(clips), stage.logits([clip[::-1] for clip in clips])
     assert logits.shape == (1, 3)
     assert np.isfinite(logits).all()
@@ -150,7 +150,7 @@ def test_networks_take_it(name: NetworkName, kind: str) -> None:
 
 def test_tanet_sees_flow_between_neighbours() -> None:
     stage = recognizer("tanet", "flow")
-    assert stage.sample(40)[0].tolist() == [5, 6, 15, 16, 25, 26, 35, 36]
+    assert stage.clips(40)[0].tolist() == [5, 6, 15, 16, 25, 26, 35, 36]
     seen: list[torch.Tensor] = []
     stage.network.trunk.conv1.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))  # type: ignore[union-attr]
     frames = moving_square([(2, 0)])

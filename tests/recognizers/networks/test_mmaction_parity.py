@@ -89,8 +89,8 @@ def test_the_command_line_converts_and_the_stage_runs(tmp_path: Path) -> None:
     assert convert_command.main(arguments) == 0
     stage = VideoRecognizerConfig("tsm", str(out), (View(),)).build("cpu")
     assert stage.action_names == tuple(ACTIONS)
-    clip = [Frame("a", i, 0.0, np.full((64, 64, 3), 20 * i, np.uint8)) for i in range(8)]
-    assert stage([clip]).sum() == pytest.approx(1, abs=1e-4)
+    clip = {i: Frame("a", i, 0.0, np.full((64, 64, 3), 20 * i, np.uint8)) for i in range(8)}
+    assert stage(clip, 8).probabilities.sum() == pytest.approx(1, abs=1e-4)
     for extra, message in (
         (["--to", "tsm_r50", "--classes", "a"], "1 names for 20 classes"),
         (["--to", "tsm_r5"], r"mmaction2 has no such network; did you mean 'tsm_r50'"),

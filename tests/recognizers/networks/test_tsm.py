@@ -110,14 +110,19 @@ def test_stage_gives_probabilities_and_averages_logits(tmp_path: Path) -> None:
     save_weights(network, path, WeightsHeader("tsm", asdict(TINY), {"actions": ["run", "walk"]}), torch.float32)
     stage = VideoRecognizerConfig("tsm", str(path)).build("cpu")
     assert stage.action_names == ("run", "walk")
-    assert len(stage.sample(30)) == 2
+    assert len(stage.clips(30)) == 2
     random = np.random.default_rng(0)
-    clips = [[Frame("a", i, 0.0, random.integers(0, 255, (40, 50, 3), np.uint8)) for i in range(3)] for _ in range(2)]
-    scores = stage(clips)
-    assert scores.sum() == pytest.approx(1, abs=1e-5)
-    logits = [np.log(VideoRecognizer(network, TINY, ActionLabels(("run", "walk")), "cpu", (View(),))([clip])) for clip in clips]
-    mean = np.exp(np.mean([x - x.mean() for x in logits], 0))
-    assert scores == pytest.approx(mean / mean.sum(), abs=1e-4)
+    frames = {i: Frame("a", i, 0.0, random.integers(0, 255, (40, 50, 3), np.uint8)) for i in range(30)}
+    wanted = sorted({int(i) for clip in stage.clips(30) for i in clip})
+    assert stage.indices(30).tolist() == wanted
+    scores = stage({i: frames[i] for i in wanted}, 30)
+    assert scores.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert scores.models == stage.models
+    single = VideoRecognizer(network, TINY, ActionLabels(("run", "walk")), "cpu", (View(),))
+    logits = [single.logits([[frames[int(i)] for i in clip]])[0] for clip in stage.clips(30)]
+    mean = np.exp(np.mean(logits, 0))
+    assert scores.probabilities == pytest.approx(mean / mean.sum(), abs=1e-4)
+    assert scores.holds.tolist() == [bool(mean[0] > mean[1]), bool(mean[1] > mean[0])]
     save_weights(network, path, WeightsHeader("tsm", asdict(TINY), {}))
     with pytest.raises(InputError, match="lists no actions"):
         VideoRecognizerConfig("tsm", str(path)).build("cpu")
@@ -157,11 +162,11 @@ def test_mirrored_clips_swap_the_sides_of_actions() -> None:
 def test_averages_before_and_after_the_softmax_differ() -> None:
     torch.manual_seed(0)
     network = TSM(TINY, 3).eval()
-    torch.nn.init.normal_(network.classifier.weight)
-    random = np.random.default_rng(0)
-    clips = [[Frame("a", i, 0.0, random.integers(0, 255, (32, 32, 3), np.uint8)) for i in range(3)] for _ in range(2)]
+    torch.nn.init.normal_(network.classifier.weight, std=20)
+    frames = {i: Frame("a", i, 0.0, np.full((32, 32, 3), 28 * i, np.uint8)) for i in range(9)}
     before = VideoRecognizer(network, TINY, ActionLabels(("a", "b", "c")), "cpu", (View(clips=2),))
     after = VideoRecognizer(network, TINY, ActionLabels(("a", "b", "c")), "cpu", (View(clips=2),), "probabilities")
-    single = VideoRecognizer(network, TINY, ActionLabels(("a", "b", "c")), "cpu", (View(),))
-    assert after(clips) == pytest.approx((single(clips[:1]) + single(clips[1:])) / 2, abs=1e-6)
-    assert before(clips).sum() == pytest.approx(1)
+    logits = torch.from_numpy(after.logits([[frames[int(i)] for i in clip] for clip in after.clips(9)]))
+    assert after(frames, 9).probabilities == pytest.approx(logits.softmax(1).mean(0).numpy(), abs=1e-5)
+    assert before(frames, 9).probabilities == pytest.approx(logits.mean(0).softmax(0).numpy(), abs=1e-5)
+    assert np.abs(before(frames, 9).probabilities - after(frames, 9).probabilities).max() > 1e-4
