@@ -12,10 +12,10 @@ import numpy as np
 
 from detectors.evaluation import Item
 from detectors.suppression import Boxes
-from parsing.datasets.problems import read_json
 from parsing.datasets.records import PERSON, ImageRecord, true_parts
 from parsing.document import read_parse
 from parsing.errors import InputError
+from parsing.json_files import read_json
 from parsing.measures.average_precision import BoxTruth
 from parsing.types import Array, FrameParse
 from parsing.vocabulary import PART_NAMES

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from parsing.datasets.joints import as_points, foot_names, hand_names, head_between, joint_names, to_blazepose, to_coco
-from parsing.datasets.problems import Problems, checked_box, read_json
+from parsing.datasets.problems import Problems, checked_box
 from parsing.datasets.records import ImageRecord, ObjectRecord, PartRecord
 from parsing.errors import InputError
+from parsing.json_files import read_json
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES
 

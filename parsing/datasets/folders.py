@@ -9,9 +9,10 @@ import numpy as np
 import yaml
 
 from parsing.datasets.joints import MPII, head_between, to_coco
-from parsing.datasets.problems import Problems, checked_box, read_json
+from parsing.datasets.problems import Problems, checked_box
 from parsing.datasets.records import PERSON, ImageRecord, ObjectRecord
 from parsing.errors import InputError
+from parsing.json_files import read_json
 from parsing.media.images import image_size
 from parsing.media.suffixes import IMAGE_SUFFIXES
 from parsing.types import Array

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,6 @@ from parsing.types import Array
 
 log = logging.getLogger(__name__)
 OnError = Literal["fail", "skip"]
-MAX_JSON_BYTES = 768 * 2**20  # parsed, a JSON file takes several times its size in memory
 
 
 class Problems:
@@ -41,25 +39,6 @@ class Problems:
         self.found.append(line)
         if not self.quiet:
             log.warning("skipped %s", line)
-
-
-def read_json(path: Path) -> Any:
-    """JSON from a file.
-
-    Raises:
-        InputError: it cannot be read, is too large, or is no JSON.
-    """
-    try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_JSON_BYTES else b""
-    except OSError as error:
-        raise InputError(f"{path}: cannot read annotations ({error.strerror})") from None
-    if size > MAX_JSON_BYTES:
-        raise InputError(f"{path}: {size / 2**20:.0f} MiB of annotations, at most {MAX_JSON_BYTES // 2**20} are read; split the file")
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
 
 
 def checked_box(xyxy: Any, image_hw: tuple[int, int]) -> Array:

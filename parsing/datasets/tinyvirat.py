@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from parsing.configs import nearest
-from parsing.datasets.kinetics_tps.annotations import load_json
 from parsing.errors import InputError
+from parsing.json_files import read_json
 from parsing.types import Array
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def read_class_map(path: Path) -> tuple[str, ...]:
     Raises:
         InputError: the file is no such object, or its numbers are not 0, 1, … each once.
     """
-    value = load_json(path)
+    value = read_json(path, unique_keys=True)
     if not isinstance(value, dict) or not value:
         raise InputError(f"{path}: found {value!r:.60}, expected an object of numbers by class name")
     for name, number in value.items():
@@ -68,7 +68,7 @@ def read_tinyvirat(path: Path, classes: Sequence[str], split: Split) -> list[Tin
     Raises:
         InputError: names the file, the clip and what was expected.
     """
-    value = load_json(path)
+    value = read_json(path, unique_keys=True)
     if not isinstance(value, list) or not value:
         raise InputError(f"{path}: found {value!r:.60}, expected a list of clips")
     clips = [_clip(item, f"{path}: clip {number}", classes, split) for number, item in enumerate(value)]

@@ -48,7 +48,7 @@ def test_train_resume_and_evaluate(people: Path, tmp_path: Path, capsys: pytest.
         ({"target": "faces"}, "target"),
         ({"fit": {"epochs": 1}}, r"fit\.batch_size"),
         ({"epochs": 3}, "unknown key 'epochs'"),
-        ({"data": {"root": "nowhere"}}, r"nowhere/annotations_train\.json: cannot read annotations"),
+        ({"data": {"root": "nowhere"}}, r"nowhere/annotations_train\.json: cannot be read"),
     ],
 )
 def test_bad_trainings_are_named(people: Path, tmp_path: Path, changes: dict[str, object], message: str) -> None:

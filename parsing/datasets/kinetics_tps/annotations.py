@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,22 +80,6 @@ def frame_number(name: str, where: str) -> int:
     return int(found[1])
 
 
-def load_json(path: Path) -> Any:
-    """JSON in which no key stands twice.
-
-    Raises:
-        InputError: cannot be read, is cut off, or repeats a key.
-    """
-    try:
-        return json.loads(path.read_bytes(), object_pairs_hook=lambda pairs: _unique(pairs, path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON, or cut off ({error})") from None
-
-
 def verb_names(verb: Any) -> tuple[str, ...]:
     """The states in a verb: a text, a list or tuple of texts, or one of such lists."""
     if isinstance(verb, str):
@@ -116,15 +97,6 @@ def state_ids(names: tuple[str, ...], states: Mapping[str, int], where: str) -> 
         if name not in states:
             raise InputError(f"{where}: unknown state {name!r:.60}; {nearest(name, states)}")
     return [states[name] for name in names]
-
-
-def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        counts = Counter(key for key, _ in pairs)
-        twice = next(key for key, count in counts.items() if count > 1)
-        raise InputError(f"{path}: the key {twice!r:.80} stands twice in one object")
-    return value
 
 
 def _part(name: str, value: Any, where: str, limits: bool) -> PartEntry:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from parsing.datasets.kinetics_tps.annotations import FRAME_NAME, HumanEntry, frame_number, load_json, read_frame, state_ids, verb_names
+from parsing.datasets.kinetics_tps.annotations import FRAME_NAME, HumanEntry, frame_number, read_frame, state_ids, verb_names
 from parsing.errors import InputError
 from parsing.files import atomic
+from parsing.json_files import read_json
 from parsing.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from parsing.media.video import read_frames
 from parsing.types import Array
@@ -108,7 +109,7 @@ def _read(tree: Path, files: list[str], states: Sequence[str]) -> PersonIndex:
     rows: list[tuple[Array, Array, Array, Array]] = []
     for i, name in enumerate(files):
         where = str(tree / name)
-        for human in read_frame(load_json(tree / name), where):
+        for human in read_frame(read_json(tree / name, unique_keys=True), where):
             rows.append(_row(human, numbers, f"{where}: human {human.number}"))
             file_of.append(i)
     if not rows:

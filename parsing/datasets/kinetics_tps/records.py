@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parsing.datasets.kinetics_tps.annotations import HumanEntry, load_json, read_human, verb_names
+from parsing.datasets.kinetics_tps.annotations import HumanEntry, read_human, verb_names
 from parsing.datasets.problems import Problems, checked_box
 from parsing.datasets.records import ImageRecord, ObjectRecord, PartRecord
 from parsing.errors import InputError
+from parsing.json_files import read_json
 from parsing.media.images import image_size
 from parsing.media.suffixes import IMAGE_SUFFIXES
 
@@ -27,7 +28,7 @@ def read_kinetics_tps(annotations: Path, images: Path, problems: Problems) -> li
             problems.add(file, "frame", f"no image {file.stem}.jpg below {images}")
             continue
         try:
-            size, value = image_size(path), load_json(file)
+            size, value = image_size(path), read_json(file, unique_keys=True)
         except InputError as error:
             problems.add(file, "frame", str(error))
             continue

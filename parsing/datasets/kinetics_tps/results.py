@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from parsing.configs import nearest
-from parsing.datasets.kinetics_tps.annotations import frame_number, load_json, verb_names
+from parsing.datasets.kinetics_tps.annotations import frame_number, verb_names
 from parsing.errors import InputError
+from parsing.json_files import read_json
 
 SAMPLE_EVERY = 5
 Missing = Literal["error", "zero"]
@@ -54,7 +55,7 @@ def read_truth(folder: Path) -> Results:
         if classes.setdefault(video, action) != action:
             raise InputError(f"{file}: video {video!r} stands under {classes[video]!r} and {action!r}")
         if frame_number(file.name, str(file)) % SAMPLE_EVERY == 1:
-            found.setdefault(video, {})[file.name] = _first_states(load_json(file))
+            found.setdefault(video, {})[file.name] = _first_states(read_json(file, unique_keys=True))
     if not found:
         raise InputError(f"{folder}: expected gt_part_result.json and gt_vid_result.json, or <class>/<video>/img_00001.json")
     return Results(found, classes, tree, tree)
@@ -66,7 +67,7 @@ def read_results(parts_path: Path, actions_path: Path) -> Results:
     Raises:
         InputError: a file cannot be read or has another form.
     """
-    parts, actions = load_json(parts_path), load_json(actions_path)
+    parts, actions = (read_json(path, unique_keys=True) for path in (parts_path, actions_path))
     if not isinstance(parts, dict) or not all(isinstance(frames, dict) for frames in parts.values()):
         raise InputError(f"{parts_path}: expected an object of videos, each an object of frames")
     if not isinstance(actions, dict):

@@ -50,7 +50,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, value: Any, message: str) ->
 
 
 def test_text_and_missing_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read annotations"):
+    with pytest.raises(InputError, match="cannot be read"):
         read_coco(tmp_path / "none.json", tmp_path)
     (tmp_path / "t.json").write_text("{")
     with pytest.raises(InputError, match="not JSON"):

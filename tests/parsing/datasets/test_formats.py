@@ -11,7 +11,7 @@ from builders import skeleton
 
 from parsing import PART_NAMES, InputError
 from parsing.datasets import Problems, read_records
-from parsing.datasets.problems import MAX_JSON_BYTES, checked_box, read_json
+from parsing.datasets.problems import checked_box
 from parsing.datasets.records import ImageRecord, ObjectRecord, PartRecord, true_parts
 from parsing.datasets.writing import write_coco
 from parsing.media.images import image_size, read_image
@@ -78,10 +78,6 @@ def test_files_that_are_no_json(tmp_path: Path) -> None:
             read_records("coco", tmp_path / "a.json", tmp_path)
     with pytest.raises(InputError, match="No such file"):
         read_records("coco", tmp_path / "b.json", tmp_path)
-    with (tmp_path / "a.json").open("wb") as file:  # a sparse file: large, without the disk
-        file.truncate(MAX_JSON_BYTES + 1)
-    with pytest.raises(InputError, match=r"a\.json: 768 MiB of annotations, at most 768 are read; split the file"):
-        read_json(tmp_path / "a.json")
 
 
 def test_boxes_are_clipped_to_their_image() -> None:
