@@ -9,7 +9,7 @@ BIN := .venv/bin
 demo: .venv/installed .venv/demo-clip
 	@mkdir -p $(OUT)
 	@$(BIN)/python -m pipelines.run "$(or $(VIDEO),$$($(BIN)/python scripts/demo_clip))" --out $(OUT)/parse.json --save-video --overwrite
-	@echo "wrote $(OUT)/parse.json and $(OUT)/parse.mp4"
+	@echo "wrote $(OUT)/parse.json and $(OUT)/parse.parsed.mp4"
 
 test: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check

@@ -21,13 +21,17 @@ from parsing.types import Array
 CONFUSION_SCORE, CONFUSION_IOU = 0.4, 0.5
 
 
+def report_files(folder: Path) -> list[Path]:
+    """What `write_report` writes."""
+    return [folder / name for name in ("report.json", "results.json", "truth.json", "pr_curves.png", "confusion.png")]
+
+
 def write_report(items: Sequence[Item], class_names: Sequence[str], folder: Path) -> dict[str, Any]:
-    """Write report.json, results.json and truth.json (which pycocotools reads), pr_curves.png and confusion.png.
+    """Write `report_files`: figures, documents that pycocotools reads, curves and confusions.
 
     Returns:
         The figures of report.json: over all items, and by source.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     figures = figures_by_source(items, class_names)
     truths, found = [item.truth for item in items], [item.found for item in items]
     _write_json(folder / "report.json", figures)

@@ -9,7 +9,7 @@ The file names a stage, its training config, settings of each row, and which fig
     rows:
       - {name: RoI pooling, set: {architecture.depth: 0}}
 
-Runs that are finished are not run again, so an ablation that was stopped goes on where it was.
+`--resume` goes on with an ablation that was stopped: runs that are finished are not run again.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ import numpy as np
 from pydantic import Field
 
 from parsing.configs import config, override, parse_config, read_yaml
+from parsing.console import say
 from parsing.errors import InputError
 from parsing.files import atomic
-from pipelines.command import run_command, torch_device
-from pipelines.trainings import STAGES, Training, training_config
+from parsing.learning.runs import run_files
+from pipelines.command import add_output_options, claim, run_command, torch_device
+from pipelines.trainings import STAGES, Training, forget_runs, is_finished, train_once, training_config
 
 if TYPE_CHECKING:
     from recognizers.train import TrainConfig as RecognizerTraining
@@ -75,8 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="train only these rows (default: all)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of every row")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument("--resume", action="store_true", help="go on where an earlier call stopped, or add rows to it")
+    add_output_options(parser)
     return parser
 
 
@@ -89,24 +91,33 @@ def main(arguments: argparse.Namespace) -> int:
     if unknown:
         raise InputError(f"--rows: {unknown[0]!r} is no row of {arguments.ablation}; it has {', '.join(names)}")
     chosen = [row for row in ablation.rows if not arguments.rows or row.name in arguments.rows]
+    claim_runs(ablation, chosen, arguments)
     for seed in range(ablation.seeds):  # one seed of every row first: a table of all rows exists early
         for row in chosen:
-            run = arguments.out / slug(row.name) / f"seed{seed}"
+            run = run_folder(arguments.out, row, seed)
             if not is_finished(run):
                 train(ablation, row, seed, run, arguments)
             write_table(ablation, arguments.out)
     if not arguments.quiet:
-        print((arguments.out / "table.md").read_text(encoding="utf-8"), end="")
+        say(*(arguments.out / "table.md").read_text(encoding="utf-8").splitlines())
     return 0
+
+
+def claim_runs(ablation: Ablation, rows: Sequence[AblationRow], arguments: argparse.Namespace) -> None:
+    """Make sure that the ablation may write, and that the runs of rows begin anew unless it goes on."""
+    settings = override(read_yaml(Path(ablation.config)), arguments.set)
+    runs = [run_folder(arguments.out, row, seed) for seed in range(ablation.seeds) for row in rows]
+    made = [arguments.out / "table.md", arguments.out / "report.json", *(file for run in runs for file in run_files(run))]
+    claim(arguments, made, ablation, settings, going_on=arguments.resume)
+    if not arguments.resume:
+        forget_runs(runs)
 
 
 def train(ablation: Ablation, row: AblationRow, seed: int, run: Path, arguments: argparse.Namespace) -> None:
     assignments = [*arguments.set, *_knowledge(ablation, row, seed, run, arguments)]
     if not arguments.quiet:
         log.info("row %r, seed %d", row.name, seed)
-    training = _training(ablation, row, seed, assignments)
-    training.train(run, device=torch_device(arguments.device), resume=False, quiet=arguments.quiet)
-    (run / "finished").touch()
+    train_once(_training(ablation, row, seed, assignments), run, torch_device(arguments.device), arguments.quiet)
 
 
 def _training(ablation: Ablation, row: AblationRow, seed: int, assignments: Sequence[str]) -> Training:
@@ -120,17 +131,17 @@ def _knowledge(ablation: Ablation, row: AblationRow, seed: int, run: Path, argum
     if not row.teacher:
         return []
     teacher = next((other for other in ablation.rows if other.name == row.teacher), None)
-    folder = arguments.out / slug(row.teacher) / f"seed{seed}"
+    folder = run_folder(arguments.out, teacher or row, seed)
     if teacher is None or not is_finished(folder):
         raise InputError(f"{arguments.ablation}: row {row.name!r}: teacher {row.teacher!r} is no row that was trained before it")
     training = cast("RecognizerTraining", _training(ablation, teacher, seed, arguments.set))
-    run.mkdir(parents=True, exist_ok=True)
     training.save_knowledge(str(folder / "weights.safetensors"), run / "knowledge.npz", device=torch_device(arguments.device))
     return [f"distillation.scores={run / 'knowledge.npz'}"]
 
 
-def is_finished(run: Path) -> bool:
-    return (run / "finished").is_file()
+def run_folder(out: Path, row: AblationRow, seed: int) -> Path:
+    """Where a row trains with a seed."""
+    return out / slug(row.name) / f"seed{seed}"
 
 
 def write_table(ablation: Ablation, out: Path) -> None:

@@ -1,17 +1,92 @@
-"""What the command lines share: devices, and errors a person can read."""
+"""What the command lines share: options, devices, what a config reads, and errors a person can read."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+from parsing.console import PrintableFormatter, complain, open_standard_streams
 from parsing.errors import InputError
+from parsing.files import claim_outputs
 
 USAGE_ERROR = 2
-INTERRUPTED = 130
+_WRITTEN = ("out", "save", "sheet", "fit_thresholds")  # arguments that name outputs
+INTERRUPTED = 130  # as shells tell a process that a signal ended: 128 and the number of the signal
+
+
+def add_output_options(parser: argparse._ActionsContainer) -> None:
+    """The options of every command that writes files."""
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    add_message_options(parser)
+
+
+def add_message_options(parser: argparse._ActionsContainer) -> None:
+    """The options of every command."""
+    parser.add_argument("--quiet", action="store_true", help="no progress, errors only")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def claim(
+    arguments: argparse.Namespace, outputs: Iterable[Path], *settings: Any, inputs: Iterable[Path] = (), going_on: bool = False
+) -> None:
+    """Claim the outputs of a command, see `claim_outputs`.
+
+    Args:
+        settings: configs; what they name is read, as is every path among the arguments that is not written.
+        inputs: further files that are read.
+        going_on: the command goes on with outputs of its own that exist.
+    """
+    given = [value for name, value in vars(arguments).items() if name not in _WRITTEN]
+    paths = [value for value in given if isinstance(value, Path) or (isinstance(value, list) and all(isinstance(v, Path) for v in value))]
+    claim_outputs(outputs, [*inputs, *files_named([paths, *settings])], overwrite=arguments.overwrite or going_on)
+
+
+def files_named(settings: Any) -> list[Path]:
+    """Files that a config names: weights, annotations, lists, recordings.
+
+    A name counts by itself and below every `root` that the config names; a folder stands for the files in it, but a `root`
+    does not, as what is read of it is named beside it.
+
+    Args:
+        settings: a typed config, or plain data.
+    """
+    from parsing.networks.weights import weights_path  # late: it loads PyTorch
+
+    named = list(_strings(settings))
+    roots = [Path(text) for key, text in named if key == "root"]
+    paths = [weights_path(text) for key, text in named if key != "root"]
+    return [file for path in paths for base in (Path(), *roots) for file in files_in(base / path)]
+
+
+def files_in(path: Path) -> list[Path]:
+    """The file itself, or the files of a folder; nothing where there is neither."""
+    try:
+        return [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path] if path.is_file() else []
+    except (OSError, ValueError):  # a setting that is no name of a file: too long, or with a null byte
+        return []
+
+
+def _strings(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every string of a config, with the key that it stands under."""
+    if isinstance(settings, (str, Path)):
+        yield key, str(settings)
+    elif dataclasses.is_dataclass(settings):
+        for field in dataclasses.fields(settings):
+            yield from _strings(getattr(settings, field.name), field.name)
+    elif isinstance(settings, Mapping):
+        for name, value in settings.items():
+            yield from _strings(value, str(name))
+    elif isinstance(settings, (list, tuple)):
+        for value in settings:
+            yield from _strings(value, key)
 
 
 def torch_device(name: str) -> str:
@@ -30,28 +105,42 @@ def torch_device(name: str) -> str:
 
 
 def run_command(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], int]) -> None:
-    """Run a command line and exit: one line on stderr for an error that a user can mend, a traceback only with `--debug`."""
+    """Run a command line and exit: one line on stderr for whatever goes wrong, a traceback only with `--debug`."""
+    open_standard_streams()
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING if arguments.quiet else logging.INFO, format="%(message)s", stream=sys.stderr)
+    _log_to_stderr(logging.WARNING if arguments.quiet else logging.INFO)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # so that blocks end, and with them temporary files
     try:
         sys.exit(main(arguments))
     except KeyboardInterrupt:
         if arguments.debug:
             raise
-        print("interrupted", file=sys.stderr)
+        complain("interrupted")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # whoever read the output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except (InputError, OSError, FloatingPointError) as error:
+    except Exception as error:
         if arguments.debug:
-            raise
-        print(f"error: {describe(error)}", file=sys.stderr)
+            traceback.print_exc()
+        complain(f"error: {describe(error)}")
         sys.exit(USAGE_ERROR if isinstance(error, InputError) else 1)
 
 
+def _log_to_stderr(level: int) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter())
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+def _leave(number: int, _frame: object) -> None:
+    complain("terminated")
+    sys.exit(128 + number)
+
+
 def describe(error: Exception) -> str:
-    """One line for an error; names the file of an operating system's refusal."""
+    """One line for an error; names the file of an operating system's refusal, and the kind of what nobody expected."""
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    text = " ".join(str(error).split())
+    if isinstance(error, (InputError, OSError, FloatingPointError)):
+        return text or type(error).__name__
+    return f"{type(error).__name__}: {text} (--debug shows where)"

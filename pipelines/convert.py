@@ -19,11 +19,12 @@ from torch import nn
 from detectors.networks import DetectionNetwork, header_of
 from detectors.networks import conversion as detection
 from parsing.configs import nearest
+from parsing.console import say
 from parsing.errors import InputError
 from parsing.networks.checkpoints import read_checkpoint
 from parsing.networks.weights import WeightsHeader, save_weights, sha256_of
 from parsing.vocabulary import read_list
-from pipelines.command import run_command
+from pipelines.command import add_output_options, claim, run_command
 from recognizers.networks import conversion as recognition
 from recognizers.superres import conversion as superres
 
@@ -46,8 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="class names, or a file of them, where the checkpoint says none",
     )
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32", help="default: float32")
-    parser.add_argument("--quiet", action="store_true", help="print nothing")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_output_options(parser)
     return parser
 
 
@@ -55,13 +55,14 @@ def main(arguments: argparse.Namespace) -> int:
     targets, read = _reader(arguments.origin)
     if arguments.to not in targets:
         raise InputError(f"--to {arguments.to}: {arguments.origin} has no such network; {nearest(arguments.to, targets)}")
+    claim(arguments, [arguments.out], arguments.classes)
     tensors, meta = read_checkpoint(arguments.checkpoint)
     training = {"converted_from": arguments.checkpoint.name, "sha256": sha256_of(str(arguments.checkpoint))}
     names = class_names(arguments.classes)
     network, header = read(arguments, tensors, meta, names, training)
     save_weights(network, arguments.out, header, DTYPES[arguments.dtype])
     if not arguments.quiet:
-        print(f"wrote {arguments.out}: {header.component}" + "".join(f", {len(found)} classes" for found in header.labels.values()))
+        say(f"wrote {arguments.out}: {header.component}" + "".join(f", {len(found)} classes" for found in header.labels.values()))
     return 0
 
 

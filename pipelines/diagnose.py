@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from parsing.console import say
 from parsing.datasets.kinetics_tps.annotations import frame_number
 from parsing.datasets.kinetics_tps.index import video_path
 from parsing.datasets.kinetics_tps.results import Results, read_truth
@@ -28,7 +29,8 @@ from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Part
 from parsing.vocabulary import Vocabulary
 from pipelines.benchmarks.kinetics_tps.score import evaluate
 from pipelines.benchmarks.kinetics_tps.submission import video_json
-from pipelines.command import run_command, torch_device
+from pipelines.command import add_output_options, claim, run_command, torch_device
+from pipelines.parse.config import config_path, read_pipeline
 from pipelines.parse.parser import VideoParser
 
 PARTS_OF_ROW = ("persons", "part boxes", "states", "action")
@@ -57,23 +59,24 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--vote", type=float, default=0.0, metavar="SHARE", help="of the video's mean in every state (default: 0)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_output_options(parser)
     return parser
 
 
 def main(arguments: argparse.Namespace) -> int:
     truth = limited(read_truth(arguments.gt), arguments.limit)
-    parser = VideoParser.from_config(arguments.config, arguments.set, torch_device(arguments.device))
-    diagnosis = Diagnosis(parser, arguments.gt, truth, arguments.vote)
     videos = {video: find_video(arguments.videos, action, video) for video, action in truth.actions.items()}
+    settings = read_pipeline(arguments.config, arguments.set)
+    claim(arguments, [arguments.out], settings, inputs=[config_path(arguments.config), *videos.values()])
+    parser = VideoParser(settings, torch_device(arguments.device))
+    diagnosis = Diagnosis(parser, arguments.gt, truth, arguments.vote)
     for video, path in track(videos.items(), len(videos), "diagnose", arguments.quiet, unit="videos"):
         diagnosis.add(video, path)
     table = diagnosis.table()
     with atomic(arguments.out) as temporary:
         temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     if not arguments.quiet:
-        print("\n".join(lines(table)))
+        say(*lines(table))
     return 0
 
 

@@ -14,15 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from parsing.configs import override, parse_yaml, read_yaml, resolve
+from parsing.console import complain, say
 from parsing.datasets import Format, Problems, read_records
 from parsing.errors import InputError
 from parsing.files import atomic
-from pipelines.command import run_command, torch_device
+from pipelines.command import add_output_options, claim, run_command, torch_device
 from pipelines.multilabel_options import add_evaluation
 from pipelines.trainings import STAGES, training_config
 
@@ -35,8 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m pipelines.evaluate", description="Evaluate a stage, saved detections, or a submission."
     )
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--quiet", action="store_true", help="print nothing")
-    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_output_options(common)
     kinds = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for stage in STAGES:
         one = kinds.add_parser(stage, parents=[common], help="on the validation data of its training config")
@@ -92,18 +91,22 @@ def main(arguments: argparse.Namespace) -> int:
     }
     metrics = special.get(arguments.stage, evaluate_stage)(arguments)
     if not arguments.quiet:
-        print("\n".join(table_lines(metrics)))
+        say(*table_lines(metrics))
     return 0
 
 
 def evaluate_stage(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = override(read_yaml(arguments.config), arguments.set)
     training = training_config(arguments.stage, settings, str(arguments.config))
+    component = parse_yaml(arguments.component, "--component") if getattr(arguments, "component", None) else {}
+    weights = arguments.weights or f"default/{arguments.stage}"
+    if arguments.out:
+        claim(arguments, [arguments.out], training, component, weights)
     device = torch_device(arguments.device)
-    if getattr(arguments, "component", None):
-        metrics = cast("TrainConfig", training).evaluate_component(parse_yaml(arguments.component, "--component"), device=device)
+    if component:
+        metrics = cast("TrainConfig", training).evaluate_component(component, device=device)
     else:
-        metrics = training.evaluate(arguments.weights or f"default/{arguments.stage}", device=device)
+        metrics = training.evaluate(weights, device=device)
     if arguments.out:
         with atomic(arguments.out) as temporary:
             temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
@@ -113,20 +116,23 @@ def evaluate_stage(arguments: argparse.Namespace) -> dict[str, Any]:
 def evaluate_saved(arguments: argparse.Namespace) -> dict[str, Any]:
     from detectors.labelling.comparison import CLASS_NAMES, compare
     from detectors.labelling.inspection import default_images
-    from detectors.report import write_report
+    from detectors.report import report_files, write_report
 
     images = arguments.images or default_images(arguments.truth)
     records = read_records(arguments.format, arguments.truth, images, Problems(arguments.on_error))
+    claim(arguments, report_files(arguments.out), inputs=(record.path for record in records))
     return write_report(compare(records, arguments.found), CLASS_NAMES, arguments.out)
 
 
 def evaluate_recognition(arguments: argparse.Namespace) -> dict[str, Any]:
-    from recognizers.evaluation import report, score_clips, write_report
+    from recognizers.evaluation import report, report_files, score_clips, write_report
     from recognizers.scores import SavedScores, check_same
 
     if bool(arguments.scores) == bool(arguments.config):
         raise InputError("recognition: give --config with the clips, or --scores to ensemble")
+    component = parse_yaml(arguments.component or "{name: tsm}", "--component")
     if arguments.scores:
+        claim(arguments, report_files(arguments.out))
         members = [SavedScores.load(path) for path in arguments.scores]
         check_same(members, arguments.scores)
     else:
@@ -137,7 +143,8 @@ def evaluate_recognition(arguments: argparse.Namespace) -> dict[str, Any]:
         training = cast(
             TrainConfig, training_config("recognizer", override(read_yaml(arguments.config), arguments.set), str(arguments.config))
         )
-        component = parse_yaml(arguments.component or "{name: tsm}", "--component")
+        made = [*report_files(arguments.out), *([arguments.save] if arguments.save else [])]
+        claim(arguments, made, training, component)
         stage = resolve(RECOGNIZERS, component, "--component").build(torch_device(arguments.device))
         if not isinstance(stage, VideoRecognizer):
             raise InputError(f"--component: {component['name']!r} runs no network; expected a video network")
@@ -158,9 +165,10 @@ def evaluate_recognition(arguments: argparse.Namespace) -> dict[str, Any]:
 def evaluate_kinetics_tps(arguments: argparse.Namespace) -> dict[str, Any]:
     from parsing.datasets.kinetics_tps.results import read_results, read_truth
     from parsing.vocabulary import read_list
-    from pipelines.benchmarks.kinetics_tps.report import write_report
+    from pipelines.benchmarks.kinetics_tps.report import report_files, write_report
     from pipelines.benchmarks.kinetics_tps.score import evaluate
 
+    claim(arguments, report_files(arguments.out))
     report = evaluate(
         read_truth(arguments.gt),
         read_results(arguments.parts, arguments.actions),
@@ -170,7 +178,7 @@ def evaluate_kinetics_tps(arguments: argparse.Namespace) -> dict[str, Any]:
         states=read_list(arguments.states) if arguments.states else (),
     )
     for note in report["notes"]:
-        print(note, file=sys.stderr)
+        complain(note)
     write_report(report, arguments.out)
     return {name: value for name, value in report.items() if name not in ("notes", "videos", "curve", "confusion", "psc_per_action")}
 

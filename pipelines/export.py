@@ -18,7 +18,7 @@ from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.progress import track
 from pipelines.benchmarks.kinetics_tps.submission import Form, SubmissionWriter
-from pipelines.command import run_command, torch_device
+from pipelines.command import add_output_options, claim, files_named, run_command, torch_device
 from pipelines.multilabel_options import add_export
 from pipelines.parse.sources import files_of
 
@@ -26,8 +26,7 @@ from pipelines.parse.sources import files_of
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.export", description="Write submissions.")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--quiet", action="store_true", help="no progress")
-    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_output_options(common)
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="FORMAT")
     help_tps = "a submission to Kinetics-TPS: persons, ten parts, one state each, every fifth frame"
     add_kinetics_tps(kinds.add_parser("kinetics-tps", parents=[common], help=help_tps))
@@ -58,12 +57,21 @@ def export_kinetics_tps(arguments: argparse.Namespace) -> None:
     if arguments.out.suffix != ".zip":
         raise InputError(f"--out {arguments.out}: expected a name that ends in .zip")
     files = [file for source in arguments.sources for file in parses_or_videos(Path(source))]
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    claim(arguments, [arguments.out], inputs=[*files, *pipeline_files(arguments, files)])
     with SubmissionWriter(arguments.out, arguments.form, arguments.vote) as writer:
         for parse in track(parses_of(files, arguments), len(files), "export", arguments.quiet, unit="videos"):
             if not parse.actions:
                 raise InputError(f"{parse.facts.name}: its parse has no action")
             writer.add(Path(parse.facts.name).stem, parse.actions[0].label, parse.frames, parse.vocabulary)
+
+
+def pipeline_files(arguments: argparse.Namespace, files: list[Path]) -> list[Path]:
+    """What the pipeline's config reads, where there are videos to parse."""
+    if all(file.suffix == ".json" for file in files):
+        return []
+    from pipelines.parse.config import config_path, read_pipeline
+
+    return [config_path(arguments.config), *files_named(read_pipeline(arguments.config, arguments.set))]
 
 
 def export_tinyvirat(arguments: argparse.Namespace) -> None:

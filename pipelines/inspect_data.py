@@ -6,13 +6,12 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-import cv2
-
 from detectors.labelling.inspection import check_images, default_images, sheet, summary_lines
+from parsing.console import say
 from parsing.datasets import Format, Problems, read_records
-from parsing.files import atomic
+from parsing.media.images import write_image
 from parsing.progress import track
-from pipelines.command import run_command
+from pipelines.command import add_output_options, claim, run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,8 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", type=Path, metavar="DIR", help="default: `images` beside the annotations")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet with the boxes drawn")
     parser.add_argument("--on-error", choices=("skip", "fail"), default="skip", help="go on after a bad record (default) or stop")
-    parser.add_argument("--quiet", action="store_true", help="print the summary alone")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_output_options(parser)
     return parser
 
 
@@ -35,12 +33,12 @@ def main(arguments: argparse.Namespace) -> int:
     problems = Problems(arguments.on_error, quiet=True)  # the summary lists them
     images = arguments.images or default_images(arguments.annotations)
     records = read_records(arguments.format, arguments.annotations, images, problems)
-    good = check_images(track(records, len(records), "reading", arguments.quiet), problems)
-    print("\n".join(summary_lines(good, problems)))
     if arguments.sheet:
-        with atomic(arguments.sheet) as temporary:
-            if not cv2.imwrite(str(temporary), sheet(good)[:, :, ::-1]):
-                raise OSError(f"{arguments.sheet}: cannot be written as an image")
+        claim(arguments, [arguments.sheet], inputs=(record.path for record in records))
+    good = check_images(track(records, len(records), "reading", arguments.quiet), problems)
+    say(*summary_lines(good, problems))
+    if arguments.sheet:
+        write_image(arguments.sheet, sheet(good))
     return 1 if problems.found else 0
 
 

@@ -12,9 +12,9 @@ from parsing.configs import parse_config, parse_yaml, resolve
 from parsing.datasets.tinyvirat import TinyClip, check_files, multi_hot, read_class_map, read_tinyvirat
 from parsing.errors import InputError
 from pipelines.benchmarks.tinyvirat.submission import read_answer, write_answer
-from pipelines.command import torch_device
+from pipelines.command import claim, torch_device
 from recognizers.multilabel.groups import NO_GROUPS, ExclusiveGroups, decode
-from recognizers.multilabel.report import Decoding, report_answer, report_scores, write_report
+from recognizers.multilabel.report import Decoding, report_answer, report_files, report_scores, write_report
 from recognizers.multilabel.scores import MultiLabelScores, check_same, cross_fitted, fit_weights, mixed
 from recognizers.multilabel.thresholds import fit_thresholds, read_thresholds
 
@@ -32,6 +32,8 @@ def evaluate_clips(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--shrinkage {a.shrinkage}: expected clips, 0 or more")
     if a.answer and (a.thresholds or a.fit_thresholds or a.groups or a.at_least_one):
         raise InputError(f"--answer {a.answer}: holds labels, not scores; thresholds and groups need --scores")
+    made = [*report_files(a.out), *(path for path in (a.save, a.fit_thresholds) if path)]
+    claim(a, made, parse_yaml(a.component, "--component") if a.component else {})
     classes = read_class_map(a.class_map)
     clips = read_tinyvirat(a.truth, classes, "val")
     if a.answer:
@@ -55,6 +57,7 @@ def export_answer(arguments: argparse.Namespace) -> None:
     a = arguments
     if bool(a.scores) == bool(a.component):
         raise InputError("tinyvirat: give one of --scores and --component")
+    claim(a, [a.out], parse_yaml(a.component, "--component") if a.component else {})
     classes = read_class_map(a.class_map)
     clips = read_tinyvirat(a.test, classes, "test")
     ids = [clip.id for clip in clips]
@@ -62,7 +65,6 @@ def export_answer(arguments: argparse.Namespace) -> None:
     members = _members(a, clips, classes)
     probabilities = mixed(members, fitted.weights([member.name for member in members], a.thresholds), fitted.mix)
     predicted = decode(probabilities, fitted.values(classes), _groups(a, classes), a.at_least_one)
-    a.out.parent.mkdir(parents=True, exist_ok=True)
     write_answer(a.out, ids, predicted)
     log.info("%s: %d clips, %.2f labels each, %d without one", a.out, len(ids), predicted.sum(1).mean(), int((~predicted.any(1)).sum()))
 
@@ -106,7 +108,6 @@ def _fit_thresholds(a: argparse.Namespace, members: Sequence[MultiLabelScores]) 
     first = members[0]
     weights = {member.name: float(weight) for member, weight in zip(members, fit_weights(members, a.mix), strict=True)}
     fitted = fit_thresholds(cross_fitted(members, a.mix), first.truth, a.shrinkage)
-    a.fit_thresholds.parent.mkdir(parents=True, exist_ok=True)
     fitted.save(a.fit_thresholds, first.classes.tolist(), first.ids, weights, a.mix)
 
 

@@ -10,11 +10,13 @@ from typing import cast
 from detectors import PART_DETECTORS
 from detectors.labelling.pseudo_labels import Additions, PseudoLabelConfig, add_pseudo_labels
 from parsing.configs import override, parse_config, read_yaml, resolve
+from parsing.console import say
 from parsing.datasets.records import ImageRecord
 from parsing.datasets.writing import write_coco
+from parsing.learning.runs import run_files
 from parsing.progress import track
 from parsing.stages import PartDetector
-from pipelines.command import run_command, torch_device
+from pipelines.command import add_output_options, claim, run_command, torch_device
 from pipelines.trainings import training_config
 
 
@@ -30,8 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=1, help="label, train the student on it, let it be the next teacher, … (default 1)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. positive=0.5")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
-    parser.add_argument("--quiet", action="store_true", help="print nothing")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_output_options(parser)
     return parser
 
 
@@ -39,15 +40,23 @@ def main(arguments: argparse.Namespace) -> int:
     settings = override(read_yaml(arguments.config), arguments.set)
     if arguments.rounds > 1 and arguments.student is None:
         build_parser().error("--rounds above 1 trains a student: --student names its config")
+    config = parse_config(PseudoLabelConfig, settings, str(arguments.config))
+    student = read_yaml(arguments.student) if arguments.student else {}
+    runs = [student_run(arguments.out, number) for number in range(1, arguments.rounds)]
+    claim(arguments, [arguments.out, *(file for run in runs for file in run_files(run))], config, student)
     device = torch_device(arguments.device)
-    for number in range(1, arguments.rounds + 1):
+    label(config, arguments.out, device, arguments.quiet)
+    for run in runs:
+        training = override(student, [f"data.train={arguments.out.resolve()}"])
+        training_config("part_detector", training, str(arguments.student)).train(run, device=device, resume=False, quiet=arguments.quiet)
+        settings["teacher"] = {"name": student["name"], "weights": str(run / "weights.safetensors")}
         label(parse_config(PseudoLabelConfig, settings, str(arguments.config)), arguments.out, device, arguments.quiet)
-        if number < arguments.rounds:
-            student = override(read_yaml(arguments.student), [f"data.train={arguments.out.resolve()}"])
-            run = arguments.out.with_name(f"{arguments.out.stem}_student{number}")
-            training_config("part_detector", student, str(arguments.student)).train(run, device=device, resume=False, quiet=arguments.quiet)
-            settings["teacher"] = {"name": student["name"], "weights": str(run / "weights.safetensors")}
     return 0
+
+
+def student_run(out: Path, number: int) -> Path:
+    """The run folder of the student of a round."""
+    return out.with_name(f"{out.stem}_student{number}")
 
 
 def label(settings: PseudoLabelConfig, out: Path, device: str, quiet: bool) -> None:
@@ -59,7 +68,7 @@ def label(settings: PseudoLabelConfig, out: Path, device: str, quiet: bool) -> N
     info = {"made": time.strftime("%Y-%m-%d"), "teacher": settings.teacher, "positive": settings.positive, "ignore": settings.ignore}
     write_coco(labelled, out, Path(settings.data.root) / settings.data.images, info)
     if not quiet:
-        print("\n".join([*additions.lines(), f"wrote {out}"]))
+        say(*additions.lines(), f"wrote {out}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.command import run_command
+from parsing.files import claim_outputs
+from pipelines.command import add_message_options, claim, run_command, torch_device
 from pipelines.parse.sources import plan_jobs
 
 
@@ -18,7 +19,8 @@ def build_parser() -> argparse.ArgumentParser:
     files = parser.add_argument_group("input and output")
     files.add_argument("sources", nargs="+", metavar="SOURCE", help="a video, an image, a folder, or a glob in quotes")
     files.add_argument("--out", required=True, type=Path, metavar="PATH", help="NAME.json for one source, else a folder (made if missing)")
-    files.add_argument("--save-video", action="store_true", help="also write the annotated video (image: PNG) beside the JSON")
+    files.add_argument("--save-video", action="store_true", help="also NAME.parsed.mp4 (images: .png) beside the JSON")
+    files.add_argument("--skip-existing", action="store_true", help="go on where a run stopped: leave out what is done")
     files.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     what = parser.add_argument_group("what runs")
     what.add_argument("--config", default="default", metavar="NAME|FILE", help="pipeline config (default: default)")
@@ -29,22 +31,29 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--every", type=int, metavar="N", help="parse every N-th frame, carry boxes in between (default: config's, 3)")
     what.add_argument("--batch", type=int, metavar="N", help="key frames that run together (default: config's, 4)")
     what.add_argument("--max-persons", type=int, metavar="N", help="persons kept in a frame, best first (default: config's, 20)")
-    talk = parser.add_argument_group("messages")
-    talk.add_argument("--quiet", action="store_true", help="errors only")
-    talk.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_message_options(parser.add_argument_group("messages"))
     return parser
 
 
 def main(arguments: argparse.Namespace) -> int:
-    jobs = plan_jobs(arguments.sources, arguments.out, arguments.save_video, arguments.overwrite)
+    jobs = plan_jobs(arguments.sources, arguments.out, arguments.save_video)
+    done = [job for job in jobs if arguments.skip_existing and job.is_done]
+    left = [job for job in jobs if job not in done]
+    made, sources = [path for job in left for path in job.outputs], [job.source for job in jobs]
+    claim_outputs(made, sources, overwrite=arguments.overwrite)
     # Late: the networks' libraries take seconds to load, which help and usage errors need not wait for.
-    from pipelines.parse.jobs import print_summary, run_jobs
-    from pipelines.parse.parser import VideoParser
+    from pipelines.parse.config import config_path, read_pipeline
+    from pipelines.parse.jobs import Outcome, print_summary, run_jobs
 
     flags = {"every": arguments.every, "batch": arguments.batch, "max_persons": arguments.max_persons}
     overrides = [*arguments.set, *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-    parser = VideoParser.from_config(arguments.config, overrides, arguments.device)
-    outcomes = run_jobs(parser, jobs, arguments.quiet, arguments.debug)
+    settings = read_pipeline(arguments.config, overrides)
+    claim(arguments, made, settings, inputs=[config_path(arguments.config), *sources])  # the config's files count as well
+    outcomes = [Outcome(job, skipped=True) for job in done]
+    if left:
+        from pipelines.parse.parser import VideoParser
+
+        outcomes += run_jobs(VideoParser(settings, torch_device(arguments.device)), left, arguments.quiet, arguments.debug)
     if not arguments.quiet:
         print_summary(outcomes)
     return 1 if any(outcome.error for outcome in outcomes) else 0

@@ -1,4 +1,4 @@
-"""Train one stage: `python -m pipelines.train STAGE --config FILE --out RUN [--set a.b=c ...] [--resume]`."""
+"""Train one stage: `python -m pipelines.train STAGE --config FILE --out RUN [--set a.b=c ...] [--resume | --overwrite]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from parsing.configs import override, read_yaml
-from pipelines.command import run_command, torch_device
+from parsing.learning.runs import run_files
+from pipelines.command import add_output_options, claim, run_command, torch_device
 from pipelines.trainings import STAGES, training_config
 
 
@@ -22,14 +23,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. fit.epochs=3")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch of the run folder")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_output_options(parser)
     return parser
 
 
 def main(arguments: argparse.Namespace) -> int:
     settings = override(read_yaml(arguments.config), arguments.set)
     training = training_config(arguments.stage, settings, str(arguments.config))
+    claim(arguments, run_files(arguments.out), training, going_on=arguments.resume)
     training.train(arguments.out, device=torch_device(arguments.device), resume=arguments.resume, quiet=arguments.quiet)
     if torch.distributed.is_initialized():  # the processes leave together: one that exits early aborts the others' connections
         torch.distributed.barrier()

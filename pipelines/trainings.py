@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -16,6 +17,7 @@ STAGES = {
     "recognizer": "recognizers.train:TrainConfig",
     "super_resolution": "recognizers.superres.train:TrainConfig",
 }
+FINISHED = "finished"  # the name of a file that says so in a run folder
 
 
 class Training(Protocol):
@@ -35,3 +37,22 @@ def training_config(stage: str, settings: dict[str, Any], where: str) -> Trainin
     module, _, attribute = STAGES[stage].partition(":")
     config_class = getattr(importlib.import_module(module), attribute)
     return cast(Training, parse_config(config_class, settings, where))
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a training of `train_once` came to its end."""
+    return (run / FINISHED).is_file()
+
+
+def train_once(training: Training, run: Path, device: str, quiet: bool) -> None:
+    """Train, unless it is finished; go on from the last epoch of a run that was stopped."""
+    if not is_finished(run):
+        training.train(run, device=device, resume=(run / "state.pt").is_file(), quiet=quiet)
+        (run / FINISHED).touch()
+
+
+def forget_runs(runs: Iterable[Path]) -> None:
+    """Let trainings of these folders begin anew."""
+    for run in runs:
+        for name in (FINISHED, "state.pt"):
+            (run / name).unlink(missing_ok=True)

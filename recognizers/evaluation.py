@@ -90,9 +90,13 @@ def report(members: Sequence[SavedScores], margin: float) -> dict[str, Any]:
     return found
 
 
+def report_files(folder: Path) -> list[Path]:
+    """What `write_report` writes."""
+    return [folder / "report.json", folder / "confusion.png"]
+
+
 def write_report(found: dict[str, Any], folder: Path) -> None:
     """`report.json` and `confusion.png`."""
-    folder.mkdir(parents=True, exist_ok=True)
     with atomic(folder / "report.json") as temporary:
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     actions = found["confusion"]["actions"]

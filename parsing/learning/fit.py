@@ -12,7 +12,6 @@ import logging
 import math
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -22,7 +21,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from pydantic import Field
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -32,6 +31,7 @@ from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.learning.batches import Batches, EpochSampler, EqualBatches
 from parsing.learning.runs import RunFolder
+from parsing.progress import Pace, pace_text
 
 log = logging.getLogger(__name__)
 # A block of a timm backbone: `layers_2.blocks.5`, `layer3.4`, `blocks.2.1`.
@@ -272,26 +272,25 @@ class _Progress:
     """A bar with rate and ETA on a terminal, a log line every so many steps elsewhere."""
 
     def __init__(self, settings: FitConfig, steps: Sequence[int], first: int, quiet: bool) -> None:
-        self.settings, self.steps, self.quiet, self.started = settings, steps, quiet, time.monotonic()
-        self.done, self.before = 0, sum(steps[:first])
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        self.settings, self.steps, self.quiet = settings, steps, quiet
+        self.pace, self.before = Pace(), sum(steps[:first])
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
         self.bar = Progress(*columns, disable=quiet)
         self.live = not quiet and self.bar.console.is_terminal
         if self.live:
             self.bar.start()
-            self.task = self.bar.add_task("training", total=sum(steps), completed=self.before, rate="")
+            self.task = self.bar.add_task("training", total=sum(steps), completed=self.before, text="")
 
     def advance(self, epoch: int, step: int, losses: dict[str, float]) -> None:
-        self.done += 1
-        rate = self.done / (time.monotonic() - self.started)
+        self.pace.advance()
+        done = self.before + self.pace.done
         named = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        text = f"epoch {epoch + 1}/{self.settings.epochs}"
-        items = f"{rate * self.settings.batch_size:.1f} items/s"
+        where = f"epoch {epoch + 1}/{self.settings.epochs}"
+        pace = pace_text(self.pace, sum(self.steps) - done, "items", self.settings.batch_size)
         if self.live:
-            self.bar.update(self.task, completed=self.before + self.done, description=text, rate=f"{items} {named}")
+            self.bar.update(self.task, completed=done, description=where, text=f"{pace}  {named}")
         elif not self.quiet and (step + 1) % self.settings.log_every == 0:
-            left = sum(self.steps) - self.before - self.done
-            log.info("%s step %d/%d  %s  ETA %.0f s  %s", text, step + 1, self.steps[epoch], items, left / rate, named)
+            log.info("%s step %d/%d  %s  %s", where, step + 1, self.steps[epoch], pace, named)
 
     def close(self) -> None:
         if self.live:

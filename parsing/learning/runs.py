@@ -10,12 +10,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from parsing.files import atomic
+from parsing.media.images import write_image
 from parsing.types import Array
+
+
+def run_files(run: Path) -> list[Path]:
+    """What a training writes by the same name every time; any of them tells that the folder holds a run."""
+    return [
+        run / name for name in ("config.json", "environment.json", "metrics.jsonl", "state.pt", "weights.safetensors", "best.safetensors")
+    ]
 
 
 class RunFolder:
@@ -69,9 +76,7 @@ class RunFolder:
         if not self.writes:
             return
         self.board.add_image(name, image, epoch, dataformats="HWC")
-        path = self.path / name / f"epoch_{epoch + 1}.png"
-        path.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(path), image[:, :, ::-1])
+        write_image(self.path / name / f"epoch_{epoch + 1}.png", image)
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add the figures of an epoch to `metrics.jsonl`, in place of what a run that was killed had noted of it."""

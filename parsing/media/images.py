@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from parsing.errors import InputError
+from parsing.files import atomic
 from parsing.types import Array
 
 MAX_SIDE_PX, MAX_PIXELS = 32_000, 300_000_000  # OpenCV's warps count in 16 bits
@@ -52,6 +53,20 @@ def read_image(path: Path) -> Array:
     if image is None:
         raise InputError(f"{path}: not a readable image")
     return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def write_image(path: Path, image: Array) -> None:
+    """Write (H, W, 3) uint8 RGB in the format that the suffix names.
+
+    Raises:
+        InputError: the suffix names no format of images.
+    """
+    try:
+        _, data = cv2.imencode(path.suffix, image[:, :, ::-1])
+    except cv2.error:
+        raise InputError(f"{path}: cannot be written as an image; expected a name that ends in .png or .jpg") from None
+    with atomic(path) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def _refuse_truncated(path: Path) -> None:

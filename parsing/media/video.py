@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from parsing.errors import InputError
+from parsing.files import text_name
 from parsing.media.suffixes import IMAGE_SUFFIXES
 from parsing.types import Array, Frame, VideoFacts
 
@@ -78,7 +79,7 @@ class VideoReader:
         """The frames in display order; with `wanted`, those of these indices, and no decoding after the last."""
         if self._file is None:
             self.facts = replace(self.facts, frames_decoded=1)
-            yield Frame(self.path.name, 0, 0.0, self._image)
+            yield Frame(text_name(self.path), 0, 0.0, self._image)
             return
         last = max(wanted) if wanted else None
         turns: int | None = None
@@ -89,7 +90,7 @@ class VideoReader:
             if turns is None:
                 turns = self._orient(picture)
             if wanted is None or index in wanted:
-                yield Frame(self.path.name, index, time_s, _pixels(picture, turns, (self.facts.height, self.facts.width)))
+                yield Frame(text_name(self.path), index, time_s, _pixels(picture, turns, (self.facts.height, self.facts.width)))
             if index == last:
                 return
         if self.facts.frames_decoded == 0:
@@ -215,7 +216,7 @@ def read_nearest(path: str | Path, indices: Iterable[int]) -> dict[int, Frame]:
 
 
 def _empty_facts(path: Path) -> VideoFacts:
-    return VideoFacts(path.name, 0, 0, 0, 0.0, 0.0, None, 0, 0)
+    return VideoFacts(text_name(path), 0, 0, 0, 0.0, 0.0, None, 0, 0)
 
 
 def _check_regular_file(path: Path) -> None:

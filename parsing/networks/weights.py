@@ -107,7 +107,6 @@ def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: to
         for name, value in module.state_dict().items()
     }
     fields = asdict(header)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         temporary.write_bytes(save(tensors, metadata={"partwise": json.dumps(fields, sort_keys=True)}))
 

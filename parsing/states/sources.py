@@ -232,7 +232,6 @@ def _pick(matrix: Array, columns: list[int]) -> Array:
 
 
 def _save(path: Path, image: Array) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     coded: Callable[..., tuple[bool, Array]] = cv2.imencode
     good, data = coded(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
     if not good:

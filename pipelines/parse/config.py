@@ -128,6 +128,14 @@ def _recognizers(listed: Any, where: str) -> tuple[tuple[StageConfig, ...], tupl
 
 
 def config_path(name_or_path: str) -> Path:
-    """The file of a shipped config's name, or the path itself."""
-    shipped = Path(str(resources.files("pipelines"))) / "configs" / f"{name_or_path}.yaml"
-    return shipped if "/" not in name_or_path and shipped.is_file() else Path(name_or_path)
+    """The file of a shipped config's name, or the path itself.
+
+    Raises:
+        InputError: there is neither; names what is shipped.
+    """
+    shipped = {path.stem: path for path in (Path(str(resources.files("pipelines"))) / "configs").glob("*.yaml")}
+    if name_or_path in shipped:
+        return shipped[name_or_path]
+    if not Path(name_or_path).exists() and Path(name_or_path).suffix not in (".yaml", ".yml", ".json"):
+        raise InputError(f"--config {name_or_path}: no file, and no config that is shipped; {nearest(name_or_path, shipped)}")
+    return Path(name_or_path)

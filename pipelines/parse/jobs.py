@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from parsing.console import complain, printable, say
 from parsing.document import ParseWriter
-from parsing.errors import InputError
-from parsing.files import atomic
 from parsing.media.encoding import VideoWriter
+from parsing.media.images import write_image
 from parsing.progress import Counter
 from parsing.types import Frame, FrameParse
 from pipelines.command import describe
@@ -27,7 +28,7 @@ from pipelines.parse.sources import Job
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one source; `error` is None where it went well."""
+    """What became of one source; `error` is None where it went well, `skipped` where its outputs were there before."""
 
     job: Job
     num_frames: int = 0
@@ -35,27 +36,32 @@ class Outcome:
     action: str = ""
     seconds: float = 0.0
     error: str | None = None
+    skipped: bool = False
+
+    @property
+    def result(self) -> str:
+        return "failed" if self.error else f"{self.job.json_path}{' (was there)' if self.skipped else ''}"
 
 
 def run_jobs(parser: VideoParser, jobs: Sequence[Job], quiet: bool, debug: bool) -> list[Outcome]:
     """Parse every source; failures are named on stderr as they happen."""
     outcomes = []
     for job in jobs:
-        outcomes.append(_attempt(parser, job, quiet, debug))
-        if outcomes[-1].error:
-            print(f"error: {outcomes[-1].error}", file=sys.stderr)
+        try:
+            outcomes.append(parse_to_files(parser, job, quiet))
+        except Exception as error:
+            outcomes.append(Outcome(job, error=complain_of(job.source, error, debug)))
     return outcomes
 
 
-def _attempt(parser: VideoParser, job: Job, quiet: bool, debug: bool) -> Outcome:
-    """Parse one source; a failure of this source must not end the others."""
-    try:
-        return parse_to_files(parser, job, quiet)
-    except (InputError, OSError) as error:
-        if debug:
-            raise
-        text = describe(error)
-        return Outcome(job, error=text if job.source.name in text or isinstance(error, OSError) else f"{job.source}: {text}")
+def complain_of(source: Path, error: Exception, debug: bool) -> str:
+    """Say in one line on stderr that a source failed, with the traceback before it where it is asked for; the line."""
+    if debug:
+        traceback.print_exception(error)
+    text = describe(error)
+    line = text if source.name in text or (isinstance(error, OSError) and error.filename) else f"{source}: {text}"
+    complain(f"error: {line}")
+    return line
 
 
 def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
@@ -76,10 +82,7 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
         writer.finish(stream.facts, stream.complete, stream.track_actions)
     if not stream.complete and not quiet:
         facts = stream.facts
-        print(
-            f"{job.source}: damaged: {facts.frames_decoded} of {facts.frames_declared} frames decoded, {facts.decode_errors} errors",
-            file=sys.stderr,
-        )
+        complain(f"{job.source}: damaged: {facts.frames_decoded} of {facts.frames_declared} frames decoded, {facts.decode_errors} errors")
     best = stream.actions[0] if stream.actions else None
     action = f"{best.label} {best.score:.2f}" if best else ""
     return Outcome(job, num_frames, writer.num_tracks, action, time.monotonic() - started)
@@ -106,10 +109,8 @@ class _Drawing:
         picture = draw_parse(frame, parse, self.vocabulary, self.stream.actions, self.stream.track_actions)
         if self.video:
             self.video.add(picture, frame.time_s)
-            return
-        with atomic(self.path) as temporary:
-            if not cv2.imwrite(str(temporary), picture[:, :, ::-1]):
-                raise InputError(f"{self.path}: cannot write the annotated image")
+        else:
+            write_image(self.path, picture)
 
 
 def print_summary(outcomes: Sequence[Outcome]) -> None:
@@ -119,8 +120,10 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
         table.add_column(column, justify="right" if column in ("frames", "tracks", "frames/s") else "left")
     for o in outcomes:
         rate = f"{o.num_frames / o.seconds:.1f}" if o.seconds else ""
-        table.add_row(
-            o.job.source.name, str(o.num_frames), str(o.num_tracks), o.action, rate, "failed" if o.error else str(o.job.json_path)
-        )
+        row = (o.job.source.name, o.num_frames, o.num_tracks, o.action, rate, o.result)
+        table.add_row(*(Text(printable(value)) for value in row))  # as text, brackets are no markup
     # Away from a terminal, lines need not fit a screen.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 200, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    say(*captured.get().splitlines())

@@ -77,9 +77,13 @@ def report_scores(members: Sequence[MultiLabelScores], decoding: Decoding) -> tu
     return found, pr_figure(best, truth, classes, predicted)
 
 
+def report_files(folder: Path) -> list[Path]:
+    """What `write_report` writes."""
+    return [folder / "report.json", folder / "pr_curves.png"]
+
+
 def write_report(found: dict[str, Any], folder: Path, figure: Figure | None = None) -> None:
     """`report.json` and, with scores, `pr_curves.png`."""
-    folder.mkdir(parents=True, exist_ok=True)
     with atomic(folder / "report.json") as temporary:
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if figure is not None:

@@ -66,7 +66,9 @@ def test_one_command_trains_teacher_and_student(small_set: Path, tmp_path: Path,
     assert set(losses) == {"action", "distillation"}
     assert (tmp_path / "out/student/pr_curves.png").is_file()
     before = (tmp_path / "out/teacher/weights.safetensors").stat().st_mtime_ns
-    assert call(distil, *order, "--quiet") == 0
+    with pytest.raises(InputError, match=r"knowledge\.npz: exists; choose another --out or give --overwrite"):
+        call(distil, *order, "--quiet")
+    assert call(distil, *order, "--quiet", "--resume") == 0
     assert (tmp_path / "out/teacher/weights.safetensors").stat().st_mtime_ns == before
 
 

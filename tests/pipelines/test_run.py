@@ -45,7 +45,7 @@ def test_one_video(tiny_pipeline: Path, clip: Path, tmp_path: Path) -> None:
     document = json.loads((tmp_path / "p.json").read_text())
     jsonschema.validate(document, json_schema())
     assert len(document["frames"]) == 6
-    assert probe(tmp_path / "p.mp4").frames_declared == 6
+    assert probe(tmp_path / "p.parsed.mp4").frames_declared == 6
     assert "c.mp4" in done.stdout
 
 
@@ -72,7 +72,7 @@ def test_an_image_and_quiet(tiny_pipeline: Path, tmp_path: Path, capfd: pytest.C
     assert call(tiny_pipeline, tmp_path / "i.png", "--out", tmp_path / "o.json", "--save-video", "--quiet") == 0
     assert capfd.readouterr() == ("", "")
     assert len(json.loads((tmp_path / "o.json").read_text())["frames"]) == 1
-    assert (tmp_path / "o.png").exists()
+    assert (tmp_path / "o.parsed.png").exists()
 
 
 def test_flags_reach_the_schedule(tiny_pipeline: Path, clip: Path, tmp_path: Path) -> None:
@@ -94,11 +94,17 @@ def test_outputs_are_not_replaced_unasked(tiny_pipeline: Path, clip: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{clip}", "--out", "{tmp}/none/p.json"], "does not exist"),
+        (["{clip}", "--out", "{tmp}/c.mp4/p.json"], "c.mp4: is no folder"),
+        (["{clip}", "--out", "{tmp}/p.csv"], "expected NAME.json for one source, or a folder"),
+        (["{clip}", "{clip2}", "--out", "{tmp}/p.csv"], "expected NAME.json for one source, or a folder"),
+        (["rtsp://host/stream", "--out", "{tmp}/p.json"], "rtsp://host/stream: an address; expected a file"),
         (["{tmp}/empty", "--out", "{tmp}/o"], "folder without videos"),
         (["{tmp}/*.xyz", "--out", "{tmp}/o"], "no file matches"),
         (["{clip}", "{clip2}", "--out", "{tmp}/p.json"], "2 inputs need a folder"),
-        (["{clip}", "--out", "{tmp}/p.json", "--config", "nothing"], "nothing: cannot read config"),
+        (
+            ["{clip}", "--out", "{tmp}/p.json", "--config", "nothing"],
+            "--config nothing: no file, and no config that is shipped; valid: default",
+        ),
         (["{clip}", "--out", "{tmp}/p.json", "--every", "0"], "every"),
         (["{clip}", "--out", "{tmp}/p.json", "--set", "tracker.lost=1"], "did you mean 'lost_s'"),
         (["{clip}", "--out", "{tmp}/p.json", "--device", "tpu"], "invalid choice"),
@@ -139,18 +145,35 @@ def test_a_full_disk_is_one_line(
     assert not (tmp_path / "p.json").exists()
 
 
-def test_a_folder_that_cannot_be_written(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.parse.sources.os.access", lambda *_: False)  # root may write everywhere
-    with pytest.raises(InputError, match="cannot be written to"):
-        plan_jobs([str(clip)], tmp_path / "o", save_video=False, overwrite=False)
+def test_equal_names_keep_their_folders(tmp_path: Path) -> None:
+    for name in ("a/c.mp4", "b/deep/c.mp4", "b/deep/d.png", "b/deep/d.png.parsed.png", "b/deep/.hidden.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    sources = [str(tmp_path / "a"), str(tmp_path / "b" / "deep"), str(tmp_path / "a" / ".." / "a" / "c.mp4")]
+    jobs = plan_jobs(sources, tmp_path / "o", save_video=True)
+    names = [[str(path.relative_to(tmp_path / "o")) for path in job.outputs] for job in jobs]
+    assert names == [
+        ["a/c.mp4.json", "a/c.mp4.parsed.mp4"],
+        ["b/deep/c.mp4.json", "b/deep/c.mp4.parsed.mp4"],
+        ["d.png.json", "d.png.parsed.png"],
+    ]
 
 
-def test_same_names_would_collide(tmp_path: Path) -> None:
+def test_a_stopped_batch_goes_on(tiny_pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    out.mkdir()
     for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        write_video(tmp_path / name / "c.mp4", [ramp(1)])
-    with pytest.raises(InputError, match="another input of the same name"):
-        plan_jobs([str(tmp_path / "a"), str(tmp_path / "b")], tmp_path / "o", save_video=False, overwrite=False)
+        write_video(folder / f"{name}.mp4", [ramp(1)])
+    (out / "a.mp4.json").write_text("from before")
+    assert call(tiny_pipeline, folder, "--out", out, "--skip-existing") == 0
+    assert (out / "a.mp4.json").read_text() == "from before"
+    assert len(json.loads((out / "b.mp4.json").read_text())["frames"]) == 1
+    assert "a.mp4.json (was there)" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"a\.mp4\.json: exists"):
+        call(tiny_pipeline, folder, "--out", out)
+    with pytest.raises(InputError, match=r"a\.mp4\.json: exists"):  # its annotated copy is not there, so it is not done
+        call(tiny_pipeline, folder, "--out", out, "--skip-existing", "--save-video")
 
 
 def test_interrupt_leaves_nothing(tiny_pipeline: Path, tmp_path: Path) -> None:
@@ -159,7 +182,7 @@ def test_interrupt_leaves_nothing(tiny_pipeline: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".p.*")) and time.monotonic() < deadline and process.poll() is None:
+        while not list(tmp_path.glob(".*.partwise*")) and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

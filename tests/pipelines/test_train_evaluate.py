@@ -97,7 +97,7 @@ def test_any_component_can_be_evaluated(stage: str, target: str, people: Path, t
     names = ["person"] if target == "persons" else list(PART_NAMES)
     architecture = {**TINY_DETECTOR, "class_names": names, "levels": [1, 2], "anchor_sizes": [[16], [32], [64]]}
     config = write_config(tmp_path / "c.yaml", people, target=target, architecture=architecture)
-    base = [stage, "--config", str(config), "--quiet", "--out", str(tmp_path / "report.json"), "--component"]
+    base = [stage, "--config", str(config), "--quiet", "--overwrite", "--out", str(tmp_path / "report.json"), "--component"]
     oracle = f"{{name: oracle, recordings: {people / 'annotations_val.json'}}}"
     assert evaluate.main(evaluate.build_parser().parse_args([*base, oracle])) == 0
     assert json.loads((tmp_path / "report.json").read_text())["all"]["AP"] == 1.0

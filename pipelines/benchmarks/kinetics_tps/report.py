@@ -13,13 +13,18 @@ from parsing.files import atomic
 from parsing.measures.pictures import confusion_figure, save_png
 
 
+def report_files(path: Path) -> list[Path]:
+    """What `write_report` writes."""
+    return [path, *(path.with_name(f"{path.stem}_{name}.png") for name in ("curve", "confusion"))]
+
+
 def write_report(report: dict[str, Any], path: Path) -> None:
     """Write `path`, and `NAME_curve.png` and `NAME_confusion.png` beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path, curve_path, confusion_path = report_files(path)
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    save_png(curve(report), path.with_name(f"{path.stem}_curve.png"))
-    save_png(confusion(report), path.with_name(f"{path.stem}_confusion.png"))
+    save_png(curve(report), curve_path)
+    save_png(confusion(report), confusion_path)
 
 
 def curve(report: dict[str, Any]) -> Figure:

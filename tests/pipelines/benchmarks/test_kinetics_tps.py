@@ -128,7 +128,9 @@ def test_an_ablation_goes_on_where_it_was(people: Path, tmp_path: Path, capsys: 
     out = tmp_path / "out"
     assert call(ablate, file, "--out", out, "--rows", "Full", "--device", "cpu", "--quiet") == 0
     written = (out / "full/seed1/metrics.jsonl").stat().st_mtime_ns
-    assert call(ablate, file, "--out", out, "--device", "cpu") == 0
+    with pytest.raises(InputError, match=r"table\.md: exists"):
+        call(ablate, file, "--out", out, "--device", "cpu")
+    assert call(ablate, file, "--out", out, "--device", "cpu", "--resume") == 0
     assert (out / "full/seed1/metrics.jsonl").stat().st_mtime_ns == written
     assert json.loads((out / "attention/seed0/config.json").read_text())["architecture"]["depth"] == 0
     table = capsys.readouterr().out.splitlines()

@@ -80,7 +80,7 @@ def test_an_answer_is_scored(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "per_class" not in printed
     (root / "answer.txt").write_text("00000 1 0 0\n")
     with pytest.raises(InputError, match=r"answer\.txt: line 2: 1 lines, expected 12; clip 00001 is missing"):
-        call(evaluate, *arguments, "--out", root / "r")
+        call(evaluate, *arguments, "--out", root / "x")
 
 
 def test_a_test_split_is_no_truth(root: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_network_scores_every_clip(root: Path, caplog: pytest.LogCaptureFixtur
         save_weights(TSM(architecture, 3), root / f"many_{many}.safetensors", header)
     arguments = "--truth", root / "val.json", "--class-map", root / "classes.json", "--videos", root / "videos", "--device", "cpu"
     component = f"{{name: tsm, weights: {root}/many_True.safetensors, views: [{{clips: 1}}]}}"
-    assert call(evaluate, *arguments, "--component", component, "--save", root / "net.npz", "--out", root / "r") == 0
+    assert call(evaluate, *arguments, "--component", component, "--save", root / "net.npz", "--out", root / "network") == 0
     scores = MultiLabelScores.load(root / "net.npz")
     others = np.delete(scores.logits, 7, 0)
     assert scores.logits[7] == pytest.approx(others.mean(0))

@@ -96,4 +96,4 @@ def test_the_command_line_converts_and_the_stage_runs(tmp_path: Path) -> None:
         (["--to", "tsm_r5"], r"mmaction2 has no such network; did you mean 'tsm_r50'"),
     ):
         with pytest.raises(InputError, match=message):
-            convert_command.main(convert_command.build_parser().parse_args([*command, *extra]))
+            convert_command.main(convert_command.build_parser().parse_args([*command, "--overwrite", *extra]))
