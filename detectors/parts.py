@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, field
 from typing import Annotated, Any, Literal, cast
 
@@ -18,6 +18,7 @@ from detectors.heatmaps import keypoint_heatmaps
 from detectors.inputs import Precision, find_candidates, pad_batch, to_frame
 from detectors.networks import DetectionNetwork, NetworkName, load_network
 from detectors.suppression import Share, class_thresholds
+from parsing.batching import BatchSize
 from parsing.configs import config, resolve
 from parsing.errors import InputError
 from parsing.geometry import Crop, clip_boxes
@@ -100,7 +101,7 @@ class NetworkPartDetector:
         pose: PoseEstimator | None = None,
     ) -> None:
         self.network, self.device, self.precision, self.pose = network, device, precision, pose
-        self.thresholds, self.batch_size = thresholds, batch_size
+        self.thresholds, self.batches = thresholds, BatchSize("part_detector", batch_size)
         self.views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
         self.part_names = network.architecture.class_names
         self._swap = torch.from_numpy(flip_permutation(self.part_names))
@@ -111,16 +112,18 @@ class NetworkPartDetector:
 
     def _of_frame(self, frame: Frame, persons: Detections, poses: Poses | None) -> Parts:
         """Parts of one frame's persons; batches do not reach across frames, so that results do not depend on their number."""
-        rows: list[tuple[Array, Array]] = []
-        for start in range(0, len(persons), self.batch_size):
-            chunk = slice(start, start + self.batch_size)
-            keypoints = None if poses is None else poses.keypoints[chunk]
-            views = [self._view(frame, persons.xyxy[chunk], keypoints, scale, flip) for scale, flip in self.views]
+        keypoints = None if poses is None else poses.keypoints
+
+        def rows(some: Sequence[int]) -> Iterator[tuple[Array, Array]]:
+            chosen = list(some)
+            points = None if keypoints is None else keypoints[chosen]
+            views = [self._view(frame, persons.xyxy[chosen], points, scale, flip) for scale, flip in self.views]
             for candidates in zip(*views, strict=True):
                 boxes, scores = (torch.cat(column) for column in zip(*candidates, strict=True))
                 best_boxes, best_scores = best_per_class(boxes, scores)
-                rows.append((clip_boxes(best_boxes, frame.image_hw), best_scores))
-        return self._collect(rows)
+                yield clip_boxes(best_boxes, frame.image_hw), best_scores
+
+        return self._collect(self.batches.map(rows, range(len(persons))))
 
     def _view(self, frame: Frame, boxes: Array, keypoints: Array | None, scale: float, flip: bool) -> list[tuple[Tensor, Tensor]]:
         """Candidates of each person in pixels of the frame, from crops of one width, mirrored or not."""

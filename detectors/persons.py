@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, field
 from typing import Annotated
@@ -13,6 +14,7 @@ from torch import Tensor
 from detectors.inputs import Precision, view_candidates
 from detectors.networks import DetectionNetwork, NetworkName, load_network
 from detectors.suppression import Share, Suppression, class_thresholds, select_boxes
+from parsing.batching import BatchSize
 from parsing.configs import config
 from parsing.datasets.records import PERSON
 from parsing.errors import InputError
@@ -85,11 +87,11 @@ class NetworkPersonDetector:
         self.views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
         self.columns = [network.architecture.class_names.index(name) for name in classes]
         self.thresholds = class_thresholds(classes, score_threshold, {})
+        # On a CPU a batch of frames is no faster than one after the other, and its last digits would depend on its size.
+        self.batches = BatchSize("person_detector", 1 if device == "cpu" else sys.maxsize)
 
     def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
-        # On a CPU a batch of frames is no faster than one after the other, and its last digits would depend on its size.
-        step = 1 if self.device == "cpu" else max(1, len(frames))
-        return [found for start in range(0, len(frames), step) for found in self._detect(frames[start : start + step])]
+        return self.batches.map(self._detect, frames)
 
     def _detect(self, frames: Sequence[Frame]) -> list[Detections]:
         views = [

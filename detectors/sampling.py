@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from parsing.errors import InputError
+
 Sampling = Literal["uniform", "repeat_factor", "class_balanced"]
 RARE_SHARE = 0.3  # classes in fewer items than this are repeated
 
@@ -20,8 +22,13 @@ def item_weights(classes: Sequence[Sequence[str]], sampling: Sampling, own: Sequ
         sampling: `repeat_factor` draws an item sqrt(0.3 / f) times as often, f the share of items with its rarest
             class, if that is more than once (Gupta et al., LVIS, CVPR 2019, section 4); `class_balanced` 1 / f.
         own: a factor of each item, by its source.
+
+    Raises:
+        InputError: no item is ever drawn.
     """
     weights = np.array(own, float)
+    if len(weights) and not weights.any():
+        raise InputError("source_weights: 0 for every item to train on, expected one above")
     if sampling != "uniform":
         counts = Counter(name for names in classes for name in set(names))
         share = {name: count / max(1, len(classes)) for name, count in counts.items()}

@@ -58,11 +58,11 @@ class DetectionDataConfig:
     images: str = "images"
     on_error: OnError = "fail"
     sources: tuple[str, ...] = ()
-    source_weights: dict[str, float] = Field(default_factory=dict)
+    source_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     sampling: Sampling = "uniform"
-    rotation_deg: float = 8.0
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 8.0
     mosaic: Share = 0.25
-    view_px: int = 0
+    view_px: Annotated[int, Field(ge=0, le=4096)] = 0
     limit: Annotated[int, Field(ge=1)] | None = None
 
     def read(self, split: str) -> list[ImageRecord]:
@@ -94,8 +94,8 @@ class TrainConfig:
     fit: FitConfig
     pose: dict[str, Any] | None = None
     pretrained: Pretrained = "imagenet"
-    frozen_level: int = -1
-    eval_every: int = 1
+    frozen_level: Annotated[int, Field(ge=-1)] = -1
+    eval_every: Annotated[int, Field(ge=1)] = 1
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
         """Train into the run folder `out`; `weights.safetensors` holds the epoch of the best validation AP."""

@@ -22,8 +22,8 @@ Table = Mapping[str, str]  # component name -> "module:ConfigClass", imported on
 
 @dataclass_transform(frozen_default=True)
 def config(cls: type[T]) -> type[T]:
-    """Make a class a frozen dataclass that refuses unknown keys and wrong types; every config is declared with it."""
-    return cast(type[T], pydantic.dataclasses.dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid"))(cls))
+    """Make a class a frozen dataclass that refuses unknown keys, wrong types, NaN and infinity; every config is declared with it."""
+    return cast(type[T], pydantic.dataclasses.dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid", allow_inf_nan=False))(cls))
 
 
 class StageConfig(Protocol):

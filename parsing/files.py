@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -151,3 +152,28 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
         size = f"{found.st_size / 2**20:.0f} MiB" if regular else "no end"
         raise InputError(f"{path}: {size}, at most {limit / 2**20:.0f} MiB are read")
     return data
+
+
+@contextmanager
+def naming_full_disk(path: Path, num_bytes: int) -> Iterator[None]:
+    """Where the disk does not hold a file, say how much is missing.
+
+    Args:
+        num_bytes: that the file needs, about.
+
+    Raises:
+        OSError: as it was raised inside, with the name of the file and both sizes.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        free = shutil.disk_usage(path.parent).free
+        missing = f", {_megabytes(num_bytes - free)} are missing" if num_bytes > free else ""
+        sizes = f"it needs about {_megabytes(num_bytes)}, {_megabytes(free)} are free{missing}"
+        raise OSError(error.errno, f"{os.strerror(error.errno)}: {sizes}", str(path)) from None
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.3g} MB" if num_bytes < 1e9 else f"{num_bytes / 1e6:.0f} MB"

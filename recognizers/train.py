@@ -118,7 +118,7 @@ class TrainConfig:
     pretrained: Pretrained = "none"
     initial: str = ""
     freeze_norm: FreezeNorm = "none"
-    frozen_level: int = -1
+    frozen_level: Annotated[int, Field(ge=-1)] = -1
     mixup: Annotated[float, Field(ge=0)] = 0.0
     cutmix: Annotated[float, Field(ge=0)] = 0.0
     multigrid: Cycles = "none"

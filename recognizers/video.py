@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from parsing.batching import BatchSize
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
 from parsing.networks.weights import load_weights, read_header, sha256_of, weights_path
@@ -84,7 +85,7 @@ class VideoRecognizer:
         facts: ModelFacts = ModelFacts("recognizer", "video", None, "{}"),  # noqa: B008  # frozen
     ) -> None:
         self.network, self.architecture, self.labels, self.device = network, architecture, labels, device
-        self.views, self.average, self.batch_size = views, average, batch_size
+        self.views, self.average, self.batches = views, average, BatchSize("recognizer", batch_size)
         self.action_names, self.multi_label, self.models = labels.names, labels.multi_label, (facts,)
         self.mirror = labels.mirrored() if any(view.flip for view in views) else None
 
@@ -107,12 +108,13 @@ class VideoRecognizer:
     def logits(self, clips: Sequence[Sequence[Frame]]) -> Array:
         """(C, A) of each clip, those of mirrored clips put back."""
         views = [view for view in self.views for _ in range(view.clips)]
-        a, rows = self.architecture, []
-        for start in range(0, len(clips), self.batch_size):
-            some = list(zip(views, clips, strict=True))[start : start + self.batch_size]
-            shown = [view.pixels([frame.image for frame in clip], a.input_px) for view, clip in some]
-            inputs = torch.from_numpy(np.stack([network_input(frames, a.input, a.sampling) for frames in shown]))
-            inputs = inputs.to(self.device).permute(0, 1, 4, 2, 3).float() / 255
-            found = np.asarray(self.network(inputs).float().cpu().numpy())
-            rows += [row[self.mirror] if view.flip else row for (view, _), row in zip(some, found, strict=True)]
-        return np.stack(rows)
+        return np.stack(self.batches.map(self._rows, list(zip(views, clips, strict=True))))
+
+    def _rows(self, some: Sequence[tuple[View, Sequence[Frame]]]) -> list[Array]:
+        """(A,) logits of each of some clips."""
+        a = self.architecture
+        shown = [view.pixels([frame.image for frame in clip], a.input_px) for view, clip in some]
+        inputs = torch.from_numpy(np.stack([network_input(frames, a.input, a.sampling) for frames in shown]))
+        inputs = inputs.to(self.device).permute(0, 1, 4, 2, 3).float() / 255
+        found = np.asarray(self.network(inputs).float().cpu().numpy())
+        return [row[self.mirror] if view.flip else row for (view, _), row in zip(some, found, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from parsing.batching import BatchSize
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
@@ -53,16 +55,21 @@ class MMPose:
             settings.model.backbone.init_cfg = None
             self.model = self._apis.init_model(settings, None, device=device)
         fill(self.model, weights)
+        self.batches = BatchSize("pose", sys.maxsize)
 
     def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Poses]:
         return [Poses(self._of_frame(frame, found.xyxy)) for frame, found in zip(frames, persons, strict=True)]
 
     def _of_frame(self, frame: Frame, boxes: Array) -> Array:
-        if len(boxes) == 0:
-            return np.zeros((0, NUM_JOINTS, 3), np.float32)
+        image = np.ascontiguousarray(frame.image[:, :, ::-1])
+        return np.array(self.batches.map(lambda some: self._of_persons(image, np.stack(some)), list(boxes)), np.float32).reshape(
+            -1, NUM_JOINTS, 3
+        )
+
+    def _of_persons(self, image: Array, boxes: Array) -> Array:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = self._apis.inference_topdown(self.model, np.ascontiguousarray(frame.image[:, :, ::-1]), boxes)
+            found = self._apis.inference_topdown(self.model, image, boxes)
         points = np.stack([np.asarray(item.pred_instances.keypoints)[0] for item in found])
         scores = np.stack([np.asarray(item.pred_instances.keypoint_scores)[0] for item in found])
         if points.shape[1] != NUM_JOINTS:

@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, Protocol, cast
 
@@ -26,16 +26,19 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from parsing.batching import is_out_of_memory
 from parsing.configs import config
 from parsing.errors import InputError
-from parsing.files import atomic
 from parsing.learning.batches import Batches, EpochSampler, EqualBatches
 from parsing.learning.runs import RunFolder
+from parsing.learning.state import Learner, flat_facts, load_state, save_state
 from parsing.progress import Pace, pace_text
 
 log = logging.getLogger(__name__)
 # A block of a timm backbone: `layers_2.blocks.5`, `layer3.4`, `blocks.2.1`.
 _BLOCK = re.compile(r"(layers?_?\d+\.(blocks\.)?\d+|blocks\.\d+\.\d+|layers_\d+\.downsample)")
+_DEAD_WORKER = "DataLoader worker (pid"  # PyTorch has no type for it
+Count = Annotated[int, Field(ge=1)]
 
 
 class SeededDataset(Protocol):
@@ -49,7 +52,8 @@ class FitConfig:
     """How to optimise; the same for every stage.
 
     Args:
-        epochs: passes over the data (over `epoch_size` draws where a sampler repeats items).
+        epochs: passes over the data (over `epoch_size` draws where a sampler repeats items). A run that is resumed may be given
+            more: its learning rate then goes on as if these had been planned from the start, so it may rise once.
         batch_size: items a step and process; `accumulate` steps make one update, those left at the end of an epoch another.
         optimizer: AdamW, or SGD with Nesterov `momentum`.
         lr: peak learning rate, after `warmup` (share of all updates).
@@ -62,24 +66,24 @@ class FitConfig:
         precision: as Lightning Fabric names it.
     """
 
-    epochs: int
-    batch_size: int
-    lr: float
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    batch_size: Count
+    lr: Annotated[float, Field(gt=0, le=1000)]
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    momentum: float = 0.9
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     schedule: Literal["cosine", "step"] = "cosine"
-    cycles: Annotated[int, Field(ge=1)] = 1
-    accumulate: int = 1
-    weight_decay: float = 0.05
-    warmup: float = 0.03
-    backbone_lr_scale: float = 1.0
-    layer_decay: float = 1.0
-    clip_grad: float = 5.0
-    ema_decay: float = 0.998
+    cycles: Count = 1
+    accumulate: Count = 1
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.05
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.03
+    backbone_lr_scale: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    clip_grad: Annotated[float, Field(gt=0)] = 5.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    seed: int = 0
-    num_workers: int = 0
-    log_every: int = 20
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    num_workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    log_every: Count = 20
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,8 @@ def fit(
         batches: makes batches of a sampler's draws and the batch size.
 
     Raises:
-        InputError: nothing to train on, or to resume from, or the saved state belongs to other settings or another network.
+        InputError: nothing to train on, or to resume from, or the saved state is not whole, or of another run; memory does not
+            hold a batch, or a process that reads the data died.
         FloatingPointError: a loss is not finite; names it and the step.
     """
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))  # torchrun sets them
@@ -185,8 +190,14 @@ def fit(
     )
     steps = [order.steps(number) for number in range(settings.epochs)]
     updates = [math.ceil(count / settings.accumulate) for count in steps]
-    first = _restore(run, task, ema, optimizer, settings) if resume else 0
-    with closing(_Progress(settings, steps, first, quiet or fabric.global_rank > 0)) as progress:  # also where the caller stops early
+    facts = flat_facts({**run.config, "fit": asdict(settings), "items": len(dataset), "processes": fabric.world_size})
+    learner = Learner(task, ema, optimizer)
+    first = load_state(run.state_path, learner, facts) if resume else 0
+    run.begin()
+    if first >= settings.epochs:
+        log.info("%s: all %d epochs are finished; a larger fit.epochs goes on", run.path, settings.epochs)
+    progress = _Progress(settings, steps, first, quiet or fabric.global_rank > 0)
+    with closing(run), closing(progress), _plain_errors(settings):  # also where the caller stops early
         for number in range(first, settings.epochs):
             order.begin(number)
             torch.manual_seed(settings.seed * 100_003 + number)  # dropout too must not depend on what ran before
@@ -216,7 +227,7 @@ def fit(
             run.add_scalars({f"loss/{name}": value for name, value in means.items()}, number)
             yield Epoch(number, means, ema.module if ema is not None else task)
             if fabric.global_rank == 0:
-                _save_state(run, task, ema, optimizer, number + 1, settings)
+                save_state(run.state_path, learner, number + 1, facts)
 
 
 def agreed(value: bool) -> bool:
@@ -241,31 +252,19 @@ def _check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
         raise FloatingPointError(f"epoch {epoch} step {step}: loss {', '.join(bad)} is not finite")
 
 
-def _save_state(
-    run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer: torch.optim.Optimizer, epoch: int, settings: FitConfig
-) -> None:
-    state = {"task": task.state_dict(), "ema": ema.module.state_dict() if ema else None, "optimizer": optimizer.state_dict()}
-    with atomic(run.state_path) as temporary:
-        torch.save({**state, "epoch": epoch, "config": asdict(settings)}, temporary)
-
-
-def _restore(run: RunFolder, task: nn.Module, ema: ModelEmaV3 | None, optimizer: torch.optim.Optimizer, settings: FitConfig) -> int:
-    if not run.state_path.exists():
-        raise InputError(f"{run.state_path}: nothing to resume from")
-    state = torch.load(run.state_path, map_location="cpu", weights_only=True)
-    changed = sorted(
-        name for name, value in asdict(settings).items() if state["config"].get(name) != value and name not in ("num_workers", "log_every")
-    )
-    if changed:
-        raise InputError(f"{run.state_path}: saved with other settings of {', '.join(changed)}; start a new run or restore them")
+@contextmanager
+def _plain_errors(settings: FitConfig) -> Iterator[None]:
+    """What can be mended by a setting is told by it: too little memory, and processes that read the data and died."""
     try:
-        task.load_state_dict(state["task"])
-        if ema is not None:
-            ema.module.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError):
-        raise InputError(f"{run.state_path}: saved of another network; start a new run or restore its settings") from None
-    return int(state["epoch"])
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if _DEAD_WORKER in str(error):
+            workers = f"fit.num_workers {settings.num_workers}"
+            raise InputError(f"{workers}: a process that reads the data died, often for want of memory; expected fewer, or 0") from None
+        if is_out_of_memory(error):
+            size = f"fit.batch_size {settings.batch_size}"
+            raise InputError(f"{size}: out of memory; expected a smaller one, with a larger fit.accumulate for the same updates") from None
+        raise
 
 
 class _Progress:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
 import subprocess
+import weakref
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,13 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from parsing.files import atomic
+from parsing.errors import InputError
+from parsing.files import atomic, naming_full_disk
+from parsing.json_files import parse_json
 from parsing.media.images import write_image
 from parsing.types import Array
+
+_EVENT_BYTES = 1000  # of a point of a curve, about
 
 
 def run_files(run: Path) -> list[Path]:
@@ -30,18 +36,37 @@ class RunFolder:
 
     Args:
         resume: keep metrics and state of the epochs before; without it they belong to a run that is now replaced.
+
+    Raises:
+        InputError: another process trains into the folder, or there is none to resume, or its metrics are not whole.
     """
 
     def __init__(self, path: Path, config: dict[str, Any], resume: bool = False) -> None:
-        self.path = path
+        self.path, self.config = path, config
+        if resume and not path.is_dir():
+            raise InputError(f"{path}: no run folder, so nothing to resume from")
         path.mkdir(parents=True, exist_ok=True)
         if not self.writes:
             return
-        if not resume:
+        self._unlock = weakref.finalize(self, os.close, lock(path))
+        if resume:
+            self._rows()
+        else:
             self.metrics_path.unlink(missing_ok=True)
             self.state_path.unlink(missing_ok=True)
-        self.write_json("config.json", config)
-        self.write_json("environment.json", environment())
+
+    def begin(self) -> None:
+        """Note what the run is, as soon as it is sure that it goes on."""
+        if self.writes:
+            self._write("config.json", json.dumps(self.config, indent=1, default=str) + "\n")
+            self._write("environment.json", json.dumps(environment(), indent=1) + "\n")
+
+    def close(self) -> None:
+        """Finish the curves, and leave the folder to others."""
+        if "board" in self.__dict__:
+            self.board.close()
+        if self.writes:
+            self._unlock()
 
     @property
     def state_path(self) -> Path:
@@ -51,9 +76,9 @@ class RunFolder:
     def metrics_path(self) -> Path:
         return self.path / "metrics.jsonl"
 
-    def write_json(self, name: str, value: Any) -> None:
-        with atomic(self.path / name) as temporary:
-            temporary.write_text(json.dumps(value, indent=1, default=str) + "\n", encoding="utf-8")
+    def _write(self, name: str, text: str) -> None:
+        with naming_full_disk(self.path / name, len(text)), atomic(self.path / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
     @property
     def writes(self) -> bool:
@@ -68,8 +93,9 @@ class RunFolder:
         """Curves in TensorBoard; None leaves a gap."""
         for name, value in values.items():
             if value is not None and self.writes:
-                self.board.add_scalar(name, value, epoch)
-                self.board.flush()
+                with naming_full_disk(self.path / "events.out.tfevents", _EVENT_BYTES):
+                    self.board.add_scalar(name, value, epoch)
+                    self.board.flush()
 
     def add_image(self, name: str, image: Array, epoch: int) -> None:
         """An (H, W, 3) uint8 picture in TensorBoard, and as `NAME/epoch_N.png`."""
@@ -83,8 +109,7 @@ class RunFolder:
         if not self.writes:
             return
         rows = [*(before for before in self._rows() if before["epoch"] < row["epoch"]), row]
-        with atomic(self.metrics_path) as temporary:
-            temporary.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
+        self._write(self.metrics_path.name, "".join(json.dumps(each) + "\n" for each in rows))
 
     def best(self, group: str, name: str) -> float:
         """The highest figure so far of `row[group][name]`; -1 before the first."""
@@ -93,7 +118,37 @@ class RunFolder:
     def _rows(self) -> list[dict[str, Any]]:
         if not self.metrics_path.exists():
             return []
-        return [json.loads(line) for line in self.metrics_path.read_text(encoding="utf-8").splitlines()]
+        lines = self.metrics_path.read_bytes().splitlines()
+        return [_row(line, f"{self.metrics_path}: line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = parse_json(line, where)
+    except InputError:
+        row = None
+    if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+        raise InputError(f"{where}: not the figures of an epoch; take the line out to go on without them")
+    return row
+
+
+def lock(folder: Path) -> int:
+    """Descriptor of a file of the folder that this process holds until it closes it, or ends in whatever way.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    file = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        # Of the process alone, not of those it starts: a training that was killed must not be locked out by its own readers of data.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        holder = os.read(file, 20).decode(errors="replace").strip()
+        os.close(file)
+        raise InputError(f"{folder}: process {holder} trains into this folder; choose another --out, or wait for its end") from None
+    os.truncate(file, 0)
+    os.write(file, f"{os.getpid()}\n".encode())
+    return file
 
 
 def environment() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from parsing.errors import InputError
-from parsing.files import atomic
+from parsing.files import atomic, naming_full_disk
 
 # Name in a config -> package that ships the file under its `weights` folder.
 SHIPPED = {
@@ -107,8 +107,9 @@ def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: to
         for name, value in module.state_dict().items()
     }
     fields = asdict(header)
-    with atomic(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={"partwise": json.dumps(fields, sort_keys=True)}))
+    content = save(tensors, metadata={"partwise": json.dumps(fields, sort_keys=True)})
+    with naming_full_disk(path, len(content)), atomic(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def sha256_of(weights: str) -> str:

@@ -22,6 +22,7 @@ from parsing.states.decoding import StateDecoder
 
 ROI_BINS = 3
 Head = Literal["sigmoid", "softmax"]
+Level = Annotated[int, Field(ge=0, le=8)]
 
 
 @config
@@ -40,19 +41,23 @@ class PartStateArchitecture:
     """
 
     backbone: str
-    part_level: int = 2
-    person_level: int = 4
-    input_px: int = 224
-    context: float = 1.15
-    dim: int = 256
+    part_level: Level = 2
+    person_level: Level = 4
+    input_px: Annotated[int, Field(ge=16, le=4096)] = 224
+    context: Annotated[float, Field(gt=0, le=10)] = 1.15
+    dim: Annotated[int, Field(ge=1, le=8192)] = 256
     heads: Annotated[int, Field(ge=1)] = 8
     depth: Annotated[int, Field(ge=0)] = 1
-    dropout: float = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     roi_pooling: bool = True
     part_crop_px: Annotated[int, Field(ge=16)] = 64
     head: Head = "sigmoid"
     action: Literal["none", "top", "distribution"] = "distribution"
     action_drop: Annotated[float, Field(ge=0, le=1)] = 0.3
+
+    def __post_init__(self) -> None:
+        if self.depth and self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
 
 
 class PartStateNet(nn.Module):

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from parsing.batching import BatchSize
 from parsing.configs import config, parse_config, resolve
 from parsing.errors import InputError
 from parsing.geometry import Crop
@@ -121,7 +122,8 @@ class PartStateStage:
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
     ) -> None:
-        self.network, self.vocabulary, self.device, self.batch_size = network, vocabulary, device, batch_size
+        self.network, self.vocabulary, self.device = network, vocabulary, device
+        self.batches = BatchSize("part_states", batch_size)
         self.scales, self.flip, self.swap = scales, flip, flip_permutation(vocabulary.parts)
 
     def __call__(
@@ -132,11 +134,13 @@ class PartStateStage:
 
     def _of_frame(self, frame: Frame, persons: Detections, parts: Parts, actions: Array | None) -> Array:
         """(N, P, S) scores; batches do not reach across frames, so that results do not depend on their number."""
-        rows = [np.zeros((0, len(self.vocabulary.parts), len(self.vocabulary.states)), np.float32)]
-        for start in range(0, len(persons), self.batch_size):
-            chunk = np.arange(start, min(start + self.batch_size, len(persons)))
-            rows.append(self._score(frame, persons.select(chunk), parts.select(chunk), actions))
-        return np.concatenate(rows)
+
+        def rows(some: Sequence[int]) -> Array:
+            chosen = np.array(some)
+            return self._score(frame, persons.select(chosen), parts.select(chosen), actions)
+
+        found = self.batches.map(rows, range(len(persons)))
+        return np.array(found, np.float32).reshape(-1, len(self.vocabulary.parts), len(self.vocabulary.states))
 
     @torch.inference_mode()
     def _score(self, frame: Frame, persons: Detections, parts: Parts, actions: Array | None) -> Array:

@@ -122,7 +122,7 @@ class StateDataConfig:
     actions: tuple[str, ...] = ()
     action_scores: str = ""
     augment: bool = True
-    rotation_deg: float = 15.0
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 15.0
     balance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     def table(self, split: Split, vocabulary: Vocabulary) -> StateTable:

@@ -39,9 +39,9 @@ class TemporalArchitecture:
     steps: Annotated[int, Field(ge=1, le=8)] = 2
     window_s: Window = 0.6
     spacing_s: Annotated[float, Field(ge=0)] = 0.15
-    dim: int = 64
+    dim: Annotated[int, Field(ge=1, le=4096)] = 64
     depth: Annotated[int, Field(ge=1)] = 2
-    dropout: float = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
 class TemporalHead(nn.Module):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from parsing.batching import BatchSize
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.learning.fit import FitConfig, fit
@@ -19,6 +22,7 @@ from parsing.learning.runs import RunFolder
 from parsing.networks.weights import WeightsHeader, save_weights
 from parsing.recorded.stages import match_boxes
 from parsing.states.data import StateTable
+from parsing.states.filters import Window
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
 from parsing.states.metrics import state_metrics
 from parsing.states.network import state_scores
@@ -32,6 +36,7 @@ from parsing.vocabulary import Vocabulary
 log = logging.getLogger(__name__)
 NEIGHBOUR_DROP = 0.15  # tracks lose persons, and videos end
 
+Count = Annotated[int, Field(ge=1)]
 # Features, presence, holds, known.
 TemporalItem = tuple[Array, Array, Array, Array]
 
@@ -51,12 +56,12 @@ class TemporalTrainConfig:
     data: KineticsTPSStates
     fit: FitConfig
     loss: StateLossConfig = field(default_factory=StateLossConfig)
-    steps: int = 2
-    window_s: float = 0.6
-    dim: int = 64
-    depth: int = 2
-    fps: float = 25.0
-    most_gap: int = 10
+    steps: Annotated[int, Field(ge=1, le=8)] = 2
+    window_s: Window = 0.6
+    dim: Count = 64
+    depth: Count = 2
+    fps: Annotated[float, Field(gt=0, le=1000)] = 25.0
+    most_gap: Count = 10
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
         """Train into the run folder `out`; `weights.safetensors` holds the epoch of the best mean AP."""
@@ -174,12 +179,14 @@ def collate(items: list[TemporalItem]) -> tuple[Tensor, ...]:
 def evaluate_head(head: TemporalHead, windows: Windows, vocabulary: Vocabulary, device: str) -> dict[str, Any]:
     """Figures of the network alone and with the head on the same persons."""
     head.eval().to(device)
-    found = []
+
+    def rows(some: Sequence[int]) -> Array:
+        features, present, *_ = collate([windows[i] for i in some])
+        logits = head(features.to(device), present.to(device))
+        return np.asarray(state_scores(logits, head.architecture.head).cpu().numpy())
+
     with torch.inference_mode():
-        for start in range(0, len(windows), 256):
-            features, present, *_ = collate([windows[i] for i in range(start, min(start + 256, len(windows)))])
-            logits = head(features.to(device), present.to(device))
-            found.append(state_scores(logits, head.architecture.head).cpu().numpy())
+        found = BatchSize("state_filter", 256).map(rows, range(len(windows)))
     t = windows.table
-    scores = {"all": np.concatenate(found), "single": windows.scores}
+    scores = {"all": np.stack(found), "single": windows.scores}
     return {name: state_metrics(value, t.holds, t.known, vocabulary) for name, value in scores.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -13,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from parsing.batching import BatchSize
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.learning.fit import FitConfig, fit
@@ -53,7 +55,7 @@ class TrainConfig:
     doubt_rate: Annotated[float, Field(ge=0, le=1)] = 0.7
     fit_thresholds: bool = False
     pretrained: Pretrained = "imagenet"
-    eval_every: int = 1
+    eval_every: Annotated[int, Field(ge=1)] = 1
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
         """Train into the run folder `out`; `weights.safetensors` holds the epoch of the best mean AP, with its decoder fitted."""
@@ -189,14 +191,15 @@ def evaluate_states(network: PartStateNet, vocabulary: Vocabulary, table: StateT
 def score_states(network: PartStateNet, table: StateTable, device: str, actions: bool) -> Array:
     """(N, P, S) probabilities; with `actions`, conditioned on each person's action, which must then be known."""
     crops = PlainCrops(table, network.architecture.input_px, network.architecture.context)
-    scores = []
+
+    def rows(some: Sequence[int]) -> Array:
+        batch = collate([crops[i] for i in some]).to(device)
+        given = F.one_hot(batch.actions, network.num_actions).float() if actions else None
+        logits = network(batch.crops.float() / 255, batch.boxes, batch.visible, given)
+        return np.asarray(network.scores(logits).cpu().numpy())
+
     with torch.inference_mode():
-        for start in range(0, len(crops), 32):
-            batch = collate([crops[i] for i in range(start, min(start + 32, len(crops)))]).to(device)
-            given = F.one_hot(batch.actions, network.num_actions).float() if actions else None
-            logits = network(batch.crops.float() / 255, batch.boxes, batch.visible, given)
-            scores.append(network.scores(logits).cpu().numpy())
-    return np.concatenate(scores)
+        return np.stack(BatchSize("part_states", 32).map(rows, range(len(crops))))
 
 
 def fit_decoder(network: PartStateNet, table: StateTable, scores: StateScores, thresholds: bool) -> PartStateNet:

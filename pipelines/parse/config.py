@@ -54,7 +54,7 @@ class Member:
         weight: of its log-probabilities in the ensemble; weights are scaled to sum to one.
     """
 
-    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    weight: Annotated[float, Field(ge=0)] = 1.0
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class LowResConfig:
     when: Literal["auto", "always", "never"] = "auto"
     max_side_px: Annotated[int, Field(ge=1)] = 128
     recognizers: tuple[dict[str, Any], ...] = ()
-    weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = ()
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
     scaling: ScalingConfig = field(default_factory=ScalingConfig)
     thresholds: str = ""
     groups: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -34,12 +35,21 @@ class Chunking:
     tile_px: Count = 192
     tile_overlap_px: Overlap = 32
 
+    def smaller(self, tile_px: int) -> Chunking:
+        """The same in tiles of at most this side."""
+        if tile_px >= self.tile_px:
+            return self
+        return replace(self, tile_px=tile_px, tile_overlap_px=min(self.tile_overlap_px, tile_px // 2))
+
     def check(self, where: str) -> None:
         """Raises InputError where pieces would be nothing but overlap."""
         for size, overlap in (("chunk_frames", "overlap_frames"), ("tile_px", "tile_overlap_px")):
             most, found = getattr(self, size), getattr(self, overlap)
             if found >= most:
                 raise InputError(f"{where}: {overlap} {found}, expected less than {size}, which is {most}")
+
+
+WHOLE = Chunking(chunk_frames=2**15, overlap_frames=0, tile_px=2**15)
 
 
 class Span(NamedTuple):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from parsing.batching import BatchSize
 from parsing.errors import InputError
 from parsing.types import Array, ModelFacts
 from recognizers.superres.cache import ArrayCache, key_of
@@ -32,8 +34,7 @@ class SuperResolver:
         cache: ArrayCache | None = None,
     ) -> None:
         self.run, self.scale, self.facts, self.cut, self.reach, self.cache = run, scale, facts, cut, reach, cache
-        # The cut moves seams, so it belongs to what a result depends on.
-        self.settings = f"{facts.name} {facts.weights_sha256} {scale} {cut}"
+        self.tiles = BatchSize("super_resolution", cut.tile_px, "px wide")
 
     def __call__(self, frames: Array) -> Array:
         """All frames, enlarged.
@@ -66,12 +67,21 @@ class SuperResolver:
             yield found[span.keep_start - span.start : span.keep_stop - span.start]
 
     def _piece(self, frames: Array) -> Array:
+        """A piece of time, in smaller tiles where memory does not hold those of the config."""
+        found: Array | None = None
+        while found is None:
+            side_px = min(self.tiles.most, max(frames.shape[1:3]))
+            found = self.tiles.attempt(partial(self._kept, frames, self.cut.smaller(self.tiles.most)), side_px)
+        return found
+
+    def _kept(self, frames: Array, cut: Chunking) -> Array:
         if self.cache is None:
-            return by_tiles(frames, self.scale, self.cut, self.run)
-        key = key_of(self.settings, frames)
+            return by_tiles(frames, self.scale, cut, self.run)
+        # The cut moves seams, so it belongs to what a result depends on.
+        key = key_of(f"{self.facts.name} {self.facts.weights_sha256} {self.scale} {cut}", frames)
         found = self.cache.get(key)
         if found is None:
-            found = by_tiles(frames, self.scale, self.cut, self.run)
+            found = by_tiles(frames, self.scale, cut, self.run)
             self.cache.put(key, found)
         return found
 

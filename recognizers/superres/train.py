@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -20,14 +21,16 @@ from parsing.learning.fit import FitConfig, fit
 from parsing.learning.runs import RunFolder
 from parsing.networks.checkpoints import fill
 from parsing.networks.weights import WeightsHeader, save_weights
-from parsing.types import Array
+from parsing.types import Array, ModelFacts
 from recognizers.superres.basicvsr import BasicVSR, Flows
+from recognizers.superres.chunks import WHOLE
 from recognizers.superres.data import SuperResolutionDataConfig, TrainingPairs, cache_frames, collate, validation_pairs
 from recognizers.superres.images import bicubic
 from recognizers.superres.metrics import fidelity
 from recognizers.superres.networks import NetworkName, load_network, parse_architecture
 from recognizers.superres.perceptual import PerceptualLoss
 from recognizers.superres.realbasicvsr import RealBasicVSR
+from recognizers.superres.resolver import SuperResolver
 from recognizers.superres.spynet import warp
 from recognizers.superres.video import run_network
 
@@ -155,9 +158,12 @@ def flow_loss(flows: Flows, clips: Tensor) -> Tensor:
 def evaluate_network(network: nn.Module, val: list[dict[str, Array]], scale: int, device: str) -> dict[str, Any]:
     """PSNR (dB) and SSIM on luma, mean over clips, for the network and for bicubic interpolation, by degradation."""
     network = network.eval().to(device)
+    resolver = SuperResolver(
+        partial(run_network, network, device=device), scale, ModelFacts("super_resolution", "trained", None, "{}"), WHOLE
+    )
     figures: dict[str, Any] = {"clips": len(val)}
     for kind in KINDS:
-        ours = np.mean([fidelity(run_network(network, clip[kind], device), clip["truth"]) for clip in val], 0)
+        ours = np.mean([fidelity(resolver(clip[kind]), clip["truth"]) for clip in val], 0)
         plain = np.mean([fidelity(bicubic(clip[kind], scale), clip["truth"]) for clip in val], 0)
         names = ("psnr", "ssim", "bicubic_psnr", "bicubic_ssim")
         figures[kind] = {name: round(float(value), 4) for name, value in zip(names, (*ours, *plain), strict=True)}

@@ -32,8 +32,8 @@ def test_train_resume_and_evaluate(people: Path, tmp_path: Path, capsys: pytest.
     base = ["person_detector", "--config", str(config)]
     assert train.main(train.build_parser().parse_args([*base, "--out", str(run), "--quiet"])) == 0
     assert {"weights.safetensors", "metrics.jsonl", "config.json", "environment.json", "state.pt"} <= {p.name for p in run.iterdir()}
-    with pytest.raises(InputError, match="other settings of epochs"):
-        train.main(train.build_parser().parse_args([*base, "--out", str(run), "--quiet", "--resume", "--set", "fit.epochs=3"]))
+    with pytest.raises(InputError, match=r"other settings: fit\.lr 0\.002, now 0\.003"):
+        train.main(train.build_parser().parse_args([*base, "--out", str(run), "--quiet", "--resume", "--set", "fit.lr=0.003"]))
     capsys.readouterr()
     report = tmp_path / "report.json"
     weights = ["--weights", str(run / "weights.safetensors"), "--out", str(report)]

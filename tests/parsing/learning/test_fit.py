@@ -107,16 +107,35 @@ def test_resume_needs_a_state_of_the_same_settings(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to resume from"):
         train(tmp_path, resume=True)
     train(tmp_path)
-    other = FitConfig(epochs=9, batch_size=3, lr=0.01, ema_decay=0.9, seed=3)
-    with pytest.raises(InputError, match="other settings of epochs"):
+    other = FitConfig(epochs=4, batch_size=3, lr=0.02, ema_decay=0.9, seed=3)
+    with pytest.raises(InputError, match=r"other settings: fit\.lr 0\.01, now 0\.02; restore"):
         next(fit(Line(), Points(), collate, other, RunFolder(tmp_path, {}, resume=True), resume=True, quiet=True))
     wide = Line()
     wide.head = nn.Linear(4, 2)
-    with pytest.raises(InputError, match=r"state\.pt: saved of another network"):
+    with pytest.raises(InputError, match=r"state\.pt: of another network"):
         next(fit(wide, Points(), collate, settings(), RunFolder(tmp_path, {}, resume=True), resume=True, quiet=True))
     RunFolder(tmp_path, {})  # a new run does not go on from the state of the one before
     with pytest.raises(InputError, match="nothing to resume from"):
         train(tmp_path, resume=True)
+
+
+def test_epochs_may_be_raised(tmp_path: Path) -> None:
+    """The rate of the epochs that are added is that of a run planned so from the start."""
+    train(tmp_path)
+    planned = settings(epochs=6)
+    epochs = fit(Line(), Points(), collate, planned, RunFolder(tmp_path, {}, resume=True), resume=True, quiet=True)
+    assert [epoch.number for epoch in epochs] == [4, 5]
+    group = torch.load(tmp_path / "state.pt", weights_only=True)["optimizer"]["param_groups"][0]
+    assert group["lr"] == pytest.approx(0.01 * learning_rate_scale(23, 24, planned))  # four steps to each of six epochs
+    with pytest.raises(InputError, match=r"fit\.epochs 6, now 4; on --resume they may be raised alone"):
+        train(tmp_path, resume=True)
+
+
+def test_what_changes_nothing_may_change_on_resume(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    train(tmp_path / "parts", stop_after=2)
+    resumed = train(tmp_path / "parts", resume=True, num_workers=1, log_every=7)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path: Path) -> None:
@@ -129,6 +148,7 @@ def test_run_folder_says_what_it_was(tmp_path: Path) -> None:
     assert run.best("all", "AP") == -1
     for epoch, ap in enumerate((0.5, 0.6, None)):
         run.append_metrics({"epoch": epoch, "all": {"AP": ap}})
+    run.begin()
     assert json.loads((tmp_path / "run/config.json").read_text()) == {"lr": 0.1}
     assert "torch" in json.loads((tmp_path / "run/environment.json").read_text())
     assert [json.loads(line)["all"]["AP"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()] == [0.5, 0.6, None]
@@ -142,8 +162,10 @@ def test_run_folder_says_what_it_was(tmp_path: Path) -> None:
 def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     run = RunFolder(tmp_path, {})
+    run.begin()
     run.append_metrics({"epoch": 0, "all": {"AP": 0.5}})
     run.add_image("examples", np.zeros((8, 8, 3), np.uint8), 0)
+    run.close()
     assert not list(tmp_path.iterdir())
 
 
