@@ -15,18 +15,18 @@ from typing import IO, Any
 import numpy as np
 import pydantic
 
-from parsing.entries import SCHEMA_VERSION, ActionEntry, Box, FrameEntry, ParseDocument, TrackEntry
+from parsing.entries import SCHEMA_VERSION, ActionEntry, ActionWindowEntry, Box, FrameEntry, ParseDocument, TrackEntry
 from parsing.errors import InputError
 from parsing.files import atomic
-from parsing.types import ActionScore, Array, BranchFacts, Detections, FrameParse, ModelFacts, Parts, PartStates, VideoFacts
+from parsing.types import ActionScore, ActionWindow, Array, BranchFacts, Detections, FrameParse, ModelFacts, Parts, PartStates, VideoFacts
 from parsing.vocabulary import Vocabulary
 
-SHOWN_STATE = 0.05  # states below this score are not written
+SHOWN_STATE, SHOWN_ACTION = 0.05, 0.0005  # states, and actions of a window, below these scores are not written
 
 
 @dataclass(frozen=True, eq=False)
 class VideoParse:
-    """The parse of one video in memory; `track_actions` by track, in order of time."""
+    """The parse of one video in memory: the actions that hold over time, `track_actions` by track; `action_windows` have all scores."""
 
     facts: VideoFacts
     vocabulary: Vocabulary
@@ -36,6 +36,13 @@ class VideoParse:
     complete: bool
     track_actions: Mapping[int, Sequence[ActionScore]] = field(default_factory=dict)
     branch: BranchFacts | None = None
+    action_windows: tuple[ActionWindow, ...] = ()
+
+    @property
+    def mean_action_scores(self) -> dict[str, float]:
+        """Scores of the vocabulary's actions, the mean over the windows; empty where the recognizers scored none."""
+        scored = [window.probabilities for window in self.action_windows if window.branch == "recognizers"]
+        return dict(zip(self.vocabulary.actions, np.mean(scored, 0).tolist(), strict=True)) if scored else {}
 
 
 def json_schema() -> dict[str, Any]:
@@ -48,18 +55,11 @@ class ParseWriter:
     """Writes a parse frame by frame, in memory that does not grow with the video.
 
     The file appears whole when the block ends after `finish`, and not at all otherwise. What is known last, the
-    tracks and the facts of the decoded video, stands at the end of the object.
+    actions, the tracks and the facts of the decoded video, stands at the end of the object.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        vocabulary: Vocabulary,
-        actions: Sequence[ActionScore],
-        models: Sequence[ModelFacts],
-        branch: BranchFacts | None = None,
-    ) -> None:
-        self.path, self.vocabulary, self.actions, self.models, self.branch = path, vocabulary, actions, models, branch
+    def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
+        self.path, self.vocabulary = path, vocabulary
         self.tracks: dict[int, TrackEntry] = {}
         self._stack = ExitStack()
         self._num_frames = 0
@@ -71,13 +71,7 @@ class ParseWriter:
     def __enter__(self) -> ParseWriter:
         temporary = self._stack.enter_context(atomic(self.path))
         self._file: IO[str] = self._stack.enter_context(temporary.open("w", encoding="utf-8"))
-        head = {
-            "schema_version": SCHEMA_VERSION,
-            "vocabulary": self.vocabulary.to_json(),
-            "branch": None if self.branch is None else asdict(self.branch),
-            "actions": [_rounded(action) for action in self.actions],
-            "models": [asdict(model) for model in self.models],
-        }
+        head = {"schema_version": SCHEMA_VERSION, "vocabulary": self.vocabulary.to_json()}
         self._file.write(_dumps(head)[:-1] + ',\n"frames": [')
         return self
 
@@ -92,22 +86,30 @@ class ParseWriter:
             if track_id >= 0:
                 self.tracks[track_id] = _seen(self.tracks.get(track_id), track_id, parse)
 
-    def finish(self, facts: VideoFacts, complete: bool, track_actions: Mapping[int, Sequence[ActionScore]]) -> None:
-        """Close the object; the last call before the block ends."""
+    def finish(self, parse: VideoParse) -> None:
+        """Close the object with all but the frames of a parse; the last call before the block ends."""
         tracks = [
-            _rounded(track) | {"actions": [_rounded(action) for action in track_actions.get(track_id, ())]}
+            _rounded(track) | {"actions": [_rounded(action) for action in parse.track_actions.get(track_id, ())]}
             for track_id, track in sorted(self.tracks.items())
         ]
-        tail = {"tracks": tracks, "video": _rounded(facts), "complete": complete}
+        tail = {
+            "tracks": tracks,
+            "branch": None if parse.branch is None else asdict(parse.branch),
+            "actions": [_rounded(action) for action in parse.actions],
+            "action_windows": [_window_json(window, parse.vocabulary.actions_of(window.branch)) for window in parse.action_windows],
+            "models": [asdict(model) for model in parse.models],
+            "video": _rounded(parse.facts),
+            "complete": parse.complete,
+        }
         self._file.write("\n],\n" + _dumps(tail)[1:] + "\n")
 
 
 def write_parse(parse: VideoParse, path: Path) -> None:
     """Write a parse that is in memory."""
-    with ParseWriter(path, parse.vocabulary, parse.actions, parse.models, parse.branch) as writer:
+    with ParseWriter(path, parse.vocabulary) as writer:
         for frame in parse.frames:
             writer.add(frame)
-        writer.finish(parse.facts, parse.complete, parse.track_actions)
+        writer.finish(parse)
 
 
 def read_parse(path: Path) -> VideoParse:
@@ -126,6 +128,7 @@ def read_parse(path: Path) -> VideoParse:
         document = pydantic.TypeAdapter(ParseDocument).validate_python(value)
         vocabulary = Vocabulary.from_json(asdict(document.vocabulary))
         frames = tuple(_frame(entry, vocabulary) for entry in document.frames)
+        actions, windows = _actions_over_time(document, vocabulary)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{path}: not a parse: {'.'.join(map(str, first['loc'])) or 'value'}: {first['msg']}") from None
@@ -135,7 +138,7 @@ def read_parse(path: Path) -> VideoParse:
     of_tracks = {track.track_id: _actions(track.actions) for track in document.tracks if track.actions}
     facts = VideoFacts(**asdict(document.video))
     branch = None if document.branch is None else BranchFacts(**asdict(document.branch))
-    return VideoParse(facts, vocabulary, _actions(document.actions), frames, models, document.complete, of_tracks, branch)
+    return VideoParse(facts, vocabulary, actions, frames, models, document.complete, of_tracks, branch, windows)
 
 
 def frame_json(parse: FrameParse, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -178,6 +181,35 @@ def _frame(entry: FrameEntry, vocabulary: Vocabulary) -> FrameParse:
 
 def _actions(entries: Iterable[ActionEntry]) -> tuple[ActionScore, ...]:
     return tuple(ActionScore(**asdict(entry)) for entry in entries)
+
+
+def _actions_over_time(document: ParseDocument, vocabulary: Vocabulary) -> tuple[tuple[ActionScore, ...], tuple[ActionWindow, ...]]:
+    """The actions that hold, and the scores of all. Before version 1.2 the recognizers' actions were all of one window."""
+    actions = _actions(document.actions)
+    if document.schema_version not in ("1.0", "1.1"):
+        return actions, tuple(_window(entry, vocabulary) for entry in document.action_windows)
+    scored = [action for action in actions if action.branch == "recognizers"]
+    if not scored:
+        return actions, ()
+    entry = ActionWindowEntry(scored[0].start_s, scored[0].end_s, "recognizers", {action.label: action.score for action in scored})
+    return (max(scored, key=lambda action: action.score),), (_window(entry, vocabulary),)
+
+
+def _window(entry: ActionWindowEntry, vocabulary: Vocabulary) -> ActionWindow:
+    names = vocabulary.actions_of(entry.branch)
+    probabilities = np.zeros(len(names))
+    for name, score in entry.scores.items():
+        if name not in names:
+            raise ValueError(f"action_windows: {name!r:.60} is no action of the {entry.branch}")
+        probabilities[names.index(name)] = score
+    return ActionWindow(entry.start_s, entry.end_s, probabilities, entry.branch)
+
+
+def _window_json(window: ActionWindow, names: Sequence[str]) -> dict[str, Any]:
+    order = np.argsort(-window.probabilities, kind="stable")
+    scores = {names[i]: round(float(window.probabilities[i]), 6) for i in order if window.probabilities[i] >= SHOWN_ACTION}
+    times = {"start_s": round(window.start_s, 6), "end_s": round(window.end_s, 6)}
+    return times | {"branch": window.branch, "scores": scores}
 
 
 def _boxes(boxes: Iterable[Box]) -> Array:

@@ -9,7 +9,8 @@ from pydantic import AliasChoices, Field
 from parsing.configs import config
 from parsing.types import Branch
 
-# 1.1 added actions of tracks, which recognizers were used, and the low-resolution branch.
+# 1.1 added actions of tracks, which recognizers were used, and the low-resolution branch. Since 1.2 `actions` are what
+# holds at which time, and `action_windows` have the scores of all actions; before, `actions` were all of them.
 SCHEMA_VERSION = "1.2"
 Box = tuple[float, float, float, float]
 Score = Annotated[float, Field(ge=0, le=1)]
@@ -48,7 +49,7 @@ class VocabularyEntry:
 
 @config
 class ActionEntry:
-    """One action between two times, best first, and which branch of recognizers says so."""
+    """One action that holds between two times, and which branch of recognizers found it."""
 
     label: str
     score: Score
@@ -58,8 +59,22 @@ class ActionEntry:
 
 
 @config
+class ActionWindowEntry:
+    """The scores of all actions in one window, above 0.0005, by name.
+
+    Those of the `recognizers` exclude each other and sum to one, unless these are multi-label; those of `low_res` are
+    independent.
+    """
+
+    start_s: float
+    end_s: float
+    branch: Branch
+    scores: dict[str, Score]
+
+
+@config
 class BranchEntry:
-    """Which branch of recognizers spoke of the whole video, and why."""
+    """Which branch of recognizers scored the whole video, and why."""
 
     name: Branch
     reason: str
@@ -138,7 +153,8 @@ class ModelEntry:
 class ParseDocument:
     """The parse of one video. `complete` is false where the video was damaged or ended early.
 
-    `branch` is null where there is no low-resolution branch that could have spoken.
+    `actions` are those that hold, in order of their beginning, best first; `action_windows` have all scores. A short
+    video is one window. `branch` is null where there is no low-resolution branch.
     """
 
     schema_version: Literal["1.0", "1.1", "1.2"]
@@ -150,3 +166,4 @@ class ParseDocument:
     video: VideoEntry
     complete: bool
     branch: BranchEntry | None = None
+    action_windows: list[ActionWindowEntry] = Field(default_factory=list)

@@ -68,15 +68,13 @@ class StateFilter(Protocol):
 class ActionRecognizer(Protocol):
     """One protocol for networks and for what is composed of them, single-label and multi-label alike.
 
-    `multi_label` says whether several actions may hold at once.
+    `multi_label` says whether several actions may hold at once; `models` are the components that it is made of.
     """
 
     action_names: tuple[str, ...]
     multi_label: bool
 
-    @property
-    def models(self) -> tuple[ModelFacts, ...]:
-        """The components that it is made of."""
+    models: tuple[ModelFacts, ...]
 
     def indices(self, num_frames: int) -> Array:
         """(K,) sorted places of the frames that it looks at in a clip of `num_frames` frames (>= 1)."""

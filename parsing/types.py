@@ -6,6 +6,7 @@ P the parts of the vocabulary, S its states.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
@@ -224,6 +225,19 @@ class ActionScores:
         return len(self.probabilities)
 
 
+@dataclass(frozen=True, eq=False)
+class ActionWindow:
+    """What a branch of recognizers gave between two times, in seconds: probabilities (A,) of its actions."""
+
+    start_s: float
+    end_s: float
+    probabilities: Array
+    branch: Branch = "recognizers"
+
+    def __post_init__(self) -> None:
+        _check(self, "probabilities", (None,), np.float32, 0, 1)
+
+
 @dataclass(frozen=True)
 class ActionScore:
     """One action of a video or a track between two times, in seconds, and which branch of recognizers found it."""
@@ -233,6 +247,16 @@ class ActionScore:
     start_s: float
     end_s: float
     branch: Branch = "recognizers"
+
+
+def main_action(actions: Iterable[ActionScore]) -> ActionScore | None:
+    """The action that holds for most of the time, in the span where it scores best; of equally long ones the best."""
+    total_s: dict[str, float] = {}
+    best: dict[str, ActionScore] = {}
+    for action in actions:
+        total_s[action.label] = total_s.get(action.label, 0.0) + action.end_s - action.start_s
+        best[action.label] = max(action, best.get(action.label, action), key=lambda one: one.score)
+    return max(best.values(), key=lambda action: (total_s[action.label], action.score), default=None)
 
 
 @dataclass(frozen=True)

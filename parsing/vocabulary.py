@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from parsing.errors import InputError
-from parsing.types import Array
+from parsing.types import Array, Branch
 
 # Order of the Kinetics-TPS annotation; left and right are the person's own.
 PART_NAMES = (
@@ -81,6 +81,10 @@ class Vocabulary:
         return np.array([[state in row for state in self.states] for row in self.part_states], bool).reshape(
             len(self.parts), len(self.states)
         )
+
+    def actions_of(self, branch: Branch) -> tuple[str, ...]:
+        """The actions that a branch of recognizers scores."""
+        return self.low_res_actions if branch == "low_res" else self.actions
 
     def to_json(self) -> dict[str, Any]:
         rows = dict(zip(self.parts, map(list, self.part_states), strict=True))

@@ -21,7 +21,7 @@ from parsing.datasets.kinetics_tps.index import video_path
 from parsing.datasets.kinetics_tps.results import Results, read_truth
 from parsing.errors import InputError
 from parsing.files import atomic
-from parsing.media.video import count_frames, read_frames
+from parsing.media.video import count_frames, probe, read_frames
 from parsing.progress import track
 from parsing.recorded.stages import RecordedParts, RecordedPersons, RecordedStates, Recordings
 from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector
@@ -30,6 +30,7 @@ from parsing.vocabulary import Vocabulary
 from pipelines.benchmarks.kinetics_tps.score import evaluate
 from pipelines.benchmarks.kinetics_tps.submission import video_json
 from pipelines.command import add_output_options, claim, run_command, torch_device
+from pipelines.parse.actions import VideoActions
 from pipelines.parse.config import config_path, read_pipeline
 from pipelines.parse.parser import VideoParser
 
@@ -137,8 +138,10 @@ class Diagnosis:
         return result
 
     def _predicted_action(self, path: Path) -> Array | None:
-        found = self.parser.recognize(path, count_frames(path))
-        return None if found is None else found.probabilities
+        """(A,) scores of the whole video, the mean over its windows."""
+        actions = VideoActions(self.parser.by_size.large)
+        actions.read(path, probe(path), count_frames(path))
+        return np.mean([window.probabilities for window in actions.windows], 0) if actions.windows else None
 
     def _parses(
         self, row: tuple[str, ...], frames: Sequence[Frame], actions: Array | None, memory: dict[tuple[Any, ...], Any]

@@ -17,6 +17,7 @@ from parsing.datasets.kinetics_tps.results import SAMPLE_EVERY
 from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.progress import track
+from parsing.types import main_action
 from pipelines.benchmarks.kinetics_tps.submission import Form, SubmissionWriter
 from pipelines.command import add_output_options, claim, files_named, run_command, torch_device
 from pipelines.multilabel_options import add_export
@@ -60,9 +61,10 @@ def export_kinetics_tps(arguments: argparse.Namespace) -> None:
     claim(arguments, [arguments.out], inputs=[*files, *pipeline_files(arguments, files)])
     with SubmissionWriter(arguments.out, arguments.form, arguments.vote) as writer:
         for parse in track(parses_of(files, arguments), len(files), "export", arguments.quiet, unit="videos"):
-            if not parse.actions:
+            action = main_action(parse.actions)
+            if action is None:
                 raise InputError(f"{parse.facts.name}: its parse has no action")
-            writer.add(Path(parse.facts.name).stem, parse.actions[0].label, parse.frames, parse.vocabulary)
+            writer.add(Path(parse.facts.name).stem, action.label, parse.frames, parse.vocabulary)
 
 
 def pipeline_files(arguments: argparse.Namespace, files: list[Path]) -> list[Path]:

@@ -47,12 +47,8 @@ class Ensemble:
         self.members, self.weights, self.exit_margin = members, given / given.sum(), exit_margin
         settings = {"weights": self.weights.round(6).tolist(), "exit_margin": exit_margin}
         self.facts = ModelFacts("recognizers", "ensemble", None, json.dumps(settings))
-
-    @property
-    def models(self) -> tuple[ModelFacts, ...]:
-        """The members' components; of several members, also how they are mixed."""
-        mixing = (self.facts,) if len(self.members) > 1 else ()
-        return (*(model for member in self.members for model in member.models), *mixing)
+        self._mixing = (self.facts,) if len(members) > 1 else ()
+        self.models = (*(model for member in members for model in member.models), *self._mixing)
 
     def indices(self, num_frames: int) -> Array:
         """(K,) sorted places of the frames that any member may look at."""
@@ -69,9 +65,8 @@ class Ensemble:
             models += found.models
             if self.exit_margin is not None and lead(softmax(total / share)) >= self.exit_margin:
                 break
-        mixing = [self.facts] if len(self.members) > 1 else []
         probabilities = expit(total / share) if self.multi_label else softmax(total / share)
-        return ActionScores.of(probabilities, self.multi_label, (*models, *mixing))
+        return ActionScores.of(probabilities, self.multi_label, (*models, *self._mixing))
 
     def _weighted(self) -> list[tuple[ActionRecognizer, float]]:
         """The members that may run, with their weights."""

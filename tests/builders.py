@@ -22,6 +22,7 @@ from parsing.pose import pose_vocabulary
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, FrameParse, Parts, PartStates
 from parsing.vocabulary import PART_NAMES
+from recognizers.labels import ActionLabels
 from recognizers.networks.tsm import TSM, TSMArchitecture
 
 VOCABULARY = pose_vocabulary(("run", "walk"))
@@ -140,6 +141,17 @@ TINY_DETECTOR: dict[str, Any] = {
     "proposals": 20,
     "rois": 16,
 }
+
+
+def write_bias_network(path: Path, labels: ActionLabels, biases: Sequence[float]) -> Path:
+    """Weights of a tiny TSM whose logits are `biases` whatever it sees."""
+    architecture = {"backbone": "test_resnet", "level": 2, "num_segments": 2, "input_px": 32}
+    network = TSM(TSMArchitecture(**architecture), len(biases))  # type: ignore[arg-type]
+    with torch.no_grad():
+        network.classifier.weight.zero_()
+        network.classifier.bias.copy_(torch.tensor(biases))
+    save_weights(network, path, WeightsHeader("tsm", architecture, labels.to_header()))
+    return path
 
 
 def write_tiny_pipeline(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from parsing.recorded.stages import (
     RecordedStates,
     RecordedTracks,
     Recordings,
+    TimedScores,
 )
 from parsing.types import ModelFacts
 
@@ -104,10 +106,10 @@ class RecordedActionsConfig:
         return RecordedActions(path, recordings.scores, self.actions or recordings.vocabulary.actions, facts)
 
 
-def _read_labels(path: Path) -> dict[str, dict[str, float]]:
+def _read_labels(path: Path) -> dict[str, list[TimedScores]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return {Path(row["file"]).name: {row["label"]: 1.0} for row in csv.DictReader(file)}
+            return {Path(row["file"]).name: [TimedScores(0.0, math.inf, {row["label"]: 1.0})] for row in csv.DictReader(file)}
     except (OSError, UnicodeDecodeError, KeyError) as error:
         raise InputError(f"{path}: not a CSV with the columns file and label ({error})") from None
 

@@ -7,7 +7,9 @@ quality (oracle) or lets the later stages run alone (replay).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from parsing.datasets import read_coco
 from parsing.datasets.kinetics_tps.results import read_truth
 from parsing.datasets.kinetics_tps.truth import truth_frames, truth_vocabulary
 from parsing.datasets.records import ImageRecord, ObjectRecord, true_parts
-from parsing.document import read_parse
+from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.geometry import box_ious
 from parsing.pose import coco_keypoints, part_states, pose_vocabulary
@@ -42,7 +44,7 @@ class Recordings:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.frames: dict[tuple[str, int], FrameParse] = {}
-        self.scores: dict[str, dict[str, float]] = {}
+        self.scores: dict[str, list[TimedScores]] = {}  # of videos
         self.keypoints: dict[tuple[str, int], Array] = {}  # (N, 17, 3) of the same persons; annotated images alone have them
         self.vocabulary = pose_vocabulary(())
         if path.is_file() and _is_coco(path):
@@ -54,7 +56,7 @@ class Recordings:
             truth = read_truth(path)
             self.vocabulary = truth_vocabulary(truth)
             self.frames = truth_frames(truth, self.vocabulary)
-            self.scores = {video: {action: 1.0} for video, action in truth.actions.items()}
+            self.scores = {video: [TimedScores(0.0, math.inf, {action: 1.0})] for video, action in truth.actions.items()}
             return
         files = sorted(path.glob("*.json")) if path.is_dir() else [path]
         if not files:
@@ -62,7 +64,7 @@ class Recordings:
         for file in files:
             parse = read_parse(file)
             self.vocabulary = parse.vocabulary
-            self.scores[parse.facts.name] = {action.label: action.score for action in parse.actions}
+            self.scores[parse.facts.name] = _timed_scores(parse)
             self.frames.update({(parse.facts.name, frame.index): frame for frame in parse.frames})
 
     def __getitem__(self, frame: Frame) -> FrameParse:
@@ -71,6 +73,15 @@ class Recordings:
             if (video, frame.index) in self.frames:
                 return self.frames[video, frame.index]
         raise InputError(f"{self.path}: holds nothing for frame {frame.index} of {frame.video!r}")
+
+
+@dataclass(frozen=True)
+class TimedScores:
+    """Scores of actions, by name, between two times in seconds."""
+
+    start_s: float
+    end_s: float
+    scores: dict[str, float]
 
 
 class RecordedPersons:
@@ -160,24 +171,32 @@ class RecordedStates:
 
 
 class RecordedActions:
-    """Recognizer: recorded scores of the video that the frames belong to."""
+    """Recognizer: recorded scores of the video that the frames belong to, of the window whose middle is nearest to theirs."""
 
     multi_label = False
 
-    def __init__(self, path: Path, scores: dict[str, dict[str, float]], action_names: tuple[str, ...], facts: ModelFacts) -> None:
+    def __init__(self, path: Path, scores: Mapping[str, Sequence[TimedScores]], action_names: tuple[str, ...], facts: ModelFacts) -> None:
         self.path, self.scores, self.action_names, self.models = path, scores, action_names, (facts,)
 
-    def indices(self, num_frames: int) -> Array:  # noqa: ARG002  # of the protocol
-        """One frame, for its video's name."""
-        return np.zeros(1, np.int64)
+    def indices(self, num_frames: int) -> Array:
+        """The first and the last frame, for the name of their video and their times."""
+        return np.unique([0, num_frames - 1])
 
-    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:  # noqa: ARG002
-        name = frames[0].video
+    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:
+        name, middle_s = frames[0].video, (frames[0].time_s + frames[num_frames - 1].time_s) / 2
         video = name if name in self.scores else Path(name).stem
-        if video not in self.scores:
+        if not self.scores.get(video):
             raise InputError(f"{self.path}: holds no action of {name!r}")
-        scores = np.array([self.scores[video].get(name, 0.0) for name in self.action_names], np.float32)
+        found = min(self.scores[video], key=lambda scored: abs((scored.start_s + scored.end_s) / 2 - middle_s)).scores
+        scores = np.array([found.get(name, 0.0) for name in self.action_names], np.float32)
         return ActionScores.of(scores, self.multi_label, self.models)
+
+
+def _timed_scores(parse: VideoParse) -> list[TimedScores]:
+    """Of the recognizers; the low-resolution branch has other actions."""
+    windows = [window for window in parse.action_windows if window.branch == "recognizers"]
+    names = parse.vocabulary.actions
+    return [TimedScores(w.start_s, w.end_s, dict(zip(names, w.probabilities.tolist(), strict=True))) for w in windows]
 
 
 def match_boxes(first: Array, second: Array) -> tuple[Array, Array]:

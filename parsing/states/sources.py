@@ -175,7 +175,7 @@ def read_action_scores(folder: Path) -> dict[str, dict[str, float]]:
     scores = {}
     for file in files:
         parse = read_parse(file)
-        scores[parse.facts.name] = {action.label: action.score for action in parse.actions}
+        scores[parse.facts.name] = parse.mean_action_scores
     return scores
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,9 +15,10 @@ from detectors.trackers import TRACKERS
 from parsing.configs import StageConfig, Table, config, nearest, override, parse_config, read_yaml, resolve
 from parsing.errors import InputError
 from parsing.states import PART_STATES, STATE_FILTERS
-from pipelines.parse.low_res import LowResConfig
 from pipelines.parse.tubes import TrackActionsConfig
 from recognizers import RECOGNIZERS
+from recognizers.by_size import LowResConfig
+from recognizers.windows import WindowConfig
 
 STAGE_TABLES: dict[str, Table] = {
     "person_detector": PERSON_DETECTORS,
@@ -36,8 +37,8 @@ class Schedule:
         every: every N-th frame is a key frame and goes through the networks; boxes in between are interpolated.
         batch: key frames that go through the networks together; it changes speed and memory, not results.
         max_persons: persons kept in a frame, best first.
-        early_exit_margin: recognizers are asked in the order of their list, so the cheapest should come first, until the
-            best action leads by this much in probability; None asks all.
+        early_exit_margin: recognizers run in the order of their list, so the cheapest should come first, until the best
+            action leads by this much in probability; None runs all.
     """
 
     every: Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)] = 1
@@ -63,7 +64,8 @@ class PipelineConfig:
 
     Args:
         stages: a config for each name of `STAGE_TABLES`.
-        recognizers: configs whose opinions are mixed by `weights`; may be empty.
+        recognizers: configs of recognizers that are mixed by `weights`; may be empty.
+        windows: how the recognizers see videos that are longer than a clip.
         state_filter: what becomes of part states over time; None leaves them as the network gives them.
         track_actions: how the recognizers see each track; None leaves tracks without actions.
         low_res: the branch for small videos and small persons; None leaves all to the recognizers.
@@ -76,6 +78,7 @@ class PipelineConfig:
     state_filter: StageConfig | None = None
     track_actions: TrackActionsConfig | None = None
     low_res: LowResConfig | None = None
+    windows: WindowConfig = field(default_factory=WindowConfig)
 
 
 def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> PipelineConfig:
@@ -91,7 +94,7 @@ def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> Pipelin
     settings = override(read_yaml(path), assignments)
     where = str(path)
     schedule_keys = set(Schedule.__dataclass_fields__)
-    valid = {*STAGE_TABLES, "recognizers", "state_filter", "track_actions", "low_res", *schedule_keys}
+    valid = {*STAGE_TABLES, "recognizers", "state_filter", "track_actions", "low_res", "windows", *schedule_keys}
     for key in settings:
         if key not in valid:
             raise InputError(f"{where}: unknown key {key!r}; {nearest(str(key), valid)}")
@@ -107,9 +110,10 @@ def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> Pipelin
     small: Any = settings.get("low_res")
     low_res = None if small is None else parse_config(LowResConfig, small, f"{where}: low_res")
     if tubes is not None and not recognizers:
-        raise InputError(f"{where}: track_actions: there is no recognizer that could be asked")
+        raise InputError(f"{where}: track_actions: there is no recognizer that could see them")
     track_actions = None if tubes is None else parse_config(TrackActionsConfig, tubes, f"{where}: track_actions")
-    return PipelineConfig(stages, recognizers, weights, schedule, state_filter, track_actions, low_res)
+    windows = parse_config(WindowConfig, settings.get("windows", {}), f"{where}: windows")
+    return PipelineConfig(stages, recognizers, weights, schedule, state_filter, track_actions, low_res, windows)
 
 
 def _recognizers(listed: Any, where: str) -> tuple[tuple[StageConfig, ...], tuple[float, ...]]:

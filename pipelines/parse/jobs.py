@@ -19,7 +19,7 @@ from parsing.document import ParseWriter
 from parsing.media.encoding import VideoWriter
 from parsing.media.images import write_image
 from parsing.progress import Counter
-from parsing.types import Frame, FrameParse
+from parsing.types import Frame, FrameParse, main_action
 from pipelines.command import describe
 from pipelines.parse.parser import ParseStream, VideoParser
 from pipelines.parse.rendering import draw_parse
@@ -70,7 +70,7 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
     stream = parser.stream(job.source)
     num_frames = 0
     with ExitStack() as stack:
-        writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary, stream.actions, stream.models, stream.branch))
+        writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary))
         drawing = stack.enter_context(_Drawing(job.drawing_path, stream, parser)) if job.drawing_path else None
         progress = stack.enter_context(Counter(job.source.name, stream.num_frames, quiet))
         for frame, parse in stream.with_frames(keep_images=drawing is not None):
@@ -79,11 +79,11 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
                 drawing.add(frame, parse)
             num_frames += 1
             progress.advance()
-        writer.finish(stream.facts, stream.complete, stream.track_actions)
+        writer.finish(stream.parse())
     if not stream.complete and not quiet:
         facts = stream.facts
         complain(f"{job.source}: damaged: {facts.frames_decoded} of {facts.frames_declared} frames decoded, {facts.decode_errors} errors")
-    best = stream.actions[0] if stream.actions else None
+    best = main_action(stream.actions)
     action = f"{best.label} {best.score:.2f}" if best else ""
     return Outcome(job, num_frames, writer.num_tracks, action, time.monotonic() - started)
 

@@ -52,8 +52,8 @@ def draw_parse(
     taken: list[Rectangle] = []
     for row in reversed(order):
         _draw_states(image, parse, row, vocabulary, unit, taken)
-    if actions:
-        _draw_banner(image, actions, unit)
+    if current := [action for action in actions if action.start_s <= parse.time_s <= action.end_s]:
+        _draw_banner(image, current, unit)
     return image
 
 
@@ -150,9 +150,9 @@ def _overlap(a: Rectangle, b: Rectangle) -> bool:
 
 
 def _draw_banner(image: Array, actions: Sequence[ActionScore], unit: float) -> None:
-    """The best actions along the bottom edge."""
+    """The best of the actions that hold now, along the bottom edge."""
     scale, pad = 0.55 * unit, round(6 * unit)
-    text = "   ".join(f"{action.label} {action.score:.2f}" for action in actions[:3])
+    text = "   ".join(f"{action.label} {action.score:.2f}" for action in sorted(actions, key=lambda one: -one.score)[:3])
     _, height = _text_size(text, scale)
     bottom = image.shape[0]
     _shade(image, (0, bottom - height - 2 * pad, image.shape[1], bottom))

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Annotated
 
@@ -20,12 +19,12 @@ from pydantic import Field
 from parsing.configs import config
 from parsing.geometry import Crop
 from parsing.types import ActionScore, Array, Branch, Frame, FrameParse, ModelFacts
-from pipelines.parse.timeline import Labels, Timeline
+from recognizers.by_size import Route
+from recognizers.windows import Timeline, Window, Windows, check_no_gaps, recognize
 
 log = logging.getLogger(__name__)
 
 SMOOTH_S = 0.2  # the window follows the person with this delay, so that boxes that shake do not shake the picture
-RATE_TOLERANCE = 0.9  # of the time between two crops: times in files are rounded
 Item = tuple[Frame, FrameParse | None]  # a frame, and its parse where it is a key frame
 
 
@@ -38,7 +37,7 @@ class TrackActionsConfig:
         window_s: time that a recognizer sees at once.
         expand: side of the square around a person, in longer sides of the person's box.
         most_tracks: tubes kept at a time; a track that finds none free gets one when another track has ended.
-        min_frames: crops that a window must hold to be judged.
+        min_frames: crops that a window must hold to be recognized.
         most_frames: crops that a window may hold; key frames that come faster are left out.
         most_px: side that larger crops are scaled down to; that of the recognizers' input or a little more.
     """
@@ -52,75 +51,54 @@ class TrackActionsConfig:
     most_px: Annotated[int, Field(ge=16, le=512)] = 224
 
     def __post_init__(self) -> None:
-        if self.every_s > self.window_s:
-            raise ValueError(f"every_s {self.every_s} leaves gaps between windows of {self.window_s} s")
+        check_no_gaps(self.window_s, self.every_s)
         if self.min_frames > self.most_frames:
             raise ValueError(f"min_frames {self.min_frames} is above most_frames {self.most_frames}")
 
     @property
     def facts(self) -> ModelFacts:
-        """For the parse, which tells by it that tracks were asked for."""
+        """For the parse, which shows by it that actions of tracks were wanted."""
         return ModelFacts("track_actions", "crop_tubes", None, json.dumps(asdict(self)))
 
 
 class Tube:
-    """The crops of one track in one window, which begins at `begin_s`; `fresh` tells that some were not judged yet."""
+    """The square crops that follow one person, and the windows that they fill."""
 
     def __init__(self, options: TrackActionsConfig, begin_s: float) -> None:
-        self.options, self.begin_s, self.seen_s = options, begin_s, begin_s
-        self.crops: deque[tuple[Frame, float]] = deque()  # with the side of the square in the video's pixels
-        self.fresh = False
+        self.options, self.seen_s = options, begin_s
+        # Each crop with the side of its square in the video's pixels: how much detail it can show.
+        self.windows = Windows[tuple[Frame, float]](
+            options.window_s, options.every_s, options.most_frames, least_items=options.min_frames, begin_s=begin_s
+        )
         self._square: Array | None = None
 
-    @property
-    def frames(self) -> list[Frame]:
-        return [frame for frame, _ in self.crops]
-
-    @property
-    def side_px(self) -> float:
-        """Median side of the squares in pixels of the video: how much detail the crops can show."""
-        return float(np.median([side for _, side in self.crops]))
-
-    @property
-    def due_s(self) -> float:
-        return self.begin_s + self.options.window_s
-
-    def add(self, frame: Frame, box: Array) -> None:
-        """Follow the person's (4,) box and keep the crop, unless crops come too fast."""
+    def add(self, frame: Frame, box: Array) -> list[Window[tuple[Frame, float]]]:
+        """Follow the person's (4,) box; gives the windows that are complete."""
         square, before = square_around(box, self.options.expand, frame.image_hw), self._square
         if before is not None:
             square = before + (1 - math.exp((self.seen_s - frame.time_s) / SMOOTH_S)) * (square - before)
         self._square, self.seen_s = square, frame.time_s
-        spacing = RATE_TOLERANCE * self.options.window_s / self.options.most_frames
-        if self.crops and (len(self.crops) >= self.options.most_frames or frame.time_s - self.crops[-1][0].time_s < spacing):
-            return
         left, top, side = (float(value) for value in square)
         crop = Crop(left, top, side, min(self.options.most_px, math.ceil(side)))
-        self.crops.append((Frame(frame.video, frame.index, frame.time_s, crop.pixels(frame.image)), side))
-        self.fresh = True
-
-    def advance(self) -> None:
-        """Begin the next window; crops before it are let go."""
-        self.begin_s += self.options.every_s
-        while self.crops and self.crops[0][0].time_s < self.begin_s:
-            self.crops.popleft()
+        return self.windows.add(frame.time_s, (Frame(frame.video, frame.index, frame.time_s, crop.pixels(frame.image)), side))
 
 
 class TrackActions:
-    """Passes the frames of one video on and judges the tubes of its tracks.
+    """Passes the frames of one video on and recognizes what the persons of its tracks do.
 
     At most `most_tracks` x `most_frames` crops are kept, however long the video is.
 
     Args:
-        judge: what the frames of a window show, and which branch says so, given how many pixels of the video a side of
-            the square around the person has.
+        route_of: which recognizer sees a person, given how many pixels of the video a side of the square around it has;
+            None leaves the person without actions.
     """
 
-    def __init__(self, options: TrackActionsConfig, judge: Callable[[Sequence[Frame], float], tuple[Labels, Branch]]) -> None:
-        self.options, self.judge = options, judge
+    def __init__(self, options: TrackActionsConfig, route_of: Callable[[float], Route | None]) -> None:
+        self.options, self.route_of = options, route_of
         self.found: dict[int, list[ActionScore]] = {}  # by track, in order of time
-        self._timelines: dict[int, Timeline] = {}
+        self.used: set[tuple[Branch, ModelFacts]] = set()
         self.tubes: dict[int, Tube] = {}
+        self._timelines: dict[int, Timeline] = {}
         self._turned_away: set[int] = set()
 
     def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
@@ -142,12 +120,8 @@ class TrackActions:
             return
         for track_id, box in zip(persons.track_ids.tolist(), persons.xyxy, strict=True):
             tube = self._tube(track_id, frame.time_s) if track_id >= 0 else None
-            if tube is None:
-                continue
-            while frame.time_s >= tube.due_s:
-                self._judge(track_id, tube, tube.due_s)
-                tube.advance()
-            tube.add(frame, box)
+            if tube is not None:
+                self._recognize(track_id, tube.add(frame, box))
 
     def _tube(self, track_id: int, time_s: float) -> Tube | None:
         if track_id not in self.tubes:
@@ -159,17 +133,19 @@ class TrackActions:
 
     def _close(self, track_id: int) -> None:
         tube = self.tubes.pop(track_id)
-        self._judge(track_id, tube, tube.seen_s)
+        self._recognize(track_id, tube.windows.finish(tube.seen_s))
 
-    def _judge(self, track_id: int, tube: Tube, end_s: float) -> None:
-        """Ask about a window, unless it shows too little, or nothing that the one before did not show."""
-        if not tube.fresh or len(tube.crops) < self.options.min_frames:
-            return
-        labels, branch = self.judge(tube.frames, tube.side_px)
-        tube.fresh = False
-        timeline = self._timelines.setdefault(track_id, Timeline())
-        timeline.add(labels, tube.begin_s, end_s, branch)
-        self.found[track_id] = timeline.actions
+    def _recognize(self, track_id: int, windows: Iterable[Window[tuple[Frame, float]]]) -> None:
+        for window in windows:
+            crops, sides_px = zip(*window.items, strict=True)
+            route = self.route_of(float(np.median(sides_px)))
+            if route is None:
+                continue
+            scores = recognize(route.recognizer, crops)
+            timeline = self._timelines.setdefault(track_id, Timeline())
+            timeline.add(scores, route.recognizer.action_names, window.start_s, window.end_s, route.branch)
+            self.used |= {(route.branch, model) for model in scores.models}
+            self.found[track_id] = timeline.actions
 
 
 def square_around(box: Array, expand: float, image_hw: tuple[int, int]) -> Array:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from parsing.configs import config, resolve
-from parsing.types import Array
+from parsing.stages import ActionRecognizer
+from parsing.types import ActionScores, Array, Frame
 from recognizers.clips.test_views import with_short_side
 from recognizers.superres import SUPER_RESOLVERS
 from recognizers.superres.resolver import SuperResolver, needed_frames, upscale_some
@@ -65,14 +66,39 @@ class Scaling:
             frames: (H, W, 3) uint8 RGB by index, at least those of `needed`; of one size, or squares, as the crops of a track
                 are: those are brought to their median side before they are super-resolved.
         """
-        asked = sorted(set(wanted))
-        side = round(float(np.median([min(image.shape[:2]) for image in frames.values()]))) if asked else 0
+        chosen = sorted(set(wanted))
+        side = round(float(np.median([min(image.shape[:2]) for image in frames.values()]))) if chosen else 0
         if self.resolver is None or not self.resolves((side, side)):
-            return {index: with_short_side(frames[index], self.to_px) for index in asked}
+            return {index: with_short_side(frames[index], self.to_px) for index in chosen}
         first = {index: with_short_side(image, self.first_px or side) for index, image in frames.items()}
-        return {index: with_short_side(image, self.to_px) for index, image in upscale_some(self.resolver, first, asked).items()}
+        return {index: with_short_side(image, self.to_px) for index, image in upscale_some(self.resolver, first, chosen).items()}
 
     def __call__(self, frames: Array) -> Array:
         """All of (T, H, W, 3) frames in a row."""
         found = self.some(dict(enumerate(frames)), range(len(frames)))
         return np.stack([found[index] for index in range(len(frames))])
+
+
+class ScaledRecognizer:
+    """A recognizer that sees scaled frames.
+
+    The members of an ensemble inside it share them, because super-resolution costs more than the members do.
+    """
+
+    def __init__(self, recognizer: ActionRecognizer, scaling: Scaling) -> None:
+        self.recognizer, self.scaling = recognizer, scaling
+        self.action_names, self.multi_label = recognizer.action_names, recognizer.multi_label
+        self._resolvers = () if scaling.resolver is None else (scaling.resolver.facts,)
+        self.models = (*self._resolvers, *recognizer.models)
+
+    def indices(self, num_frames: int) -> Array:
+        """Places of the frames that the recognizer looks at, and of the neighbours that super-resolution may need."""
+        wanted = self.recognizer.indices(num_frames).tolist()
+        reach = 0 if self.scaling.resolver is None else self.scaling.resolver.reach
+        return np.array(needed_frames(wanted, num_frames, reach))
+
+    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:
+        images = {place: frame.image for place, frame in frames.items()}
+        scaled = self.scaling.some(images, self.recognizer.indices(num_frames).tolist())
+        found = self.recognizer({place: replace(frames[place], image=image) for place, image in scaled.items()}, num_frames)
+        return replace(found, models=(*self._resolvers, *found.models))

@@ -9,10 +9,11 @@ from builders import VOCABULARY, frame_parse
 
 from parsing.document import ParseWriter, VideoParse, json_schema, read_parse, write_parse
 from parsing.errors import InputError
-from parsing.types import ActionScore, ModelFacts, VideoFacts
+from parsing.types import ActionScore, ActionWindow, ModelFacts, VideoFacts, main_action
 
 FACTS = VideoFacts("a.mp4", 320, 240, 90, 29.97, 1.5, None, 3, 1)
-ACTIONS = (ActionScore("walk", 0.75, 0.0, 1.5), ActionScore("run", 0.25, 0.0, 1.5))
+ACTIONS = (ActionScore("walk", 0.75, 0.0, 1.5), ActionScore("run", 0.875, 1.0, 2.5))
+WINDOWS = (ActionWindow(0.0, 1.5, np.array([0.25, 0.75])), ActionWindow(1.0, 2.5, np.array([0.9997, 0.0003])))
 MODELS = (
     ModelFacts("tracker", "bytetrack", None, "{}"),
     ModelFacts("recognizer", "tsm", "0" * 64, '{"num_clips": 2}'),
@@ -27,7 +28,7 @@ def parse() -> VideoParse:
         frame_parse(1, [], key=False),
         frame_parse(2, [[11, 20, 61, 120.25]], [1], seed=3),
     )
-    return VideoParse(FACTS, VOCABULARY, ACTIONS, frames, MODELS, False, TRACK_ACTIONS)
+    return VideoParse(FACTS, VOCABULARY, ACTIONS, frames, MODELS, False, TRACK_ACTIONS, None, WINDOWS)
 
 
 @pytest.fixture
@@ -65,6 +66,10 @@ def test_content_by_hand(written: Path) -> None:
     assert document["tracks"] == [track | {"actions": actions}]
     assert [model["used"] for model in document["models"]] == [True, True, False]
     assert document["schema_version"] == "1.2"
+    assert document["action_windows"] == [
+        {"start_s": 0.0, "end_s": 1.5, "branch": "recognizers", "scores": {"walk": 0.75, "run": 0.25}},
+        {"start_s": 1.0, "end_s": 2.5, "branch": "recognizers", "scores": {"run": 0.9997}},
+    ]
     assert [frame["key"] for frame in document["frames"]] == [True, False, True]
     assert document["complete"] is False
 
@@ -73,6 +78,9 @@ def test_round_trip(written: Path) -> None:
     before, after = parse(), read_parse(written)
     assert (after.facts, after.vocabulary, after.actions, after.models) == (FACTS, VOCABULARY, ACTIONS, MODELS)
     assert after.track_actions == TRACK_ACTIONS
+    assert [(w.start_s, w.end_s, w.branch) for w in after.action_windows] == [(w.start_s, w.end_s, w.branch) for w in WINDOWS]
+    assert after.action_windows[0].probabilities.tolist() == [0.25, 0.75]
+    assert after.mean_action_scores == pytest.approx({"run": (0.25 + 0.9997) / 2, "walk": 0.375}, abs=1e-6)
     for old, new in zip(before.frames, after.frames, strict=True):
         assert (old.index, old.time_s, old.key) == (new.index, new.time_s, new.key)
         assert new.persons.xyxy == pytest.approx(old.persons.xyxy, abs=0.051)
@@ -81,10 +89,19 @@ def test_round_trip(written: Path) -> None:
         assert new.states.scores == pytest.approx(kept, abs=1e-4)
 
 
+def of_before_1_2(document: dict[str, Any], version: str) -> dict[str, Any]:
+    """All actions of the video as one list, and `asked` instead of `used`."""
+    del document["action_windows"]
+    scores = (("walk", 0.75), ("run", 0.25))
+    actions = [{"label": label, "score": score, "start_s": 0.0, "end_s": 1.5, "branch": "recognizers"} for label, score in scores]
+    models = [{("asked" if key == "used" else key): value for key, value in model.items()} for model in document["models"]]
+    return document | {"schema_version": version, "actions": actions, "models": models}
+
+
 def test_documents_of_version_1_0_are_read(written: Path) -> None:
-    document = json.loads(written.read_text()) | {"schema_version": "1.0"}
+    document = of_before_1_2(json.loads(written.read_text()), "1.0")
     for model in document["models"]:
-        del model["used"]
+        del model["asked"]
     for track in document["tracks"]:
         del track["actions"]
     for action in document["actions"]:
@@ -96,6 +113,32 @@ def test_documents_of_version_1_0_are_read(written: Path) -> None:
     assert after.track_actions == {}
     assert all(model.used for model in after.models)
     assert len(after.frames) == 3
+    assert after.actions == ACTIONS[:1]
+    assert after.mean_action_scores == {"run": 0.25, "walk": 0.75}
+
+
+def test_documents_of_version_1_1_are_read(written: Path) -> None:
+    document = of_before_1_2(json.loads(written.read_text()), "1.1")
+    written.write_text(json.dumps(document))
+    after = read_parse(written)
+    assert after.models == MODELS
+    assert after.actions == ACTIONS[:1]
+    (window,) = after.action_windows
+    assert (window.start_s, window.end_s, window.probabilities.tolist()) == (0.0, 1.5, [0.25, 0.75])
+    written.write_text(json.dumps(document | {"actions": []}))
+    assert (read_parse(written).actions, read_parse(written).mean_action_scores) == ((), {})
+    small = [action | {"branch": "low_res", "label": "ride"} for action in document["actions"]]
+    written.write_text(json.dumps(document | {"actions": small}))
+    assert [action.label for action in read_parse(written).actions] == ["ride", "ride"]  # these had times before
+
+
+def test_the_main_action_holds_longest() -> None:
+    long, short = ActionScore("run", 0.3, 0, 2), ActionScore("walk", 0.9, 1, 2)
+    again = ActionScore("walk", 0.6, 5, 6.5)
+    assert main_action([]) is None
+    assert main_action([short, long]) == long
+    assert main_action([short, long, again]) == short  # 2.5 s in all, its best span
+    assert main_action([ActionScore("run", 0.3, 0, 0), ActionScore("walk", 0.7, 0, 0)]) == ActionScore("walk", 0.7, 0, 0)
 
 
 def test_writing_what_was_read_changes_nothing(written: Path) -> None:
@@ -106,7 +149,7 @@ def test_writing_what_was_read_changes_nothing(written: Path) -> None:
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     def write_half() -> None:
-        with ParseWriter(tmp_path / "p.json", VOCABULARY, (), ()) as writer:
+        with ParseWriter(tmp_path / "p.json", VOCABULARY) as writer:
             writer.add(frame_parse(0, []))
             raise KeyboardInterrupt
 
@@ -138,6 +181,7 @@ def spoil(path: Path, keys: list[Any], value: Any) -> None:
         (["frames", 0, "persons", 0, "score"], 2, r"frames.0.persons.0.score"),
         (["frames", 0, "persons", 0, "parts", "tail"], {"box": None, "score": 0, "visible": False, "states": []}, "not a parse"),
         (["vocabulary", "part_states"], {}, "not a parse"),
+        (["action_windows", 0, "scores"], {"swim": 0.5}, "'swim' is no action of the recognizers"),
     ],
 )
 def test_what_does_not_fit_is_named(written: Path, keys: list[Any], value: Any, message: str) -> None:

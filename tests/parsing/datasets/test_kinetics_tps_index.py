@@ -18,7 +18,7 @@ from parsing.document import VideoParse, write_parse
 from parsing.errors import InputError
 from parsing.recorded.stages import Recordings
 from parsing.states.sources import KineticsTPSStates, StateDataConfig
-from parsing.types import ActionScore, Frame, FrameParse, VideoFacts
+from parsing.types import ActionWindow, Frame, FrameParse, VideoFacts
 from parsing.vocabulary import PART_NAMES
 from pipelines.benchmarks.kinetics_tps.score import evaluate
 from pipelines.benchmarks.kinetics_tps.submission import SubmissionWriter, video_json
@@ -125,7 +125,8 @@ def test_action_scores_come_from_parses(tmp_path: Path) -> None:
     parses = tmp_path / "parses"
     parses.mkdir()
     facts = VideoFacts("v.mp4", 64, 48, 0, 10.0, 0.2, 2, 2, 0)
-    write_parse(VideoParse(facts, VOCABULARY, (ActionScore("walk", 0.7, 0.0, 0.2),), (), (), True), parses / "v.mp4.json")
+    windows = (ActionWindow(0.0, 0.2, np.array([0.0, 0.7])),)
+    write_parse(VideoParse(facts, VOCABULARY, (), (), (), True, action_windows=windows), parses / "v.mp4.json")
     source = KineticsTPSStates(str(root), val_annotations="", val_share=0.001)
     data = StateDataConfig(kinetics_tps=source, action_scores=str(parses))
     table = data.table("train", data.vocabulary())
@@ -212,6 +213,6 @@ def test_truth_serves_as_oracle(tmp_path: Path) -> None:
     known = Recordings(tmp_path)
     image = np.zeros((90, 100, 3), np.uint8)
     assert len(known[Frame("v.mp4", 5, 0.5, image)].persons) == 2
-    assert known.scores == {"v": {"run": 1.0}}
+    assert [scored.scores for scored in known.scores["v"]] == [{"run": 1.0}]
     with pytest.raises(InputError, match=r"holds nothing for frame 1 of 'v\.mp4'"):
         known[Frame("v.mp4", 1, 0.1, image)]

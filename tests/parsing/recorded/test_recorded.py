@@ -10,7 +10,7 @@ from parsing.document import VideoParse, write_parse
 from parsing.errors import InputError
 from parsing.recorded.stages import match_boxes
 from parsing.stages import ActionRecognizer, PartDetector, PartStateRecognizer, PersonDetector, Tracker
-from parsing.types import ActionScore, Detections, VideoFacts
+from parsing.types import ActionWindow, Detections, VideoFacts
 from pipelines.parse.config import STAGE_TABLES
 from recognizers import RECOGNIZERS
 
@@ -20,8 +20,8 @@ TRUTH = frame_parse(4, [[10, 20, 60, 120], [100, 30, 140, 90]], [5, 7])
 @pytest.fixture
 def parses(tmp_path: Path) -> str:
     facts = VideoFacts("a.mp4", 320, 240, 0, 10.0, 1.0, 5, 5, 0)
-    actions = (ActionScore("walk", 0.75, 0, 1), ActionScore("run", 0.25, 0, 1))
-    write_parse(VideoParse(facts, VOCABULARY, actions, (TRUTH,), (), True), tmp_path / "a.mp4.json")
+    windows = (ActionWindow(0, 2, np.array([0.25, 0.75])), ActionWindow(1, 3, np.array([0.875, 0.125])))
+    write_parse(VideoParse(facts, VOCABULARY, (), (TRUTH,), (), True, action_windows=windows), tmp_path / "a.mp4.json")
     return str(tmp_path)
 
 
@@ -45,7 +45,11 @@ def test_every_stage_gives_back_what_was_saved(parses: str) -> None:
     assert parts.xyxy == pytest.approx(TRUTH.parts.xyxy)
     (states,) = part_states([frame(4)], [persons], [parts], None)
     assert states.scores == pytest.approx(TRUTH.states.scores * (TRUTH.states.scores >= 0.05), abs=1e-4)
+    assert recognizer.indices(1).tolist() == [0]
     assert recognizer({0: frame(0)}, 1).probabilities.tolist() == [0.25, 0.75]
+    assert recognizer.indices(21).tolist() == [0, 20]
+    later = recognizer({0: frame(10), 20: frame(30)}, 21)  # from 1 to 3 s
+    assert (later.probabilities.tolist(), later.holds.tolist()) == ([0.875, 0.125], [True, False])
     assert part_states.vocabulary == VOCABULARY
 
 

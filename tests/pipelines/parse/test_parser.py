@@ -26,7 +26,9 @@ def test_every_frame_has_a_parse(tiny_pipeline: Path, clip: Path) -> None:
     assert [frame.key for frame in parse.frames] == [i % 2 == 0 for i in range(11)]
     assert parse.complete
     assert parse.vocabulary == VOCABULARY
-    assert sum(action.score for action in parse.actions) == pytest.approx(1, abs=1e-5)
+    (window,), (action,) = parse.action_windows, parse.actions  # short: one window, in which one action holds
+    assert window.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert (action.score, action.start_s, action.end_s) == (window.probabilities.max(), 0.0, parse.facts.duration_s)
     assert all(0 < len(frame.persons) <= 3 for frame in parse.frames)
     assert all(np.all(np.diff(frame.persons.scores) <= 0) for frame in parse.frames)
     assert [model.stage for model in parse.models] == ["person_detector", "tracker", "part_detector", "part_states", "recognizer"]
@@ -137,7 +139,7 @@ def test_one_frame(tiny_pipeline: Path, tmp_path: Path) -> None:
         ({"track_actions": {"min_frames": 40}}, r"min_frames 40 is above most_frames 32"),
         ({"track_actions": {"every": 1}}, r"unknown key 'every'; did you mean 'every_s'\?"),
         ({"track_actions": True}, "track_actions: "),
-        ({"track_actions": {}, "recognizers": []}, "no recognizer that could be asked"),
+        ({"track_actions": {}, "recognizers": []}, "no recognizer that could see them"),
         ({"part_detector": {"name": "cascade_rcnn", "weights": "none.safetensors"}}, r"none\.safetensors: weights not found"),
     ],
 )

@@ -8,13 +8,13 @@ import pytest
 from builders import frame_parse, write_video
 
 from parsing.document import json_schema, read_parse
-from parsing.types import ActionScore, ActionScores, Array, Branch, Frame, FrameParse, ModelFacts
+from parsing.types import ActionScore, ActionScores, Array, Frame, FrameParse, ModelFacts
 from pipelines import VideoParser
 from pipelines.parse.jobs import parse_to_files
 from pipelines.parse.sources import Job
-from pipelines.parse.timeline import Labels
 from pipelines.parse.tubes import Item, TrackActions, TrackActionsConfig, square_around
-from recognizers.ensemble import Ensemble
+from recognizers.by_size import BySize, Route
+from recognizers.windows import WindowConfig
 
 NAMES = ("dark", "bright")
 Scene = dict[int, tuple[Sequence[float], int]]  # track id -> box, grey
@@ -54,20 +54,13 @@ def tenths(start: int, end: int) -> list[float]:
     return [i / 10 for i in range(start, end)]
 
 
-def by(ensemble: Ensemble) -> Callable[[Sequence[Frame], float], tuple[Labels, Branch]]:
-    """The best action that an ensemble sees."""
-
-    def best(frames: Sequence[Frame], _: float) -> tuple[Labels, Branch]:
-        scores = ensemble(dict(enumerate(frames)), len(frames)).probabilities
-        return [(NAMES[int(scores.argmax())], float(scores.max()))], "recognizers"
-
-    return best
+def route(watcher: Watcher) -> Route:
+    return Route("recognizers", watcher, WindowConfig())
 
 
-def judge(items: Iterator[Item], watcher: Watcher | None = None, **options: object) -> dict[int, list[ActionScore]]:
+def recognized(items: Iterator[Item], watcher: Watcher | None = None, **options: object) -> dict[int, list[ActionScore]]:
     settings = {"window_s": 1.0, "every_s": 0.5, "expand": 1.0} | options
-    ensemble = Ensemble([watcher or Watcher()])
-    tubes = TrackActions(TrackActionsConfig(**settings), by(ensemble))  # type: ignore[arg-type]
+    tubes = TrackActions(TrackActionsConfig(**settings), BySize(route(watcher or Watcher())))  # type: ignore[arg-type]
     for _ in tubes(items):
         pass
     return tubes.found
@@ -79,35 +72,35 @@ def spans(found: Sequence[ActionScore]) -> list[tuple[str, float, float]]:
 
 def test_nobody_and_persons_without_a_track() -> None:
     watcher = Watcher()
-    assert judge(scenes(tenths(0, 30), lambda _: {}), watcher) == {}
-    assert judge(scenes(tenths(0, 30), lambda _: {-1: (LEFT, 200)}), watcher) == {}
-    assert judge(iter(())) == {}
+    assert recognized(scenes(tenths(0, 30), lambda _: {}), watcher) == {}
+    assert recognized(scenes(tenths(0, 30), lambda _: {-1: (LEFT, 200)}), watcher) == {}
+    assert recognized(iter(())) == {}
     assert watcher.seen == []
 
 
 def test_items_pass_unchanged() -> None:
     items: list[Item] = [*scenes(tenths(0, 12), lambda _: {1: (LEFT, 200)})]
     items.insert(3, (Frame("v.mp4", 99, 0.25, np.zeros((1, 1, 3), np.uint8)), None))  # between key frames, its image let go
-    tubes = TrackActions(TrackActionsConfig(), by(Ensemble([Watcher()])))
+    tubes = TrackActions(TrackActionsConfig(), BySize(route(Watcher())))
     assert [(id(f), id(p)) for f, p in tubes(iter(items))] == [(id(f), id(p)) for f, p in items]
 
 
 def test_a_track_of_one_frame_is_too_little_unless_asked_for() -> None:
     once = [0.0, 0.5, 1.0]
     scene: Callable[[float], Scene] = lambda t: {1: (LEFT, 200)} if t == 0.5 else {}  # noqa: E731
-    assert judge(scenes(once, scene)) == {}
-    assert spans(judge(scenes(once, scene), min_frames=1)[1]) == [("bright", 0.5, 0.5)]
+    assert recognized(scenes(once, scene)) == {}
+    assert spans(recognized(scenes(once, scene), min_frames=1)[1]) == [("bright", 0.5, 0.5)]
 
 
-def test_a_track_shorter_than_a_window_is_judged_by_what_there_is() -> None:
+def test_a_track_shorter_than_a_window_is_recognized_by_what_there_is() -> None:
     watcher = Watcher()
-    found = judge(scenes(tenths(0, 40), lambda t: {1: (LEFT, 200)} if 0.95 < t < 1.45 else {}), watcher)
+    found = recognized(scenes(tenths(0, 40), lambda t: {1: (LEFT, 200)} if 0.95 < t < 1.45 else {}), watcher)
     assert spans(found[1]) == [("bright", 1.0, 1.4)]
     assert [[f.index for f in tube] for tube in watcher.seen] == [[10, 11, 12, 13, 14]]
 
 
 def test_two_persons_each_do_their_own() -> None:
-    found = judge(scenes(tenths(0, 30), lambda _: {3: (LEFT, 20), 8: (RIGHT, 250)}))
+    found = recognized(scenes(tenths(0, 30), lambda _: {3: (LEFT, 20), 8: (RIGHT, 250)}))
     assert {track: spans(actions) for track, actions in found.items()} == {3: [("dark", 0.0, 2.9)], 8: [("bright", 0.0, 2.9)]}
     assert [found[track][0].score for track in (3, 8)] == pytest.approx([1 - 20 / 255, 250 / 255], abs=1e-5)
 
@@ -115,30 +108,33 @@ def test_two_persons_each_do_their_own() -> None:
 def test_windows_that_agree_become_one_with_their_mean() -> None:
     # Windows begin at 0, 0.5, 1, 1.5 and, cut short by the end, 2.
     watcher = Watcher([0.9, 0.7, 0.8, 0.2, 0.3])
-    found = judge(scenes(tenths(0, 28), lambda _: {1: (LEFT, 200)}), watcher)
+    found = recognized(scenes(tenths(0, 28), lambda _: {1: (LEFT, 200)}), watcher)
     assert spans(found[1]) == [("bright", 0.0, 2.0), ("dark", 1.5, 2.7)]
     assert [action.score for action in found[1]] == pytest.approx([0.8, 0.75])
     assert [(tube[0].index, tube[-1].index) for tube in watcher.seen] == [(0, 9), (5, 14), (10, 19), (15, 24), (20, 27)]
 
 
-def test_nothing_is_judged_twice() -> None:
+def test_nothing_is_recognized_twice() -> None:
     watcher = Watcher()
-    judge(scenes([*tenths(0, 10), 1.7], lambda _: {1: (LEFT, 200)}), watcher, every_s=0.1, min_frames=2)
+    recognized(scenes([*tenths(0, 10), 1.7], lambda _: {1: (LEFT, 200)}), watcher, every_s=0.1, min_frames=2)
     # Windows that begin from 0.1 to 0.7 s hold no crop that the first did not.
     assert [(tube[0].time_s, tube[-1].time_s) for tube in watcher.seen] == [(0.0, 0.9), (0.8, 1.7)]
 
 
 def test_a_window_that_shows_too_little_parts_those_around_it() -> None:
     watcher = Watcher()
-    found = judge(scenes([*tenths(0, 10), 1.5, *tenths(20, 30)], lambda _: {1: (LEFT, 200)}), watcher, every_s=1.0)
+    found = recognized(scenes([*tenths(0, 10), 1.5, *tenths(20, 30)], lambda _: {1: (LEFT, 200)}), watcher, every_s=1.0)
     assert spans(found[1]) == [("bright", 0.0, 1.0), ("bright", 2.0, 2.9)]
     assert [len(tube) for tube in watcher.seen] == [10, 10]
 
 
 def test_a_track_that_comes_back_late_has_a_gap() -> None:
-    found = judge(scenes(tenths(0, 60), lambda t: {} if 1.95 < t < 3.95 else {1: (LEFT, 200)}))
+    found = recognized(scenes(tenths(0, 60), lambda t: {} if 1.95 < t < 3.95 else {1: (LEFT, 200)}))
     assert spans(found[1]) == [("bright", 0.0, 1.9), ("bright", 4.0, 5.9)]
-    found = judge(scenes(tenths(0, 60), lambda t: {} if 1.95 < t < 2.45 else {1: (LEFT, 200)}))
+    # Windows begin every 0.5 s: a gap of less leaves none empty.
+    found = recognized(scenes(tenths(0, 60), lambda t: {} if 1.95 < t < 2.45 else {1: (LEFT, 200)}))
+    assert spans(found[1]) == [("bright", 0.0, 2.0), ("bright", 2.5, 5.9)]
+    found = recognized(scenes(tenths(0, 60), lambda t: {} if 1.95 < t < 2.35 else {1: (LEFT, 200)}))
     assert spans(found[1]) == [("bright", 0.0, 5.9)]
 
 
@@ -157,7 +153,7 @@ def test_squares_by_hand() -> None:
 
 def test_tubes_at_the_border_show_the_image_alone() -> None:
     watcher = Watcher()
-    judge(scenes(tenths(0, 6), lambda _: {1: ((-20, 100, 40, 170), 255), 2: ((290, -30, 320, 50), 255)}), watcher, expand=1.5)
+    recognized(scenes(tenths(0, 6), lambda _: {1: ((-20, 100, 40, 170), 255), 2: ((290, -30, 320, 50), 255)}), watcher, expand=1.5)
     assert len(watcher.seen) == 2
     for tube in watcher.seen:
         assert {f.image.shape for f in tube} <= {(105, 105, 3), (120, 120, 3)}
@@ -168,9 +164,9 @@ def test_a_person_who_comes_closer_is_scaled_down_and_tells_its_size() -> None:
     sizes: list[float] = []
     near, far = Watcher([1.0] * 9), Watcher([0.0] * 9)
 
-    def by_size(frames: Sequence[Frame], side_px: float) -> tuple[Labels, Branch]:
+    def by_size(side_px: float) -> Route:
         sizes.append(side_px)
-        return by(Ensemble([near if side_px >= 64 else far]))(frames, side_px)
+        return route(near if side_px >= 64 else far)
 
     def closer(time_s: float) -> Scene:
         side = 20 if time_s < 0.95 else 100
@@ -192,11 +188,11 @@ def test_a_person_who_comes_closer_is_scaled_down_and_tells_its_size() -> None:
 def test_kept_crops_do_not_grow_with_the_video(caplog: pytest.LogCaptureFixture) -> None:
     """Ten persons of whom three have tubes, 50 key frames a second of which every window keeps at most eight."""
     options = TrackActionsConfig(window_s=1.0, every_s=0.5, most_tracks=3, most_frames=8, most_px=16)
-    tubes = TrackActions(options, by(Ensemble([Watcher()])))
+    tubes = TrackActions(options, BySize(route(Watcher())))
     crowd: Scene = {i: ((30 * i, 10, 30 * i + 20, 60), 100) for i in range(1, 11)}
     most = 0
     for _ in tubes(scenes([i / 50 for i in range(300)], lambda _: crowd)):
-        crops = [crop for tube in tubes.tubes.values() for crop in tube.frames]
+        crops = [crop for tube in tubes.tubes.values() for crop, _ in tube.windows.items]
         assert all(crop.image.shape == (16, 16, 3) and crop.image.base is None for crop in crops), "a view would keep its frame"
         most = max(most, len(crops))
     assert 3 * 7 <= most <= 3 * 8
@@ -209,7 +205,7 @@ def test_a_tube_that_is_free_again_serves_the_next() -> None:
     def scene(time_s: float) -> Scene:
         return {1: (LEFT, 200), 2: (RIGHT, 200)} if time_s < 0.85 else {2: (RIGHT, 200)}
 
-    found = judge(scenes(tenths(0, 40), scene), most_tracks=1)
+    found = recognized(scenes(tenths(0, 40), scene), most_tracks=1)
     assert spans(found[1]) == [("bright", 0.0, 0.8)]
     assert spans(found[2]) == [("bright", 1.8, 3.9)]  # a window after the first was seen last
 

@@ -1,0 +1,81 @@
+"""The actions of a whole video over time, window after window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from parsing.media.video import VideoReader, read_nearest
+from parsing.types import ActionScores, ActionWindow, Array, Branch, Frame, ModelFacts, VideoFacts
+from recognizers.by_size import Route
+from recognizers.clips.test_views import with_short_side
+from recognizers.windows import Timeline, Window, Windows, recognize
+
+
+class VideoActions:
+    """What a video shows: `timeline.actions` are what holds, `windows` the probabilities of each window.
+
+    Args:
+        route: None leaves the video without actions.
+    """
+
+    def __init__(self, route: Route | None) -> None:
+        self.route, self.timeline = route, Timeline()
+        self.windows: list[ActionWindow] = []
+        self.used: set[tuple[Branch, ModelFacts]] = set()
+
+    def read(self, path: Path, facts: VideoFacts, num_frames: int) -> None:
+        """Recognize a file before it is parsed; afterwards everything is known.
+
+        A video of one window gives the frames that its recognizer wants at once. Of a longer one, whose windows may
+        overlap, every frame is seen once and in order.
+        """
+        if self.route is None or num_frames == 0:
+            return
+        if num_frames == 1 or 0 < facts.duration_s <= self.route.windows.window_s:
+            recognizer = self.route.recognizer
+            frames = read_nearest(path, recognizer.indices(num_frames).tolist())
+            self._note(self.route, recognizer(frames, num_frames), 0.0, facts.duration_s)
+            return
+        with VideoReader(path) as reader:
+            for _ in self.watch(reader):
+                pass
+
+    def watch(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Pass the frames of a source that is read only once on, and recognize each window when its last frame has come."""
+        if self.route is None:
+            yield from frames
+            return
+        options, end_s = self.route.windows, 0.0
+        windows = Windows[Frame](options.window_s, options.every_s, options.most_frames)
+        for frame in frames:
+            end_s = frame.time_s
+            self._recognize(self.route, windows.add(frame.time_s, _shrunk(frame, options.most_px)))
+            yield frame
+        self._recognize(self.route, windows.finish(end_s))
+
+    def at(self, time_s: float) -> Array | None:
+        """(A,) distribution that the part states of a frame are conditioned on.
+
+        It is that of the window whose middle lies nearest among those known so far: of a file the one around the frame,
+        of a source that is read once the latest complete one. None where there is none yet, and where several actions
+        may hold at once, as in the low-resolution branch.
+        """
+        if self.route is None or self.route.recognizer.multi_label or not self.windows:
+            return None
+        nearest = min(reversed(self.windows), key=lambda window: abs(window.start_s + window.end_s - 2 * time_s))
+        return nearest.probabilities
+
+    def _recognize(self, route: Route, windows: Iterable[Window[Frame]]) -> None:
+        for window in windows:
+            self._note(route, recognize(route.recognizer, window.items), window.start_s, window.end_s)
+
+    def _note(self, route: Route, scores: ActionScores, start_s: float, end_s: float) -> None:
+        self.timeline.add(scores, route.recognizer.action_names, start_s, end_s, route.branch)
+        self.windows.append(ActionWindow(start_s, end_s, scores.probabilities, route.branch))
+        self.used |= {(route.branch, model) for model in scores.models}
+
+
+def _shrunk(frame: Frame, short_px: int) -> Frame:
+    return replace(frame, image=with_short_side(frame.image, short_px)) if min(frame.image_hw) > short_px else frame
