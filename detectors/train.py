@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ from detectors.parts import build_pose
 from detectors.sampling import Sampling, item_weights
 from detectors.views import PartViews, PersonViews, collate
 from parsing.configs import config, resolve
-from parsing.datasets import Format, OnError, Problems, read_records
+from parsing.datasets import Format, OnError, Problems, read_records, usable
 from parsing.datasets.records import PERSON, ImageRecord, true_parts
+from parsing.datasets.split import held, read_val_share
 from parsing.errors import InputError
 from parsing.learning.fit import FitConfig, fit
 from parsing.learning.runs import RunFolder
@@ -40,8 +42,9 @@ class DetectionDataConfig:
     """Annotated images under `root`.
 
     Args:
-        train, val: annotation files, or folders of them, below `root`.
-        images: folder of the images below `root`.
+        train, val: annotation files, or folders of them, below `root`; of `yolo` also one `data.yaml` for both, and of
+            `kinetics_tps` one folder for both, of which `parsing.datasets.split` holds a share of the videos out.
+        images: folder of the images below `root`; a `data.yaml` says itself where they lie.
         on_error: whether a record that does not fit ends the training or is left out.
         sources: image sources to train on; empty takes all.
         source_weights: how often images of a source are drawn, relative to 1.
@@ -65,15 +68,28 @@ class DetectionDataConfig:
     view_px: Annotated[int, Field(ge=0, le=4096)] = 0
     limit: Annotated[int, Field(ge=1)] | None = None
 
-    def read(self, split: str) -> list[ImageRecord]:
-        """The records of `train` or `val`."""
+    def read(self, split: Literal["train", "val"]) -> list[ImageRecord]:
+        """The records of `train` or `val` whose image is there and whole, as `pipelines.inspect_data` counts them.
+
+        Raises:
+            InputError: a record does not fit, or there is no image.
+        """
         root, problems = Path(self.root), Problems(self.on_error)
-        records = read_records(self.format, root / (self.train if split == "train" else self.val), root / self.images, problems)
+        records = usable(read_records(self.format, self.where(split), root / self.images, problems, split), problems)
         if problems.found:
             log.warning("%s: %d records left out", split, len(problems.found))
+        if self.format == "kinetics_tps" and self.train == self.val:
+            share = read_val_share(root)
+            records = [record for record in records if held(str(record.id).split("/")[1], share) == (split == "val")]
         if split == "train":
             records = [record for record in records if not self.sources or record.source in self.sources][: self.limit]
+        if not records:
+            raise InputError(f"{self.where(split)}: no image of the {split} split that can be used")
         return records
+
+    def where(self, split: Literal["train", "val"]) -> Path:
+        """The annotations of a split."""
+        return Path(self.root) / (self.train if split == "train" else self.val)
 
 
 @config
@@ -102,9 +118,8 @@ class TrainConfig:
         architecture = self._architecture()
         pose = self._pose(architecture, device)
         records, val = self.data.read("train"), self.data.read("val")
+        self._check_classes(records, val, architecture)
         views = self._views(records, architecture)
-        if len(views) == 0:
-            raise InputError(f"{Path(self.data.root) / self.data.train}: no usable {self.target} for training")
         torch.manual_seed(self.fit.seed)  # initial weights too
         task = DetectionTask(build_network(self.name, architecture, self.pretrained, self.frozen_level))
         run = RunFolder(out, asdict(self), resume)
@@ -149,6 +164,19 @@ class TrainConfig:
             raise InputError(f"architecture.class_names: found {architecture.class_names}, expected {PART_NAMES}")
         return architecture
 
+    def _check_classes(self, records: list[ImageRecord], val: list[ImageRecord], architecture: DetectorArchitecture) -> None:
+        """Stop where there is nothing to learn or nothing to measure by; of the ten parts, a data set may know some only."""
+        found, measured = _count_boxes(records, self.target), _count_boxes(val, self.target)
+        lacking = [name for name in architecture.class_names if not found[name]]
+        there = ", ".join(f"{name} {count}" for name, count in found.most_common(20)) or "no box at all"
+        line = f"{self.data.where('train')}: no box of class {', '.join(lacking)} in {len(records)} images to train on; found {there}"
+        if lacking and (self.target == "persons" or len(lacking) == len(architecture.class_names)):
+            raise InputError(line)
+        if lacking:
+            log.warning("%s", line)
+        if not any(measured[name] for name in architecture.class_names):
+            raise InputError(f"{self.data.where('val')}: no box of any class in {len(val)} images to validate on")
+
     def _pose(self, architecture: DetectorArchitecture, device: str) -> PoseEstimator | None:
         if not architecture.heatmaps:
             return None
@@ -169,6 +197,14 @@ class TrainConfig:
             records = [record for record, _ in views.persons]
             classes = [[PART_NAMES[i] for i in np.flatnonzero(true_parts(person)[1])] for _, person in views.persons]
         return item_weights(classes, self.data.sampling, [self.data.source_weights.get(record.source, 1.0) for record in records])
+
+
+def _count_boxes(records: list[ImageRecord], target: Target) -> Counter[str]:
+    """How many boxes of each class can be learned from."""
+    if target == "persons":
+        return Counter(item.label for record in records for item in record.objects if not item.crowd)
+    persons = [person for record in records for person in record.persons if person.has_parts and not person.crowd]
+    return Counter(PART_NAMES[i] for person in persons for i in np.flatnonzero(true_parts(person)[1]))
 
 
 class DetectionTask(nn.Module):

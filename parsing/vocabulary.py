@@ -35,7 +35,7 @@ def read_list(path: Path) -> tuple[str, ...]:
         InputError: it cannot be read, is empty, or holds a name twice.
     """
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a list of names ({error})") from None
     twice = next((name for name in names if names.count(name) > 1), None)

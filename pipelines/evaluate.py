@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from parsing.configs import override, parse_yaml, read_yaml, resolve
 from parsing.console import complain, say
-from parsing.datasets import Format, Problems, read_records
+from parsing.datasets import Format, Problems, default_images, read_records
 from parsing.errors import InputError
 from parsing.files import atomic
 from pipelines.command import add_output_options, claim, run_command, torch_device
@@ -115,7 +115,6 @@ def evaluate_stage(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def evaluate_saved(arguments: argparse.Namespace) -> dict[str, Any]:
     from detectors.labelling.comparison import CLASS_NAMES, compare
-    from detectors.labelling.inspection import default_images
     from detectors.report import report_files, write_report
 
     images = arguments.images or default_images(arguments.truth)

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from detectors.labelling.inspection import check_images, default_images, sheet, summary_lines
+from detectors.labelling.inspection import sheet, summary_lines
 from parsing.console import say
-from parsing.datasets import Format, Problems, read_records
+from parsing.datasets import DataSplit, Format, Problems, default_images, read_records, usable
 from parsing.media.images import write_image
 from parsing.progress import track
 from pipelines.command import add_output_options, claim, run_command
@@ -20,9 +20,10 @@ def build_parser() -> argparse.ArgumentParser:
         description="Count classes, box sizes and problems of a data set, and draw a sheet of its pictures.",
         epilog="exit codes: 0 no problem, 1 problems were found, 2 the data set cannot be read",
     )
-    parser.add_argument("annotations", type=Path, help="annotation file, or folder of annotations")
+    parser.add_argument("annotations", type=Path, help="annotation file, data.yaml, or folder of annotations")
     parser.add_argument("--format", choices=get_args(Format), default="coco", help="default: coco (also WholeBody, Halpe, PoseTrack, …)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="default: `images` beside the annotations")
+    parser.add_argument("--split", choices=get_args(DataSplit), default="train", help="of a data.yaml (default: train)")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet with the boxes drawn")
     parser.add_argument("--on-error", choices=("skip", "fail"), default="skip", help="go on after a bad record (default) or stop")
     add_output_options(parser)
@@ -32,10 +33,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> int:
     problems = Problems(arguments.on_error, quiet=True)  # the summary lists them
     images = arguments.images or default_images(arguments.annotations)
-    records = read_records(arguments.format, arguments.annotations, images, problems)
+    records = read_records(arguments.format, arguments.annotations, images, problems, arguments.split)
     if arguments.sheet:
         claim(arguments, [arguments.sheet], inputs=(record.path for record in records))
-    good = check_images(track(records, len(records), "reading", arguments.quiet), problems)
+    good = usable(track(records, len(records), "reading", arguments.quiet), problems)
     say(*summary_lines(good, problems))
     if arguments.sheet:
         write_image(arguments.sheet, sheet(good))

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
 from detectors.labelling.drawing import FOUND_COLOUR, IGNORED_COLOUR, TRUTH_COLOUR, contact_sheet, draw_boxes, fit_tile
 from parsing.datasets import Problems
 from parsing.datasets.records import ImageRecord, true_parts
-from parsing.errors import InputError
-from parsing.media.images import image_size, read_image
+from parsing.media.images import read_image
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES
 
 SHEET_TILES = 24
 SIZES = (("small, below 32² px", 0, 32**2), ("medium", 32**2, 96**2), ("large, from 96² px", 96**2, np.inf))
-
-
-def check_images(records: Iterable[ImageRecord], problems: Problems) -> list[ImageRecord]:
-    """The records whose image is there, readable, and of the size that the annotations say."""
-    good = []
-    for record in records:
-        try:
-            found = image_size(record.path)
-            if found != record.image_hw:
-                sizes = f"{found[1]} x {found[0]} px, annotations say {record.image_hw[1]} x {record.image_hw[0]}"
-                raise InputError(f"{record.path}: {sizes}")
-            read_image(record.path)
-            good.append(record)
-        except InputError as error:
-            problems.add(record.path, f"image {record.id!r}", str(error).removeprefix(f"{record.path}: "))
-    return good
 
 
 def summary_lines(records: Sequence[ImageRecord], problems: Problems) -> list[str]:
@@ -53,8 +35,9 @@ def summary_lines(records: Sequence[ImageRecord], problems: Problems) -> list[st
     if len(areas):
         low, middle, high = np.sqrt(np.percentile(areas, [5, 50, 95])).round().astype(int).tolist()
         lines.append(f"side      5 % below {low} px, half below {middle} px, 5 % above {high} px (root of the area)")
-    lines.append(f"problems  {len(problems.found)}")
-    return lines + [f"  {line}" for line in problems.found]
+    for name, said in (("notes", problems.notes), ("problems", problems.found)):
+        lines += [f"{name:<9} {len(said)}", *(f"  {line}" for line in said)]
+    return lines
 
 
 def sheet(records: Sequence[ImageRecord]) -> Array:
@@ -72,9 +55,3 @@ def _tile(record: ImageRecord) -> Array:
         tile = draw_boxes(tile, crop.to_crop(boxes[ignored]), IGNORED_COLOUR)
         tile = draw_boxes(tile, crop.to_crop(item.xyxy[None]), IGNORED_COLOUR if item.crowd else TRUTH_COLOUR, [item.label])
     return tile
-
-
-def default_images(annotations: Path) -> Path:
-    """Where images lie if nobody says so: `images` beside the annotations, or the same folder."""
-    beside = annotations.parent / "images"
-    return beside if beside.is_dir() else annotations if annotations.is_dir() else annotations.parent

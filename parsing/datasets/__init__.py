@@ -6,22 +6,27 @@ from pathlib import Path
 from typing import Literal
 
 from parsing.datasets.coco import read_coco
-from parsing.datasets.folders import read_mpii, read_yolo
 from parsing.datasets.kinetics_tps.records import read_kinetics_tps
-from parsing.datasets.problems import OnError, Problems
+from parsing.datasets.mpii import read_mpii
+from parsing.datasets.problems import OnError, Problems, usable
 from parsing.datasets.records import ImageRecord
+from parsing.datasets.yolo import read_yolo
 
 Format = Literal["coco", "kinetics_tps", "yolo", "mpii"]
+DataSplit = Literal["train", "val", "test"]
 
 
-def read_records(format_name: Format, annotations: Path, images: Path, problems: Problems | None = None) -> list[ImageRecord]:
+def read_records(
+    format_name: Format, annotations: Path, images: Path, problems: Problems | None = None, split: DataSplit = "train"
+) -> list[ImageRecord]:
     """Read a data set.
 
     Args:
         format_name: `coco` (also WholeBody, Halpe, JHMDB, PoseTrack, CrowdPose, AIC, OCHuman), `kinetics_tps`, `yolo` or `mpii`.
-        annotations: the JSON file, or the folder of annotations.
+        annotations: the JSON file, the `data.yaml`, or the folder of annotations.
         images: folder that image names are relative to.
         problems: what to do with records that do not fit; None stops at the first.
+        split: which of the splits that a `data.yaml` names.
 
     Raises:
         InputError: names the file, the record and what is wrong.
@@ -29,8 +34,18 @@ def read_records(format_name: Format, annotations: Path, images: Path, problems:
     problems = problems or Problems()
     if format_name == "coco":
         return read_coco(annotations, images, (), problems)
-    reader = {"kinetics_tps": read_kinetics_tps, "yolo": read_yolo, "mpii": read_mpii}[format_name]
+    if format_name == "yolo":
+        return read_yolo(annotations, images, problems, split)
+    reader = {"kinetics_tps": read_kinetics_tps, "mpii": read_mpii}[format_name]
     return reader(annotations, images, problems)
 
 
-__all__ = ["Format", "OnError", "Problems", "read_coco", "read_records"]
+def default_images(annotations: Path) -> Path:
+    """Where images lie if nobody says so: `images` beside the annotations or beside `labels` above them, or the same folder."""
+    beside = [parent.parent / "images" for parent in (annotations, *annotations.parents) if parent.name == "labels"]
+    beside.append(annotations.parent / "images")
+    found = next((folder for folder in beside if folder.is_dir()), None)
+    return found or (annotations if annotations.is_dir() else annotations.parent)
+
+
+__all__ = ["DataSplit", "Format", "OnError", "Problems", "default_images", "read_coco", "read_records", "usable"]

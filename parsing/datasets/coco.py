@@ -6,11 +6,16 @@ category is a part's name and whose `person_id` is the person's annotation; thes
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parsing.datasets.coco_images import AnnotatedImage, annotated_images, name_of, record_key
 from parsing.datasets.joints import as_points, foot_names, hand_names, head_between, joint_names, to_blazepose, to_coco
-from parsing.datasets.problems import Problems, checked_box
+from parsing.datasets.labels import unified_labels
+from parsing.datasets.outlines import outline_box
+from parsing.datasets.problems import Problems, checked_box, what
 from parsing.datasets.records import ImageRecord, ObjectRecord, PartRecord
 from parsing.errors import InputError
 from parsing.json_files import read_json
@@ -20,14 +25,36 @@ from parsing.vocabulary import PART_NAMES
 Row = dict[str, Any]
 
 
+@dataclass
+class _Rows:
+    """Annotations that fit, by what they belong to: objects by image, parts by person.
+
+    Args:
+        bad_images: images that do not fit, whose annotations go with them.
+        lost: images that lost an annotation.
+    """
+
+    categories: dict[str, Row]
+    images: dict[str, AnnotatedImage]
+    bad_images: set[str]
+    objects: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    parts: dict[str, list[tuple[Row, PartRecord]]] = field(default_factory=lambda: defaultdict(list))
+    ids: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+
+
 def read_coco(annotations: Path, images: Path, sources: tuple[str, ...] = (), problems: Problems | None = None) -> list[ImageRecord]:
     """Read an annotation file.
 
     Args:
         annotations: the JSON.
-        images: folder of the image files.
+        images: folder of the image files; those that are not there are taken to be as the file says.
         sources: keep images of these sources only; empty keeps all.
         problems: what to do with records that do not fit; None stops at the first.
+
+    Returns:
+        A record an image, in pixels of the image as it is shown. Under `skip`, an image whose annotations were all left
+        out is left out too.
 
     Raises:
         InputError: the file cannot be read or is no COCO JSON, or a record does not fit.
@@ -36,101 +63,125 @@ def read_coco(annotations: Path, images: Path, sources: tuple[str, ...] = (), pr
     data = read_json(annotations)
     if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in ("images", "annotations")):
         raise InputError(f"{annotations}: expected COCO lists 'images' and 'annotations'")
-    categories = _categories(data.get("categories", []), annotations)
-    sizes = _image_sizes(data["images"], annotations, problems)
-    parts: dict[Any, list[PartRecord]] = {}
-    persons: dict[Any, list[tuple[Row, Row]]] = {}
-    seen: set[Any] = set()
+    categories = _categories(data, annotations, problems)
+    rows = _Rows(categories, *annotated_images(data["images"], images, annotations, problems))
     for row in data["annotations"]:
         try:
-            category = _checked_annotation(row, categories, sizes, seen)
-            if category["name"] in PART_NAMES:
-                parts.setdefault(row["person_id"], []).append(_part(row, category["name"], sizes[row["image_id"]]))
-            else:
-                persons.setdefault(row["image_id"], []).append((row, category))
+            _sort_in(row, rows)
         except (KeyError, TypeError, ValueError) as error:
-            problems.add(annotations, f"annotation {_name(row)}", _what(error))
+            _lose(row, what(error), rows, annotations, problems)
+    for person, parts in rows.parts.items():
+        if person not in rows.ids:
+            _lose(parts[0][0], f"person_id {person} is no annotation", rows, annotations, problems)
     records = []
-    for image in data["images"]:
-        if not isinstance(image, dict) or image.get("id") not in sizes or (sources and image.get("source") not in sources):
+    for key, image in rows.images.items():
+        source = image.row.get("source", annotations.stem)
+        if sources and source not in sources:
             continue
-        objects = []
-        for row, category in persons.get(image["id"], []):
-            try:
-                objects.append(_object(row, category, sizes[image["id"]], tuple(parts.get(row.get("id"), ()))))
-            except (KeyError, TypeError, ValueError) as error:
-                problems.add(annotations, f"annotation {_name(row)}", _what(error))
-        try:
-            objects += _ignore_regions(image, sizes[image["id"]])
-        except (TypeError, ValueError) as error:
-            problems.add(annotations, f"image {_name(image)}", f"ignore_regions: {error}")
-        source, action = image.get("source", annotations.stem), image.get("action")
-        records.append(ImageRecord(images / image["file_name"], sizes[image["id"]], tuple(objects), source, action, image["id"]))
+        objects = _objects(key, rows, annotations, problems)
+        if key in rows.lost and not objects:
+            problems.left_out(annotations, f"image {name_of(image.row)}")
+            continue
+        record = ImageRecord(image.path, image.image_hw, tuple(objects), source, image.row.get("action"), image.row["id"])
+        records.append(image.shown(record))
     return records
 
 
-def _categories(rows: list[Row], annotations: Path) -> dict[Any, Row]:
-    """Categories by id; without any, category 1 is `person`."""
-    found: dict[Any, Row] = {}
-    for row in rows:
-        if not isinstance(row, dict) or "id" not in row:
+def _categories(data: Row, annotations: Path, problems: Problems) -> dict[str, Row]:
+    """Categories by id, with their labels; without any, category 1 is `person`. Of two of a name, one that nothing uses goes."""
+    used = {str(row.get("category_id")) for row in data["annotations"] if isinstance(row, dict)}
+    found: dict[str, Row] = {}
+    rows = data.get("categories") or [{"id": 1, "name": "person"}]
+    for row in rows if isinstance(rows, list) else [rows]:
+        if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("name", ""), str):
             raise InputError(f"{annotations}: category {row!r:.80}: expected id and name")
-        row = {"name": "person", **row}
-        if row["id"] in found or any(row["name"] == other["name"] for other in found.values()):
+        row, key = {"name": "person", **row}, str(row["id"])
+        twin = next((other for other, there in found.items() if row["name"] == there["name"]), None)
+        if key in found or (twin in used and key in used):
             raise InputError(f"{annotations}: category {row['id']} ({row['name']}) stands there twice")
-        found[row["id"]] = row
-    return found or {1: {"id": 1, "name": "person"}}
+        if twin is None or twin not in used:
+            found.pop(twin or "", None)
+            found[key] = row
+    labels = unified_labels([row["name"] for row in found.values()], annotations, problems)
+    return {key: {**row, "label": labels[row["name"]]} for key, row in found.items()}
 
 
-def _image_sizes(rows: list[Row], annotations: Path, problems: Problems) -> dict[Any, tuple[int, int]]:
-    sizes: dict[Any, tuple[int, int]] = {}
-    for row in rows:
-        try:
-            if row["id"] in sizes:
-                raise ValueError("the id stands there twice")
-            size = int(row["height"]), int(row["width"])
-            if min(size) < 1:
-                raise ValueError(f"size {size[1]} x {size[0]} px, expected at least 1 x 1")
-            if not isinstance(row["file_name"], str):
-                raise ValueError(f"file_name {row['file_name']!r:.60}, expected a text")
-            sizes[row["id"]] = size
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            problems.add(annotations, f"image {_name(row)}", _what(error))
-    return sizes
-
-
-def _checked_annotation(row: Row, categories: dict[Any, Row], sizes: dict[Any, tuple[int, int]], seen: set[Any]) -> Row:
+def _sort_in(row: Row, rows: _Rows) -> None:
     if not isinstance(row, dict):
         raise TypeError("expected an object with image_id and bbox")
     if row.get("id") is not None:
-        if row["id"] in seen:
+        if record_key(row["id"]) in rows.ids:
             raise ValueError("the id stands there twice")
-        seen.add(row["id"])
-    if row["image_id"] not in sizes:
+        rows.ids.add(record_key(row["id"]))
+    if (image := record_key(row["image_id"])) in rows.bad_images:
+        return
+    if image not in rows.images:
         raise ValueError(f"image_id {row['image_id']!r} is not among the images")
-    category = row.get("category_id", next(iter(categories)))
-    if category not in categories:
-        raise ValueError(f"unknown category_id {category!r}; known: {', '.join(map(str, sorted(categories, key=str)[:20]))}")
-    return categories[category]
+    category = _category(row, rows)
+    if category["label"] in PART_NAMES and "person_id" in row:
+        part = _part(row, category["label"], rows.images[image].image_hw)
+        rows.parts[record_key(row["person_id"])].append((row, part))
+    else:
+        rows.objects[image].append(row)
+
+
+def _lose(row: Any, why: str, rows: _Rows, annotations: Path, problems: Problems) -> None:
+    if isinstance(row, dict):
+        rows.lost.add(str(row.get("image_id")))
+    problems.add(annotations, f"annotation {name_of(row)}", why)
+
+
+def _objects(key: str, rows: _Rows, annotations: Path, problems: Problems) -> list[ObjectRecord]:
+    image, objects = rows.images[key], []
+    for row in rows.objects.get(key, ()):
+        try:
+            objects.append(_object(row, rows, image.image_hw))
+        except (KeyError, TypeError, ValueError) as error:
+            _lose(row, what(error), rows, annotations, problems)
+    try:
+        objects += _ignore_regions(image.row, image.image_hw)
+    except (TypeError, ValueError) as error:
+        problems.add(annotations, f"image {name_of(image.row)}", f"ignore_regions: {error}")
+    return objects
+
+
+def _category(row: Row, rows: _Rows) -> Row:
+    key = record_key(row.get("category_id", next(iter(rows.categories))))
+    if key not in rows.categories:
+        raise ValueError(f"unknown category_id {row['category_id']!r}; known: {', '.join(sorted(rows.categories)[:20])}")
+    return rows.categories[key]
+
+
+def _box(row: Row, image_hw: tuple[int, int]) -> Array:
+    """The box of an annotation, around its segmentation where it gives none."""
+    if not row.get("bbox") and row.get("segmentation"):
+        return checked_box(outline_box(row["segmentation"], image_hw), image_hw)
+    return _corners(row.get("bbox"), image_hw)
+
+
+def _corners(bbox: Any, image_hw: tuple[int, int]) -> Array:
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise ValueError(f"bbox {bbox!r:.80}, expected [x, y, width, height]")
+    x, y, width, height = (float(value) for value in bbox)
+    return checked_box((x, y, x + width, y + height), image_hw)
 
 
 def _part(row: Row, name: str, image_hw: tuple[int, int]) -> PartRecord:
-    x, y, width, height = (float(value) for value in row["bbox"])
-    box = checked_box((x, y, x + width, y + height), image_hw)
-    return PartRecord(name, box, row.get("source", "human"), float(row.get("score", 1.0)), bool(row.get("ignore", 0)))
+    return PartRecord(name, _box(row, image_hw), row.get("source", "human"), float(row.get("score", 1.0)), bool(row.get("ignore", 0)))
 
 
-def _object(row: Row, category: Row, image_hw: tuple[int, int], parts: tuple[PartRecord, ...]) -> ObjectRecord:
-    x, y, width, height = (float(value) for value in row["bbox"])
+def _object(row: Row, rows: _Rows, image_hw: tuple[int, int]) -> ObjectRecord:
+    category = _category(row, rows)
     points = _named_points(row, category)
     known33 = row.get("keypoints33")
+    parts = tuple(part for _, part in rows.parts.get(str(row.get("id")), ()))
     return ObjectRecord(
-        xyxy=checked_box((x, y, x + width, y + height), image_hw),
+        xyxy=_box(row, image_hw),
         keypoints17=to_coco(points),
         keypoints33=as_points(known33, 33) if known33 and any(known33) else to_blazepose(points),
         crowd=bool(row.get("iscrowd", 0)),
         box_source=row.get("box_source", "human"),
-        label=category["name"],
+        label=category["label"],
         parts=(*parts, *_given_parts(row, image_hw), *head_between(points, image_hw)),
         id=row.get("id"),
     )
@@ -141,7 +192,7 @@ def _named_points(row: Row, category: Row) -> dict[str, Array]:
     points: dict[str, Array] = {}
     if row.get("keypoints"):
         values = as_points(row["keypoints"])
-        points = dict(zip(joint_names(category.get("keypoints", ()), len(values)), values, strict=True))
+        points = dict(zip(joint_names(category.get("keypoints") or (), len(values)), values, strict=True))
     if row.get("foot_valid"):
         points |= dict(zip(foot_names(), as_points(row["foot_kpts"], 6), strict=True))
     for side in ("left", "right"):
@@ -154,12 +205,7 @@ def _given_parts(row: Row, image_hw: tuple[int, int]) -> tuple[PartRecord, ...]:
     """Boxes that PoseTrack draws around heads and WholeBody around hands."""
     given = {"head": row.get("bbox_head")}
     given |= {f"{side}_hand": row.get(f"{side}hand_box") for side in ("left", "right") if row.get(f"{side}hand_valid")}
-    found = []
-    for name, box in given.items():
-        if box and box[2] > 0 and box[3] > 0:
-            x, y, width, height = (float(value) for value in box)
-            found.append(PartRecord(name, checked_box((x, y, x + width, y + height), image_hw)))
-    return tuple(found)
+    return tuple(PartRecord(name, _corners(box, image_hw)) for name, box in given.items() if box and box[2] > 0 and box[3] > 0)
 
 
 def _ignore_regions(image: Row, image_hw: tuple[int, int]) -> list[ObjectRecord]:
@@ -169,11 +215,3 @@ def _ignore_regions(image: Row, image_hw: tuple[int, int]) -> list[ObjectRecord]
         if len(xs) > 2 and min(xs) < max(xs) and min(ys) < max(ys):
             found.append(ObjectRecord(checked_box((min(xs), min(ys), max(xs), max(ys)), image_hw), crowd=True))
     return found
-
-
-def _name(row: Any) -> str:
-    return repr(row.get("id")) if isinstance(row, dict) else f"{row!r:.60}"
-
-
-def _what(error: Exception) -> str:
-    return f"lacks {error}" if isinstance(error, KeyError) else str(error)

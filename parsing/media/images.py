@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -14,11 +15,26 @@ from parsing.files import atomic
 from parsing.types import Array
 
 MAX_SIDE_PX, MAX_PIXELS = 32_000, 300_000_000  # OpenCV's warps count in 16 bits
-ORIENTATION_TAG, JPEG_END = 0x0112, b"\xff\xd9"
+ORIENTATION_TAG = 0x0112
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+JPEG_END_WITHIN = 16  # bytes: some writers put a few more after the end marker
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) in pixels from the file's header, as the image is shown (turned by its EXIF orientation).
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of a file says: the stored (height, width) in pixels, and the EXIF orientation, 1 to 8, that it is shown in."""
+
+    stored_hw: tuple[int, int]
+    orientation: int = 1
+
+    @property
+    def shown_hw(self) -> tuple[int, int]:
+        height, width = self.stored_hw
+        return (width, height) if self.orientation >= 5 else (height, width)
+
+
+def read_header(path: Path) -> ImageHeader:
+    """The header of an image file; no pixel is decoded.
 
     Raises:
         InputError: the file is missing, no image, or larger than can be handled.
@@ -28,15 +44,38 @@ def image_size(path: Path) -> tuple[int, int]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is checked here
             with Image.open(path) as image:
                 width, height = image.size
-                if image.getexif().get(ORIENTATION_TAG, 1) >= 5:
-                    width, height = height, width
+                turned = image.getexif().get(ORIENTATION_TAG, 1)
     except (OSError, Image.DecompressionBombError, SyntaxError) as error:
         missing = isinstance(error, FileNotFoundError)
         raise InputError(f"{path}: {'image not found' if missing else 'not a readable image'}") from None
     if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
         limit = f"{MAX_SIDE_PX} px a side and {MAX_PIXELS // 10**6} million pixels"
         raise InputError(f"{path}: an image of {width} x {height} px; at most {limit} are read")
-    return int(height), int(width)
+    return ImageHeader((int(height), int(width)), turned if turned in range(1, 9) else 1)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) in pixels from the file's header, as the image is shown (turned by its EXIF orientation).
+
+    Raises:
+        InputError: the file is missing, no image, or larger than can be handled.
+    """
+    return read_header(path).shown_hw
+
+
+def check_image(path: Path) -> None:
+    """Tell whether all pixels of an image are there: a JPEG that has its end marker is whole, any other file is decoded.
+
+    Raises:
+        InputError: the file is missing, no image, cut off, or too large.
+    """
+    read_header(path)
+    with path.open("rb") as file:
+        start, size = file.read(2), path.stat().st_size
+        file.seek(max(0, size - JPEG_END_WITHIN))
+        end = file.read()
+    if start != JPEG_START or JPEG_END not in end:
+        read_image(path)
 
 
 def read_image(path: Path) -> Array:
@@ -45,9 +84,9 @@ def read_image(path: Path) -> Array:
     Raises:
         InputError: the file is missing, no image, cut off, or too large.
     """
-    image_size(path)
+    read_header(path)
     data = path.read_bytes()
-    if data[:2] == b"\xff\xd8" and JPEG_END not in data[-16:]:
+    if data[:2] == JPEG_START and JPEG_END not in data[-JPEG_END_WITHIN:]:
         _refuse_truncated(path)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:

@@ -13,10 +13,10 @@ import numpy as np
 from pydantic import Field
 
 from parsing.configs import config
-from parsing.datasets import read_coco
+from parsing.datasets import Problems, read_coco, usable
 from parsing.datasets.kinetics_tps.index import PersonIndex, build_index, extract_frames, frame_path
 from parsing.datasets.records import ImageRecord
-from parsing.datasets.split import held
+from parsing.datasets.split import held, read_val_share
 from parsing.document import read_parse
 from parsing.errors import InputError
 from parsing.files import atomic
@@ -47,10 +47,9 @@ class CocoStates:
     def table(self, split: Split, states: Sequence[str], actions: Sequence[str]) -> StateTable:
         """Every person with keypoints."""
         root, name = Path(self.root), self.train if split == "train" else self.val
-        records = read_coco(root / name, root / "images", self.sources if split == "train" else ())
+        records = _usable(root, name, self.sources if split == "train" else ())
         if self.action_root:
-            acting = Path(self.action_root)
-            records += read_coco(acting / name, acting / "images")
+            records += _usable(Path(self.action_root), name, ())
         return _rule_table(records, states, actions)
 
 
@@ -61,8 +60,8 @@ class KineticsTPSStates:
     Args:
         root: folder that all others are relative to.
         annotations, frames, videos: folders of the training split. Frames that are not there yet are extracted into `frames`.
-        val_annotations, val_frames, val_videos: of the validation split; without annotations, `val_share` of the
-            training videos is held out, chosen by their names.
+        val_annotations, val_frames, val_videos: of the validation split; where there are none, a share of the training
+            videos is held out, which `parsing.datasets.split` says for all stages.
         states, classes: the data set's lists, a name a line.
         vocabulary: name that the weights give to these labels.
     """
@@ -74,7 +73,6 @@ class KineticsTPSStates:
     val_annotations: str = "val/annotations"
     val_frames: str = "val/frames"
     val_videos: str = "val/videos"
-    val_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     states: str = "part_stat.txt"
     classes: str = "classes.txt"
     vocabulary: str = "kinetics-tps"
@@ -88,14 +86,16 @@ class KineticsTPSStates:
     def table(self, split: Split, states: Sequence[str], actions: Sequence[str]) -> StateTable:
         """Every annotated person that has a part; all states of an annotated part are known."""
         root = Path(self.root)
-        own = split == "val" and bool(self.val_annotations)
+        has_val = bool(self.val_annotations) and (root / self.val_annotations).is_dir()
+        own = has_val and split == "val"
         names = [getattr(self, ("val_" if own else "") + name) for name in ("annotations", "frames", "videos")]
         tree, frames, videos = (root / name for name in names)
         listed = self.state_names()
         index = build_index(tree, listed, tree.with_name(f"{tree.name}_index.npz"))
         files = np.arange(len(index.files))
-        if not self.val_annotations:
-            held_out = np.array([held(index.video(int(i)), self.val_share) for i in files])
+        if not has_val:
+            share = read_val_share(root)
+            held_out = np.array([held(index.video(int(i)), share) for i in files])
             files = files[held_out == (split == "val")]
         rows = np.flatnonzero(np.isin(index.file_of, files) & index.visible.any(1))
         used = np.unique(index.file_of[rows]).tolist()
@@ -177,6 +177,11 @@ def read_action_scores(folder: Path) -> dict[str, dict[str, float]]:
         parse = read_parse(file)
         scores[parse.facts.name] = parse.mean_action_scores
     return scores
+
+
+def _usable(root: Path, name: str, sources: tuple[str, ...]) -> list[ImageRecord]:
+    problems = Problems()
+    return usable(read_coco(root / name, root / "images", sources, problems), problems)
 
 
 def _rule_table(records: Sequence[ImageRecord], states: Sequence[str], actions: Sequence[str]) -> StateTable:

@@ -13,11 +13,10 @@ from pycocotools.cocoeval import COCOeval
 
 from detectors.evaluation import Item
 from detectors.labelling.comparison import CLASS_NAMES, compare, truth_of
-from detectors.labelling.inspection import default_images
 from detectors.report import confusion_matrix
 from detectors.sampling import item_weights
 from parsing import Detections, FrameParse, InputError, Parts, PartStates
-from parsing.datasets import read_records
+from parsing.datasets import default_images, read_records
 from parsing.document import VideoParse, write_parse
 from parsing.measures.average_precision import BoxTruth
 from parsing.types import VideoFacts
@@ -57,7 +56,7 @@ def test_inspection_lists_every_problem(people: Path, tmp_path: Path, capsys: py
     assert "problems  4" in text
     for what in (
         "0.png: image 1: image not found",
-        "1.png: image 2: not a readable image",
+        "1.png: not a readable image",
         "10 x 10 px, annotations say 200 x 220",
         "no area",
     ):

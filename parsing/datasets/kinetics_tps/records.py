@@ -16,7 +16,8 @@ from parsing.media.suffixes import IMAGE_SUFFIXES
 def read_kinetics_tps(annotations: Path, images: Path, problems: Problems) -> list[ImageRecord]:
     """Kinetics-TPS: one JSON a frame under `<class>/<video>/…`, frames under the same folders of `images` or `<video>/`.
 
-    The class is the action; a part's `verb`, a text or a list, gives its states. Boxes are flat or lists of boxes.
+    The class is the action; a part's `verb`, a text or a list, gives its states. Boxes are flat or lists of boxes. There
+    are no sizes, so boxes are taken to lie in the frame as it is shown.
     """
     files = sorted(annotations.rglob("*.json"))
     if not files:
@@ -45,6 +46,9 @@ def read_kinetics_tps(annotations: Path, images: Path, problems: Problems) -> li
                 problems.add(file, *str(error).split(": ", 1))
             except ValueError as error:
                 problems.add(file, name, str(error))
+        if humans and not persons:
+            problems.left_out(file, "frame")
+            continue
         action = file.relative_to(annotations).parts[0] if len(file.relative_to(annotations).parts) > 1 else None
         records.append(ImageRecord(path, size, tuple(persons), "kinetics_tps", action, str(file.relative_to(annotations))))
     return records

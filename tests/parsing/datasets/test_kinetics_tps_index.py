@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from builders import VOCABULARY, frame_parse, ramp, write_video
 
+from detectors.train import DetectionDataConfig
+from parsing.datasets.clips import read_clip_records
 from parsing.datasets.kinetics_tps.index import build_index
 from parsing.datasets.kinetics_tps.results import Results, read_truth
 from parsing.datasets.kinetics_tps.truth import truth_frames, truth_vocabulary
@@ -102,7 +104,8 @@ def test_trees_of_another_shape_are_refused(tmp_path: Path) -> None:
 def test_training_data_takes_frames_from_videos_and_holds_videos_out(tmp_path: Path) -> None:
     names = [f"v{i}" for i in range(12)]
     root = write_tree(tmp_path, {name: "run" if i % 2 else "walk" for i, name in enumerate(names)})
-    source = KineticsTPSStates(str(root), val_annotations="", val_share=0.3)
+    (root / "split.yaml").write_text("val_share: 0.3")
+    source = KineticsTPSStates(str(root))
     data = StateDataConfig(kinetics_tps=source)
     vocabulary = data.vocabulary()
     assert vocabulary.actions == ("run", "walk")
@@ -111,6 +114,11 @@ def test_training_data_takes_frames_from_videos_and_holds_videos_out(tmp_path: P
     assert len(train) + len(val) == 24
     assert set(train.videos) | set(val.videos) == set(names)
     assert not set(train.videos) & set(val.videos)
+    clips = read_clip_records("kinetics_tps", root, "")  # the recognizer's
+    assert {clip.path.stem for clip in clips if clip.split == "val"} == set(val.videos)
+    detection = DetectionDataConfig(str(root), "kinetics_tps", "train/annotations", "train/annotations", "train/frames")
+    assert {record.path.parent.name for record in detection.read("val")} == set(val.videos)
+    assert {record.path.parent.name for record in detection.read("train")} == set(train.videos)
     assert len(val)
     assert all(path.is_file() for path in [*train.paths, *val.paths])
     assert train.known.sum(-1).max() == 3
@@ -127,7 +135,8 @@ def test_action_scores_come_from_parses(tmp_path: Path) -> None:
     facts = VideoFacts("v.mp4", 64, 48, 0, 10.0, 0.2, 2, 2, 0)
     windows = (ActionWindow(0.0, 0.2, np.array([0.0, 0.7])),)
     write_parse(VideoParse(facts, VOCABULARY, (), (), (), True, action_windows=windows), parses / "v.mp4.json")
-    source = KineticsTPSStates(str(root), val_annotations="", val_share=0.001)
+    (root / "split.yaml").write_text("val_share: 0.001")
+    source = KineticsTPSStates(str(root))
     data = StateDataConfig(kinetics_tps=source, action_scores=str(parses))
     table = data.table("train", data.vocabulary())
     assert {video: table.predicted[table.videos == video][0].tolist() for video in ("v", "w")} == {
@@ -142,7 +151,7 @@ def test_a_video_that_ends_before_its_annotations_is_named(tmp_path: Path) -> No
     root = write_tree(tmp_path, {"v": "run"}, frames=3)
     write_video(root / "train/videos/run/v.mp4", [ramp(0)])
     with pytest.raises(InputError, match=r"v\.mp4: lacks frame 2, which is annotated"):
-        KineticsTPSStates(str(root), val_annotations="", val_share=0.01).table("train", STATES, ("run",))
+        KineticsTPSStates(str(root), val_annotations="").table("train", STATES, ("run",))
 
 
 def test_lists_must_be_lists(tmp_path: Path) -> None:
