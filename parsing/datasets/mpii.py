@@ -36,7 +36,8 @@ def read_mpii(annotations: Path, images: Path, problems: Problems) -> list[Image
                 sizes[name] = None
                 sizes[name] = image_size(path)
             if (size := sizes[name]) is not None:
-                persons.setdefault(name, []).append(_mpii_person(row, size))
+                person = _mpii_person(row, size)
+                persons.setdefault(name, []).append(person)
         except (KeyError, TypeError, ValueError, InputError) as error:
             problems.add(annotations, f"person {number}", what(error))
     for name, size in sizes.items():

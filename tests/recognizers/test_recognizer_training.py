@@ -346,15 +346,18 @@ def test_bad_lists_name_the_line(tmp_path: Path) -> None:
         (tmp_path / "k_train.txt").write_text(line)
         with pytest.raises(InputError, match=message):
             read_clip_records("list", tmp_path, "k", "classes.txt")
-    with pytest.raises(InputError, match="no folder 'train'"):
+    with pytest.raises(InputError, match="expected <class>/ with videos, or train/<class>/ and val/<class>/"):
         read_clip_records("folders", tmp_path, "")
     (tmp_path / "train/run").mkdir(parents=True)
+    with pytest.raises(InputError, match="no folder 'val'"):
+        read_clip_records("folders", tmp_path, "")
+    (tmp_path / "val").mkdir()
     with pytest.raises(InputError, match="class without a clip"):
         read_clip_records("folders", tmp_path, "")
     with pytest.raises(InputError, match="a colon and the split's number"):
         read_clip_records("ucf101", tmp_path, "ucf")
     (tmp_path / "l.csv").write_text("file,label,split\na.mp4;run;train\n")
-    with pytest.raises(InputError, match=r"l\.csv: line 2: expected file, label, split, separated by commas"):
+    with pytest.raises(InputError, match=r"l\.csv: line 2: expected file, label, split, separated as in the first line"):
         read_clip_records("csv", tmp_path, "l.csv")
 
 
@@ -429,8 +432,9 @@ def test_what_a_teacher_said_is_mixed_with_the_clips() -> None:
 
 def test_clips_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_clips(tmp_path / "c")
+    (root / "more.mp4").write_bytes((root / "dark0.mp4").read_bytes())
     with (root / "labels.csv").open("a") as file:
-        file.write("\ndark0.mp4,dark,tset,yes,yes")
+        file.write("\nmore.mp4,dark,Testing,yes,yes")
     settings: dict[str, Any] = {
         "name": "slowfast",
         "architecture": SMALL_3D["slowfast"],
@@ -443,7 +447,7 @@ def test_clips_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.LogC
         many = parse_config(TrainConfig, settings | {"loss": {"kind": "bce"}}, "t")
         assert len(many.split_records("train", replace(labels, multi_label=True))) == 9
     for line in (
-        "1 clips of other splits are not used: tset",
+        "1 clips of other splits are not used: test",
         "1 of 10 clips of split 'train' are not for weights that are shipped; left out",
         "1 of 9 clips of split 'train' have no action that is learned; left out",
         "1 of 9 clips of split 'train' have no action that is learned; they count as clips of no action",
