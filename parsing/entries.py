@@ -122,7 +122,7 @@ class FrameEntry:
 class TrackEntry:
     """Where a track begins and ends, in how many frames it is seen, and what the person does, in order of time.
 
-    `actions` is empty where actions of tracks were not asked for, or the track was seen too briefly to tell.
+    `actions` is empty where actions of tracks were not wanted, or the track was seen too briefly.
     """
 
     track_id: int
