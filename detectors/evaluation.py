@@ -13,7 +13,7 @@ from detectors.parts import NetworkPartDetector
 from detectors.persons import NetworkPersonDetector
 from detectors.suppression import Boxes, Suppression
 from parsing.datasets.records import ImageRecord, true_parts
-from parsing.measures.average_precision import BoxTruth, box_metrics
+from parsing.measures.boxes import BoxTruth, box_metrics
 from parsing.media.images import read_image
 from parsing.stages import PartDetector, PersonDetector, PoseEstimator
 from parsing.types import Detections, Frame

@@ -1,4 +1,4 @@
-"""JSON from files of strangers: bounded depth and memory, and errors that name the file and the place.
+"""JSON files: read from strangers with bounded depth and memory, and errors that name the file and the place; written whole.
 
 NaN and Infinity, which Python writes and JSON does not know, are read as numbers: whoever reads a number says what it may be.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from parsing.errors import InputError
-from parsing.files import read_bounded
+from parsing.files import atomic, read_bounded
 from parsing.memory import memory_budget
 
 # Bytes of memory that each of these costs when it becomes a Python object; measured on CPython 3.11, rounded up.
@@ -86,3 +86,9 @@ def _check_unique(pairs: list[tuple[str, Any]], path: Path) -> None:
     counts = Counter(key for key, _ in pairs)
     if len(counts) < len(pairs):
         raise InputError(f"{path}: the key {counts.most_common(1)[0][0]!r:.80} stands twice in one object")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

@@ -8,8 +8,9 @@ The third place of 2021 showed this table for its baseline: states and the actio
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator, Sequence
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,12 @@ from parsing.datasets.kinetics_tps.annotations import frame_number
 from parsing.datasets.kinetics_tps.index import video_path
 from parsing.datasets.kinetics_tps.results import Results, read_truth
 from parsing.errors import InputError
-from parsing.files import atomic
+from parsing.json_files import write_json
 from parsing.media.video import count_frames, probe, read_frames
 from parsing.progress import track
 from parsing.recorded.stages import RecordedParts, RecordedPersons, RecordedStates, Recordings
 from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector
-from parsing.types import Array, Detections, Frame, FrameParse, ModelFacts, Parts
-from parsing.vocabulary import Vocabulary
+from parsing.types import Array, Frame, FrameParse, ModelFacts
 from pipelines.benchmarks.kinetics_tps.score import evaluate
 from pipelines.benchmarks.kinetics_tps.submission import video_json
 from pipelines.command import add_output_options, claim, run_command, torch_device
@@ -34,6 +34,7 @@ from pipelines.parse.actions import VideoActions
 from pipelines.parse.config import config_path, read_pipeline
 from pipelines.parse.parser import VideoParser
 
+Memory = dict[tuple[bool, ...], dict[int, Any]]  # what each stage gave for each frame, by the truth that it and its inputs had
 PARTS_OF_ROW = ("persons", "part boxes", "states", "action")
 ROWS: tuple[tuple[str, ...], ...] = (
     (),
@@ -74,8 +75,7 @@ def main(arguments: argparse.Namespace) -> int:
     for video, path in track(videos.items(), len(videos), "diagnose", arguments.quiet, unit="videos"):
         diagnosis.add(video, path)
     table = diagnosis.table()
-    with atomic(arguments.out) as temporary:
-        temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    write_json(arguments.out, table)
     if not arguments.quiet:
         say(*lines(table))
     return 0
@@ -119,10 +119,11 @@ class Diagnosis:
         label, names_known = self.truth.actions[video], self.parser.vocabulary.actions
         predicted = self._predicted_action(path)
         true = (np.array(names_known) == label).astype(np.float32) if label in names_known else None
-        memory: dict[tuple[Any, ...], Any] = {}
+        memory: Memory = defaultdict(dict)
         for row in ROWS:
             actions = true if "action" in row else predicted
-            vocabulary, parses = self._parses(row, frames, actions, memory)
+            parses = self._parses(row, frames, actions, memory)
+            vocabulary = (self.true_states if "states" in row else self.parser.part_states).vocabulary
             self.parts[row][video] = video_json(parses, vocabulary, "2022", self.vote_share) if parses else {}
             self.actions[row][video] = label if "action" in row else names_known[int(predicted.argmax())] if predicted is not None else ""
 
@@ -143,44 +144,31 @@ class Diagnosis:
         actions.read(path, probe(path), count_frames(path))
         return np.mean([window.probabilities for window in actions.windows], 0) if actions.windows else None
 
-    def _parses(
-        self, row: tuple[str, ...], frames: Sequence[Frame], actions: Array | None, memory: dict[tuple[Any, ...], Any]
-    ) -> tuple[Vocabulary, list[FrameParse]]:
-        persons_key, parts_key = ("persons" in row,), ("persons" in row, "part boxes" in row)
-        # True states do not depend on the action that is told.
-        states_key = (*parts_key, "states" in row, None if "states" in row or actions is None else actions.tobytes())
-        detector = self.true_persons if "persons" in row else self.parser.person_detector
-        part_detector = self.true_parts if "part boxes" in row else self.parser.part_detector
-        recognizer = self.true_states if "states" in row else self.parser.part_states
-        if persons_key not in memory:
-            found = [self._best(persons) for some in self._batches(frames) for persons in detector(some)]
-            tracker = self.parser.new_tracker()
-            memory[persons_key] = [tracker(frame, persons) for frame, persons in zip(frames, found, strict=True)]
-        persons: list[Detections] = memory[persons_key]
-        if parts_key not in memory:
-            memory[parts_key] = [b for some, of in self._batches(frames, persons) for b in part_detector(some, of)]
-        parts: list[Parts] = memory[parts_key]
-        if states_key not in memory:
-            states = [s for some, of, b in self._batches(frames, persons, parts) for s in recognizer(some, of, b, actions)]
-            columns = zip(frames, persons, parts, states, strict=True)
-            parses = [FrameParse(f.index, f.time_s, p, b, s) for f, p, b, s in columns]
-            memory[states_key] = parses if "states" in row else self._filtered(frames, parses)
-        return recognizer.vocabulary, memory[states_key]
+    def _parses(self, row: tuple[str, ...], frames: Sequence[Frame], actions: Array | None, memory: Memory) -> list[FrameParse]:
+        """The parser's own way through a video, with the stages of the row replaced by the truth."""
+        persons, boxes, states, action = (name in row for name in PARTS_OF_ROW)
+        parser: Any = copy.copy(self.parser)
+        parser.person_detector = Remembered(self.true_persons if persons else parser.person_detector, memory[persons,])
+        parser.part_detector = Remembered(self.true_parts if boxes else parser.part_detector, memory[persons, boxes])
+        parser.part_states = Remembered(self.true_states if states else parser.part_states, memory[persons, boxes, states, action])
+        tracker, size = parser.new_tracker(), parser.schedule.batch
+        batches = [list(frames[start : start + size]) for start in range(0, len(frames), size)]
+        parses = [parse for batch in batches for parse in parser.parse_key_frames(batch, tracker, actions)]
+        if states or parser.state_filter is None:
+            return parses
+        return [parse for _, parse in parser.state_filter(zip(frames, parses, strict=True)) if parse is not None]
 
-    def _filtered(self, frames: Sequence[Frame], parses: list[FrameParse]) -> list[FrameParse]:
-        """The states as the pipeline's filter over time leaves them."""
-        state_filter = self.parser.state_filter
-        return parses if state_filter is None else [p for _, p in state_filter(zip(frames, parses, strict=True)) if p is not None]
 
-    def _best(self, found: Detections) -> Detections:
-        return found.select(np.argsort(-found.scores, kind="stable")[: self.parser.schedule.max_persons])
+class Remembered:
+    """A stage of which what it gave for a frame is kept, so that rows in which its inputs are the same compute it once."""
 
-    def _batches(self, *columns: Sequence[Any]) -> Iterator[Any]:
-        """Runs of each column, as many frames as go through the networks together."""
-        size = self.parser.schedule.batch
-        for start in range(0, len(columns[0]), size):
-            runs = tuple(column[start : start + size] for column in columns)
-            yield runs if len(runs) > 1 else runs[0]
+    def __init__(self, stage: Callable[..., Sequence[Any]], found: dict[int, Any]) -> None:
+        self.stage, self.found = stage, found
+
+    def __call__(self, frames: Sequence[Frame], *inputs: Any) -> list[Any]:
+        if any(frame.index not in self.found for frame in frames):
+            self.found.update(zip((frame.index for frame in frames), self.stage(frames, *inputs), strict=True))
+        return [self.found[frame.index] for frame in frames]
 
 
 def lines(table: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -16,8 +16,8 @@ from typing import Any, cast
 
 from parsing.configs import override, read_yaml
 from parsing.console import say
-from parsing.files import atomic
 from parsing.learning.runs import run_files
+from parsing.measures.report import write_report
 from pipelines.command import add_output_options, claim, run_command, torch_device
 from pipelines.trainings import forget_runs, train_once, training_config
 from recognizers.train import TrainConfig
@@ -54,8 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
         teacher.save_knowledge(str(out / "teacher/weights.safetensors"), out / "knowledge.npz", device=device)
     train_once(student, out / "student", device, arguments.quiet)
     report = {name: _figures(out / name) for name in ("teacher", "student")}
-    with atomic(out / "report.json") as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_report(report, out)
     if not arguments.quiet:
         for name, figures in report.items():
             say(f"{name:<8}" + "  ".join(f"{key} {value:.4f}" for key, value in figures.items() if isinstance(value, float)))

@@ -13,8 +13,8 @@ from parsing.configs import parse_config, read_yaml
 from parsing.errors import InputError
 from parsing.stages import ActionRecognizer
 from parsing.types import ActionScores, Array, Frame
-from recognizers.multilabel.groups import ExclusiveGroups, decode
-from recognizers.multilabel.thresholds import ThresholdsConfig
+from recognizers.groups import ExclusiveGroups, decode
+from recognizers.thresholds import ThresholdsConfig
 
 SHIPPED_THRESHOLDS = "default/low_res_thresholds"
 

@@ -1,109 +1,118 @@
-"""Recognizers on labelled clips: saved scores, and reports of one or of an ensemble."""
+"""Figures and pictures of recognizers on labelled clips, single-label or multi-label, alone or as an ensemble."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from parsing.datasets.clips import ClipRecord
 from parsing.errors import InputError
-from parsing.files import atomic
-from parsing.measures.pictures import confusion_figure, save_png
+from parsing.measures.accuracy import accuracy_figures
+from parsing.measures.average_precision import mean_average_precision
+from parsing.measures.calibration import calibration
+from parsing.measures.confusion import confusion_counts
+from parsing.measures.f1 import f1_figures
+from parsing.measures.pictures import confusion_figure, curves_of_labels, precision_recall_figure, save_png
 from parsing.types import Array
-from recognizers.metrics import recognition_metrics
-from recognizers.scores import SavedScores, calibration, cross_fitted, early_exit, fit_weights
-from recognizers.scoring import clip_logits
+from recognizers.scores import SavedScores, cross_fitted, early_exit, fit_weights, folds_of
+from recognizers.scoring import score_clips
 from recognizers.superres.scaling import Scaling
+from recognizers.thresholds import cross_fitted_thresholds
 from recognizers.video import VideoRecognizer
 
-log = logging.getLogger(__name__)
+PICTURES = ("confusion", "pr_curves")  # that `pictures` draws: the first of single-label videos, the second of multi-label ones
 
 
-def score_clips(stage: VideoRecognizer, records: Sequence[ClipRecord], name: str, scaling: Scaling | None = None) -> SavedScores:
-    """Logits of every clip, decoded one after the other; one that cannot be read is named and left out.
+def deciding_figure(multi_label: bool) -> str:
+    """The figure of `all` clips that says which epoch of a training is the best."""
+    return "mean_ap" if multi_label else "top1"
+
+
+def validate(stage: VideoRecognizer, records: Sequence[ClipRecord], name: str, scaling: Scaling | None, out: Path | None) -> dict[str, Any]:
+    """The `figures` of a recognizer on its validation clips.
+
+    Args:
+        out: folder for the scores and their pictures; None writes nothing.
+    """
+    scores = score_clips(stage, records, name, scaling)
+    if out is not None:
+        scores.save(out / "val_scores.npz")
+        for picture, figure in pictures(scores, scores.probabilities).items():
+            save_png(figure, out / f"{picture}.png")
+    return figures(scores, scores.probabilities)
+
+
+def figures(truth: SavedScores, found: Array) -> dict[str, Any]:
+    """Figures of (N, A) probabilities over `all` videos whose truth is known.
+
+    Single-label: accuracies, and the same over `scene_disjoint` videos, whose scene no training clip shows. Multi-label:
+    mean average precision, F1 at one half, and F1 at thresholds that were fitted on the other folds.
+    """
+    if truth.multi_label:
+        return {"all": _multi_label_figures(truth, found)}
+    names, labels = truth.actions.tolist(), truth.labels
+    rows = {"all": truth.known, "scene_disjoint": truth.known & truth.disjoint}
+    return {name: accuracy_figures(found[here], labels[here], names) for name, here in rows.items()}
+
+
+def pictures(truth: SavedScores, found: Array) -> dict[str, Figure]:
+    """What each action was taken for (single-label), or curves of precision over recall (multi-label)."""
+    names = truth.actions.tolist()
+    if truth.multi_label:
+        return {"pr_curves": precision_recall_figure(curves_of_labels(found, truth.truth, names, found > 0.5))}
+    return {"confusion": confusion_figure(_confusion(truth, found), names, names)}
+
+
+def report(members: Sequence[SavedScores], margin: float) -> tuple[dict[str, Any], Mapping[str, Figure]]:
+    """Figures of each member and of their ensemble, and pictures of the ensemble; with a single member, of that one.
+
+    The weights of the ensemble are never fitted on the video that they are used for.
+
+    Args:
+        margin: of the early exit: the lead in probability from which no further single-label member is asked.
 
     Raises:
-        InputError: no clip can be read.
-    """
-    rows: list[tuple[str, int, bool, Array, float]] = []
-    for record in records:
-        try:
-            logits, seconds = clip_logits(stage, record.path, scaling)
-        except InputError as error:
-            log.warning("%s; left out", error)
-            continue
-        known = [stage.action_names.index(label) for label in record.labels if label in stage.action_names]
-        rows.append((record.name, known[0] if known else -1, record.scene_disjoint, logits, seconds))
-    if not rows:
-        raise InputError(f"{name}: none of {len(records)} clips can be read")
-    if len(rows) < len(records):
-        log.warning("%d of %d clips left out", len(records) - len(rows), len(records))
-    videos, labels, disjoint, logits_of, took = zip(*rows, strict=True)
-    columns = np.array(videos), np.array(stage.action_names), np.array(labels), np.array(disjoint), np.stack(logits_of), np.array(took)
-    return SavedScores(name, *columns)
-
-
-def figures(scores: SavedScores, logits: Array | None = None) -> dict[str, Any]:
-    """Figures over all videos with a known label (`all`) and over those with a scene of their own (`scene_disjoint`).
-
-    Args:
-        logits: (N, A) other than the scores' own.
-    """
-    logits = scores.logits if logits is None else logits
-    known, names = scores.labels >= 0, scores.actions.tolist()
-    rows = {"all": known, "scene_disjoint": known & scores.disjoint}
-    return {name: recognition_metrics(logits[here], scores.labels[here], names) for name, here in rows.items()}
-
-
-def save_confusion(scores: SavedScores, path: Path) -> None:
-    """A picture of what each action was taken for."""
-    known, names = scores.labels >= 0, scores.actions.tolist()
-    counts = _confusion(scores.logits[known], scores.labels[known])
-    save_png(confusion_figure(counts, names, names), path)
-
-
-def report(members: Sequence[SavedScores], margin: float) -> dict[str, Any]:
-    """Figures of each member and of their ensemble over the videos that have a label.
-
-    Args:
-        margin: of the early exit: the lead in probability from which no further member is asked.
+        InputError: no video has a known label; of multi-label ones, any has none.
     """
     first = members[0]
-    known = first.labels >= 0
-    if not known.any():
+    if not first.known.any():
         raise InputError(f"{first.name}: no video with a label that the recognizer knows")
-    found: dict[str, Any] = {"members": {m.name: figures(m) | {"seconds": float(m.seconds.mean())} for m in members}}
-    logits = cross_fitted(members) if len(members) > 1 else first.logits
+    alone = {member.name: figures(first, member.probabilities) | {"seconds": float(member.seconds.mean())} for member in members}
+    best = cross_fitted(members) if len(members) > 1 else first.probabilities
+    found: dict[str, Any] = {"members": alone, **figures(first, best)}
     weights = fit_weights(members)
-    found |= figures(first, logits)
-    found["calibration"] = calibration(logits[known], first.labels[known])
     if len(members) > 1:
         found["weights"] = {member.name: float(weight) for member, weight in zip(members, weights, strict=True)}
+    if not first.multi_label:
+        found |= _single_label_report(members, best, weights, margin)
+    return found, pictures(first, best)
+
+
+def _single_label_report(members: Sequence[SavedScores], best: Array, weights: Array, margin: float) -> dict[str, Any]:
+    first = members[0]
+    found: dict[str, Any] = {"calibration": calibration(best[first.known], first.labels[first.known])}
+    if len(members) > 1:
         exited, saved = early_exit(members, weights, margin)
         found["early_exit"] = {"margin": margin, "share_of_seconds_saved": saved, "top1": figures(first, exited)["all"]["top1"]}
-    found["confusion"] = {"actions": first.actions.tolist(), "counts": _confusion(logits[known], first.labels[known]).tolist()}
-    return found
+    return found | {"confusion": {"actions": first.actions.tolist(), "counts": _confusion(first, best).tolist()}}
 
 
-def report_files(folder: Path) -> list[Path]:
-    """What `write_report` writes."""
-    return [folder / "report.json", folder / "confusion.png"]
+def _multi_label_figures(truth: SavedScores, found: Array) -> dict[str, Any]:
+    names, shown = truth.actions.tolist(), truth.truth
+    fitted = f1_figures(found > cross_fitted_thresholds(found, shown, folds_of(truth)), shown, names)
+    return {
+        "mean_ap": mean_average_precision(found, shown) or 0.0,
+        "macro_f1": float(f1_figures(found > np.array(0.5), shown, names)["macro_f1"]),
+        "macro_f1_fitted": float(fitted["macro_f1"]),
+        "micro_f1_fitted": float(fitted["micro_f1"]),
+        "num_videos": len(shown),
+    }
 
 
-def write_report(found: dict[str, Any], folder: Path) -> None:
-    """`report.json` and `confusion.png`."""
-    with atomic(folder / "report.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    actions = found["confusion"]["actions"]
-    save_png(confusion_figure(np.array(found["confusion"]["counts"]), actions, actions), folder / "confusion.png")
-
-
-def _confusion(logits: Array, labels: Array) -> Array:
-    counts = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
-    np.add.at(counts, (labels, logits.argmax(1)), 1)
-    return counts
+def _confusion(truth: SavedScores, found: Array) -> Array:
+    num = len(truth.actions)
+    return confusion_counts(truth.labels[truth.known], found[truth.known].argmax(1), num, num)

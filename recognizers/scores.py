@@ -1,97 +1,137 @@
-"""Saved scores of videos: what a recognizer said of each, so that ensembles need not run networks again."""
+"""Saved scores of videos, so that ensembles need not run networks again: mixing them, and fitting the weights of a mixture."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, logit, softmax
 
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.types import Array
 
 FOLDS = 5
+SMALLEST = 1e-6  # probability; keeps logits finite
+Mix = Literal["logits", "probabilities"]  # what an ensemble averages
+COLUMNS = ("name", "videos", "actions", "truth", "logits", "seconds", "disjoint", "multi_label")
 
 
 @dataclass(frozen=True, eq=False)
 class SavedScores:
-    """Logits of N videos.
+    """Logits of N videos for A actions.
 
     Args:
         name: what made them.
-        videos: (N,) names. actions: (A,) names.
-        labels: (N,) ids of the true actions, -1 where unknown.
-        disjoint: (N,) whether no training clip shows the video's scene.
-        logits: (N, A) averaged over clips and views.
+        videos: (N,) names.
+        actions: (A,) names.
+        truth: (N, A) int8, 1 where an action holds and 0 where not; -1 in the whole row where that is not known.
+        logits: (N, A) before softmax or sigmoid, averaged over clips and views.
         seconds: (N,) that the networks took for each.
+        disjoint: (N,) whether no training clip shows the video's scene.
+        multi_label: whether several, or none, of the actions may hold at once; else exactly one does.
     """
 
     name: str
     videos: Array
     actions: Array
-    labels: Array
-    disjoint: Array
+    truth: Array
     logits: Array
     seconds: Array
+    disjoint: Array
+    multi_label: bool
+
+    @property
+    def known(self) -> Array:
+        """(N,) whether the truth is known."""
+        return np.asarray((self.truth >= 0).all(1))
+
+    @property
+    def labels(self) -> Array:
+        """(N,) id of the true action of single-label videos, -1 where it is not known."""
+        return np.where(self.known, self.truth.argmax(1), -1)
+
+    @property
+    def probabilities(self) -> Array:
+        """(N, A): softmax of single-label logits, sigmoid of multi-label ones."""
+        return probabilities(self.logits, self.multi_label)
 
     def save(self, path: Path) -> None:
         """Write an `.npz` that holds no objects."""
-        save_columns(self, path)
+        columns: dict[str, Any] = {key: np.array(getattr(self, key)) for key in COLUMNS}
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **columns)
 
     @classmethod
     def load(cls, path: Path) -> SavedScores:
-        """Raises InputError: the file is missing, or holds no scores."""
-        scores = cls(**load_columns(path, cls.__dataclass_fields__, "saved scores"))
-        check_shapes(path, scores.logits, scores.videos, scores.actions, (scores.labels, scores.disjoint, scores.seconds))
-        return scores
-
-    def probabilities_of(self, videos: Sequence[str], actions: Sequence[str], path: Path) -> Array:
-        """(N, A) probabilities of videos, for what learns from them.
+        """Also reads the two forms of before: `labels` of single-label videos, and `classes` of multi-label ones.
 
         Raises:
-            InputError: the scores are of other actions, or lack a video.
+            InputError: the file is missing, or holds no scores.
         """
-        if self.actions.tolist() != list(actions):
-            odd = sorted(set(self.actions.tolist()) ^ set(actions)) or ["their order"]
-            raise InputError(f"{path}: scores of other actions: {odd[0]!r}")
-        return np.asarray(softmax(self.logits[rows_of(self.videos, videos, path)], axis=1), np.float32)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+                scores = cls(**_columns(saved))
+        except FileNotFoundError:
+            raise InputError(f"{path}: saved scores not found") from None
+        except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{path}: not a file of saved scores ({' '.join(str(error).split())[:80]})") from None
+        _check_shapes(scores, path)
+        return scores
+
+    def probabilities_of(self, videos: Sequence[str], actions: Sequence[str], multi_label: bool, path: Path) -> Array:
+        """(N, A) probabilities of some videos, for a training that learns from them.
+
+        Raises:
+            InputError: the scores are of another kind or of other actions, or lack a video, or have two of one name.
+        """
+        check_kind(path, self.multi_label, "the training", multi_label)
+        check_equal(path, "the training", "actions", self.actions.tolist(), list(actions))
+        return np.asarray(self.probabilities[_rows_of(self.videos, videos, path)], np.float32)
 
 
-def save_columns(scores: Any, path: Path) -> None:
-    """Write the fields of a dataclass of arrays with a `name`."""
-    columns: dict[str, Any] = {key: np.array(getattr(scores, key)) for key in scores.__dataclass_fields__}
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **columns)
+def probabilities(logits: Array, multi_label: bool) -> Array:
+    """(N, A) softmax or sigmoid, in double precision."""
+    logits = np.asarray(logits, float)
+    return np.asarray(expit(logits) if multi_label else softmax(logits, axis=1))
 
 
-def load_columns(path: Path, keys: Iterable[str], what: str) -> dict[str, Any]:
-    """The fields, `name` as text; raises InputError where the file is missing or holds something else."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-            return {key: str(saved[key]) if key == "name" else saved[key] for key in keys}
-    except FileNotFoundError:
-        raise InputError(f"{path}: saved scores not found") from None
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a file of {what} ({' '.join(str(error).split())[:80]})") from None
+def one_hot(labels: Array, num_actions: int) -> Array:
+    """(N, A) int8 truth of single-label videos from (N,) ids; a row of -1 where the id is -1."""
+    truth = (np.arange(num_actions) == labels[:, None]).astype(np.int8)
+    truth[labels < 0] = -1
+    return np.asarray(truth)
 
 
-def check_shapes(path: Path, logits: Array, videos: Array, actions: Array, columns: Iterable[Array]) -> None:
-    """Raises InputError where logits are not finite numbers of every video and action, or (N,) columns are of other videos."""
-    shape = videos.shape + actions.shape
-    if len(shape) != 2 or logits.shape != shape or any(column.shape != shape[:1] for column in columns):
-        raise InputError(f"{path}: its columns disagree: videos {videos.shape}, logits {logits.shape}")
-    if logits.dtype.kind != "f" or not np.isfinite(logits).all():
+def _columns(saved: Any) -> dict[str, Any]:
+    given = {key: saved[key] for key in (*COLUMNS, "labels", "classes") if key in saved}
+    if "labels" in given:
+        given |= {"truth": one_hot(given.pop("labels"), len(given["actions"])), "multi_label": False}
+    elif "classes" in given:
+        given |= {"actions": given.pop("classes"), "disjoint": np.zeros(given["videos"].shape, bool), "multi_label": True}
+    lost = [key for key in COLUMNS if key not in given]
+    if lost:
+        raise KeyError(f"no {lost[0]}")
+    return given | {"name": str(given["name"]), "multi_label": bool(given["multi_label"])}
+
+
+def _check_shapes(scores: SavedScores, path: Path) -> None:
+    shape = scores.videos.shape + scores.actions.shape
+    for name in ("logits", "truth", "seconds", "disjoint"):
+        found = getattr(scores, name).shape
+        if len(shape) != 2 or found != (shape if name in ("logits", "truth") else shape[:1]):
+            raise InputError(f"{path}: its columns disagree: videos {scores.videos.shape}, {name} {found}")
+    if scores.logits.dtype.kind != "f" or not np.isfinite(scores.logits).all():
         raise InputError(f"{path}: a logit is not a finite number")
 
 
-def rows_of(known: Array, videos: Sequence[str], path: Path) -> list[int]:
+def _rows_of(known: Array, videos: Sequence[str], path: Path) -> list[int]:
     """Where each video stands; raises InputError where scores lack one, or have two of one name."""
     rows = {video: row for row, video in enumerate(known.tolist())}
     if len(rows) < len(known):
@@ -104,86 +144,136 @@ def rows_of(known: Array, videos: Sequence[str], path: Path) -> list[int]:
 
 
 def check_same(members: Sequence[SavedScores], paths: Sequence[Path]) -> None:
-    """Raises InputError where members scored other videos or actions than the first; names the first that differs."""
+    """Raises InputError where members are of another kind, other videos or other actions than the first, or two have one name."""
+    first = members[0]
     for member, path in zip(members[1:], paths[1:], strict=True):
-        for what in ("actions", "videos"):
-            own, first = getattr(member, what).tolist(), getattr(members[0], what).tolist()
-            if own != first:
-                odd = sorted(set(own) ^ set(first)) or ["their order"]
-                raise InputError(f"{path}: other {what} than {paths[0]}: {odd[0]!r}")
+        check_kind(path, member.multi_label, str(paths[0]), first.multi_label)
+        check_equal(path, str(paths[0]), "actions", member.actions.tolist(), first.actions.tolist())
+        check_equal(path, str(paths[0]), "videos", member.videos.tolist(), first.videos.tolist())
+    names = [member.name for member in members]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise InputError(f"{paths[number]}: scores of {name!r} again, as in {paths[names.index(name)]}; expected each member once")
 
 
-def mixed(members: Sequence[SavedScores], weights: Array) -> Array:
-    """(N, A) weighted mean of the members' logits, each brought to mean 0: before the softmax, as the VIPriors report does."""
-    return np.asarray(sum(w * (m.logits - m.logits.mean(1, keepdims=True)) for w, m in zip(weights, members, strict=True)))
+def check_kind(path: Path, multi_label: bool, other: str, expected: bool) -> None:
+    """Raises InputError where one is single-label and the other multi-label."""
+    if multi_label != expected:
+        kinds = "single-label", "multi-label"
+        raise InputError(f"{path}: {kinds[multi_label]}, and {other} is {kinds[expected]}")
 
 
-def fit_weights(members: Sequence[SavedScores], rows: Array | None = None) -> Array:
-    """(M,) non-negative weights that sum to one and give the true labels the highest likelihood.
+def check_equal(path: Path, other: str, what: str, own: list[str], expected: list[str]) -> None:
+    """Raises InputError where two lists of names differ; names the first that is too much or missing."""
+    if own == expected:
+        return
+    more, lost = sorted(set(own) - set(expected)), sorted(set(expected) - set(own))
+    if more or lost:
+        raise InputError(f"{path}: other {what} than {other}: {(more or lost)[0]!r} is {'too much' if more else 'missing'}")
+    twice = len(own) != len(expected)
+    raise InputError(f"{path}: other {what} than {other}: {'one stands twice' if twice else 'their order differs'}")
 
-    A temperature is fitted with them and let go: how sure a training made its network must not decide how much it counts.
+
+def folds_of(scores: SavedScores) -> Array:
+    """(N,) fold of each video.
+
+    Single-label videos are dealt in turn. Multi-label clips of one source video, the folder in `<video>/<id>.mp4`, stay
+    together where there are enough sources; the folder of a single-label video is mostly its action.
+    """
+    if not scores.multi_label:
+        return np.arange(len(scores.videos)) % FOLDS
+    sources = [str(PurePosixPath(video).parent) for video in scores.videos.tolist()]
+    if len(set(sources)) < FOLDS:
+        sources = scores.videos.tolist()
+    return np.asarray(np.unique(sources, return_inverse=True)[1] % FOLDS)
+
+
+def mixed(members: Sequence[SavedScores], weights: Array, mix: Mix = "logits") -> Array:
+    """(N, A) probabilities of the ensemble: of the weighted mean of logits, as the VIPriors report does, or of probabilities.
 
     Args:
-        rows: the videos to fit on; None takes all that have a label.
+        weights: (M,), or (N, M) for each video its own; they sum to one.
     """
-    labels = members[0].labels
-    rows = np.flatnonzero(labels >= 0) if rows is None else rows
+    mean = _weighted(_stacked(members, mix), weights)
+    return probabilities(mean, members[0].multi_label) if mix == "logits" else mean
+
+
+def fit_weights(members: Sequence[SavedScores], mix: Mix = "logits", rows: Array | None = None) -> Array:
+    """(M,) non-negative weights that sum to one and give the truth the highest likelihood.
+
+    A scale of the mixed logits, and of multi-label ones an offset, are fitted with them and let go: how sure a training
+    made its network must not decide how much it counts. All members count the same where no truth is known.
+
+    Args:
+        rows: the videos to fit on; None takes all whose truth is known.
+    """
+    first = members[0]
+    rows = np.flatnonzero(first.known) if rows is None else rows[first.known[rows]]
     if len(members) == 1 or not len(rows):
         return np.full(len(members), 1 / len(members))
-    centred = np.stack([m.logits[rows] - m.logits[rows].mean(1, keepdims=True) for m in members])
+    values, truth = _stacked(members, mix)[rows], first.truth[rows]
+    loss, num_nuisance = (_multi_label_loss, 2) if first.multi_label else (_single_label_loss, 1)
 
-    def loss(free: Array) -> float:
-        *shares, scale = free
-        found = log_softmax(np.exp(scale) * np.tensordot(softmax(shares), centred, 1), axis=1)
-        return float(-found[np.arange(len(rows)), labels[rows]].mean())
+    def objective(free: Array) -> float:
+        mean = _weighted(values, softmax(free[: len(members)]))
+        return loss(mean if mix == "logits" else _logits_of(mean, first.multi_label), truth, free[len(members) :])
 
-    best = minimize(loss, np.zeros(len(members) + 1), method="Nelder-Mead", options={"maxiter": 400 * (len(members) + 1)})
-    return np.asarray(softmax(best.x[:-1]))
+    num_free = len(members) + num_nuisance
+    best = minimize(objective, np.zeros(num_free), method="Nelder-Mead", options={"maxiter": 400 * num_free})
+    return np.asarray(softmax(best.x[: len(members)]))
 
 
-def cross_fitted(members: Sequence[SavedScores]) -> Array:
-    """(N, A) logits of the ensemble, each video's with weights that were fitted on the other folds."""
-    n = len(members[0].videos)
-    fold = np.arange(n) % FOLDS
-    logits = np.zeros_like(members[0].logits, dtype=float)
-    labelled = members[0].labels >= 0
-    for k in range(FOLDS):
-        weights = fit_weights(members, np.flatnonzero((fold != k) & labelled))
-        logits[fold == k] = mixed(members, weights)[fold == k]
-    return logits
+def cross_fitted(members: Sequence[SavedScores], mix: Mix = "logits") -> Array:
+    """(N, A) probabilities of the ensemble, each video's with weights that were fitted on the other folds."""
+    folds = folds_of(members[0])
+    weights = np.zeros((len(folds), len(members)))
+    for fold in np.unique(folds):
+        weights[folds == fold] = fit_weights(members, mix, np.flatnonzero(folds != fold))
+    return mixed(members, weights, mix)
 
 
 def early_exit(members: Sequence[SavedScores], weights: Array, margin: float) -> tuple[Array, float]:
-    """Ask members one after the other, cheapest first, and stop once the best action leads by `margin` in probability.
+    """Ask single-label members one after the other, cheapest first, until the best action leads by `margin` in probability.
 
     Returns:
-        (N, A) logits, and the share of the members' seconds that was saved.
+        (N, A) probabilities, and the share of the members' seconds that was saved.
     """
-    order = np.argsort([member.seconds.mean() for member in members])
-    logits = np.zeros_like(members[0].logits, dtype=float)
-    asked = np.ones(len(logits), bool)
-    total, used = sum(float(m.seconds.sum()) for m in members), 0.0
-    share = 0.0
-    for i in order:
-        member = members[i]
+    logits = np.zeros(members[0].logits.shape)
+    found = np.zeros_like(logits)
+    going = np.ones(len(logits), bool)
+    total, used, share = sum(float(member.seconds.sum()) for member in members), 0.0, 0.0
+    for i in np.argsort([member.seconds.mean() for member in members]):
         share += float(weights[i])
-        centred = member.logits - member.logits.mean(1, keepdims=True)
-        logits[asked] += weights[i] * centred[asked]
-        used += float(member.seconds[asked].sum())
-        best = np.sort(softmax(logits / share, axis=1), axis=1)
-        asked = asked & (best[:, -1] - best[:, -2] < margin)
-    return logits, 1 - used / total if total else 0.0
+        logits[going] += weights[i] * members[i].logits[going]
+        used += float(members[i].seconds[going].sum())
+        found[going] = softmax(logits[going] / share, axis=1)
+        best = np.sort(found, axis=1)
+        going &= best[:, -1] - best[:, -2] < margin
+    return found, 1 - used / total if total else 0.0
 
 
-def calibration(logits: Array, labels: Array, bins: int = 10) -> dict[str, object]:
-    """Expected calibration error, and for each bin of confidence its share right, mean confidence and number of videos."""
-    probabilities = softmax(logits, axis=1)
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    rows = [
-        {"accuracy": float(right[here].mean()), "confidence": float(confidence[here].mean()), "videos": int(here.sum())}
-        for b in range(bins)
-        if (here := which == b).any()
-    ]
-    error = sum(abs(row["accuracy"] - row["confidence"]) * row["videos"] for row in rows) / max(1, len(labels))
-    return {"expected_calibration_error": float(error), "bins": rows}
+def _single_label_loss(logits: Array, truth: Array, nuisance: Array) -> float:
+    """Cross-entropy of scaled logits."""
+    return float(-log_softmax(np.exp(nuisance[0]) * logits, axis=1)[truth > 0].mean())
+
+
+def _multi_label_loss(logits: Array, truth: Array, nuisance: Array) -> float:
+    """Binary cross-entropy of scaled and shifted logits."""
+    bound = -float(logit(SMALLEST))
+    calibrated = np.exp(nuisance[0]) * np.clip(logits, -bound, bound) + nuisance[1]
+    return float(np.where(truth > 0, np.logaddexp(0, -calibrated), np.logaddexp(0, calibrated)).mean())
+
+
+def _logits_of(mean: Array, multi_label: bool) -> Array:
+    """Logits whose probabilities are these."""
+    bounded = np.clip(mean, SMALLEST, 1 - SMALLEST)
+    return np.asarray(logit(bounded) if multi_label else np.log(bounded))
+
+
+def _stacked(members: Sequence[SavedScores], mix: Mix) -> Array:
+    """(N, A, M) of what is averaged."""
+    return np.stack([member.logits.astype(float) if mix == "logits" else member.probabilities for member in members], -1)
+
+
+def _weighted(values: Array, weights: Array) -> Array:
+    return np.asarray(np.einsum("nam,nm->na", values, np.broadcast_to(weights, (len(values), values.shape[-1]))))

@@ -1,17 +1,60 @@
-"""What a recognizer says of a clip on disk."""
+"""Scores of a recognizer for clips on disk."""
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from parsing.datasets.clips import ClipRecord
 from parsing.errors import InputError
 from parsing.media.video import count_frames, probe, read_nearest
 from parsing.types import Array, Frame
+from recognizers.labels import ActionLabels
+from recognizers.scores import SavedScores, one_hot
 from recognizers.superres.scaling import Scaling
 from recognizers.video import VideoRecognizer
+
+log = logging.getLogger(__name__)
+
+
+def score_clips(stage: VideoRecognizer, records: Sequence[ClipRecord], name: str, scaling: Scaling | None = None) -> SavedScores:
+    """Logits of every clip, decoded one after the other; those that cannot be read are named.
+
+    Without a clip that cannot be read, single-label scores go on; multi-label clips keep their places, since a submission
+    needs an answer for each, and this one gets the mean of all others.
+
+    Raises:
+        InputError: no clip can be read.
+    """
+    logits, seconds = np.full((len(records), len(stage.action_names)), np.nan), np.zeros(len(records))
+    for row, record in enumerate(records):
+        try:
+            logits[row], seconds[row] = clip_logits(stage, record.path, scaling)
+        except InputError as error:
+            log.warning("%s; %s", error, "it gets the mean of all other clips" if stage.labels.multi_label else "left out")
+    lost = np.isnan(logits).any(1)
+    if lost.all():
+        raise InputError(f"{name}: none of {len(records)} clips can be read")
+    if lost.any():
+        log.warning("%d of %d clips could not be read", int(lost.sum()), len(records))
+    logits[lost] = logits[~lost].mean(0)
+    kept = np.ones(len(records), bool) if stage.labels.multi_label else ~lost
+    videos, disjoint = np.array([record.name for record in records]), np.array([record.scene_disjoint for record in records])
+    columns = videos, _truth(records, stage.labels), logits, seconds, disjoint
+    videos, truth, logits, seconds, disjoint = (column[kept] for column in columns)
+    return SavedScores(name, videos, np.array(stage.action_names), truth, logits, seconds, disjoint, stage.labels.multi_label)
+
+
+def _truth(records: Sequence[ClipRecord], labels: ActionLabels) -> Array:
+    """(N, A) as in `SavedScores`; single-label clips count with the first of their labels that is known."""
+    if labels.multi_label:
+        return np.stack([labels.target(r.labels) if r.labels else np.full(len(labels.names), -1) for r in records]).astype(np.int8)
+    first = [next((labels.names.index(label) for label in record.labels if label in labels.names), -1) for record in records]
+    return one_hot(np.array(first), len(labels.names))
 
 
 def clip_logits(stage: VideoRecognizer, path: Path, scaling: Scaling | None = None) -> tuple[Array, float]:

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from parsing.configs import config
+from parsing.configs import config, resolve
 from parsing.datasets.clips import ClipFormat, ClipRecord, action_names, check_actions, read_clip_records
 from parsing.errors import InputError
 from parsing.learning.batches import Batches, EpochSampler, EqualBatches
@@ -29,12 +29,14 @@ from recognizers.clips.multigrid import Cycles, MultigridBatches
 from recognizers.clips.store import ClipStore, readable
 from recognizers.clips.test_views import View
 from recognizers.clips.training_views import ClipViews, Targets, ViewConfig, collate
+from recognizers.evaluation import deciding_figure, figures, validate
 from recognizers.labels import ActionLabels
 from recognizers.losses import ActionLossConfig
 from recognizers.networks import Architecture, NetworkName, parse_architecture
+from recognizers.scores import SavedScores
+from recognizers.scoring import score_clips
 from recognizers.superres.scaling import Scaling, ScalingConfig
 from recognizers.task import FreezeNorm, RecognitionTask, checkpoint_blocks, mixing
-from recognizers.validation import MANY, ONE, load_scores, score, validate
 from recognizers.video import VideoRecognizer, load_recognizer
 
 log = logging.getLogger(__name__)
@@ -142,7 +144,7 @@ class TrainConfig:
         train = readable(self.split_records("train", labels, records))
         if not train:
             raise InputError(f"{self.data.root}: no clip to train on can be read")
-        val, figure = self.split_records("val", labels, records), MANY if labels.multi_label else ONE
+        val, figure = self.split_records("val", labels, records), deciding_figure(labels.multi_label)
         scaling = self.data.build_scaling(device)
         views, drawn = self._views(train, labels, a, self.data.build_scaling("cpu") if self.fit.num_workers else scaling)
         run = RunFolder(out, asdict(self), resume)
@@ -172,13 +174,38 @@ class TrainConfig:
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation clips: all, and those whose scene stands in no training clip."""
-        stage = VideoRecognizer(*load_recognizer(self.name, weights, device), device, self._test_views)
-        return validate(stage, self.split_records("val", stage.labels), self.name, self.data.build_scaling(device), None)
+        scores = self.score(self.trained(weights, device), "val", self.name)
+        return figures(scores, scores.probabilities)
+
+    def evaluate_component(self, component: dict[str, Any], *, device: str) -> dict[str, Any]:
+        """The same figures for any video network of the stage's table, such as one with other views."""
+        scores = self.score(self.component(component, device), "val", str(component["name"]))
+        return figures(scores, scores.probabilities)
 
     def save_knowledge(self, weights: str, path: Path, *, device: str) -> None:
-        """What a trained network says of its training clips, for `distillation.scores` of another training."""
-        stage = VideoRecognizer(*load_recognizer(self.name, weights, device), device, self._test_views)
-        score(stage, self.split_records("train", stage.labels), self.name, self.data.build_scaling(device)).save(path)
+        """Scores of a trained network for its training clips, for `distillation.scores` of another training."""
+        self.score(self.trained(weights, device), "train", self.name).save(path)
+
+    def score(self, stage: VideoRecognizer, split: str, name: str) -> SavedScores:
+        """Scores of the clips of a split, `train` or `val`."""
+        return score_clips(stage, self.split_records(split, stage.labels), name, self.data.build_scaling(stage.device))
+
+    def trained(self, weights: str, device: str) -> VideoRecognizer:
+        """The network of this training, with the views that its evaluation takes."""
+        return VideoRecognizer(*load_recognizer(self.name, weights, device), device, self._test_views)
+
+    def component(self, component: dict[str, Any], device: str) -> VideoRecognizer:
+        """A recognizer as a pipeline builds it.
+
+        Raises:
+            InputError: the component does not fit, or runs no network.
+        """
+        from recognizers import RECOGNIZERS
+
+        stage = resolve(RECOGNIZERS, component, "--component").build(device)
+        if not isinstance(stage, VideoRecognizer):
+            raise InputError(f"--component: {component['name']!r} runs no network; expected a video network")
+        return stage
 
     @property
     def _test_views(self) -> tuple[View, ...]:
@@ -234,7 +261,7 @@ class TrainConfig:
         if not self.distillation.scores:
             raise InputError("distillation.scores: none given, expected a file of scores; pipelines.distil makes one on the way")
         path = Path(self.distillation.scores)
-        return load_scores(path, labels.multi_label).probabilities_of([record.name for record in train], labels.names, path)
+        return SavedScores.load(path).probabilities_of([record.name for record in train], labels.names, labels.multi_label, path)
 
     def _batches(self, a: Architecture) -> Callable[[EpochSampler, int], Batches]:
         if self.multigrid == "none":

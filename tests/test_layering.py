@@ -50,11 +50,13 @@ def test_imports_and_calls(path: Path) -> None:
 def test_tables_name_classes_that_exist() -> None:
     import importlib
 
+    from pipelines.benchmarks import REPORTS
+    from pipelines.exporters import EXPORTERS
     from pipelines.parse.config import STAGE_TABLES
     from pipelines.trainings import STAGES
     from recognizers import RECOGNIZERS
 
-    for table in (*STAGE_TABLES.values(), RECOGNIZERS, STAGES):
+    for table in (*STAGE_TABLES.values(), RECOGNIZERS, STAGES, REPORTS, EXPORTERS):
         for target in table.values():
             module, _, attribute = target.partition(":")
             assert hasattr(importlib.import_module(module), attribute), target

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parsing.states.metrics import average_precision, top1
+from parsing.measures.average_precision import average_precision
+from parsing.states.metrics import top1
 from parsing.types import Array
 
 PRIOR_WEIGHTS = tuple(i / 10 for i in range(7))
@@ -84,7 +85,7 @@ class StateDecoder(nn.Module):
 
 def _mean_ap(scores: Array, holds: Array, known: Array) -> float:
     values = [
-        average_precision(holds[known[:, p, s], p, s], scores[known[:, p, s], p, s])
+        average_precision(scores[known[:, p, s], p, s], holds[known[:, p, s], p, s])
         for p, s in np.ndindex(scores.shape[1:])
         if known[:, p, s].any()
     ]

@@ -6,20 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from parsing.measures.average_precision import average_precision
 from parsing.types import Array
 from parsing.vocabulary import Vocabulary
-
-
-def average_precision(holds: Array, scores: Array) -> float | None:
-    """Area under the precision-recall steps of (N,) scores; None when nothing holds. Ties rank in any order together."""
-    if not holds.any():
-        return None
-    order = np.argsort(-scores, kind="stable")
-    ranked, values = holds[order], scores[order]
-    last_of_tie = np.append(values[1:] != values[:-1], True)
-    hits, seen = np.cumsum(ranked)[last_of_tie], np.flatnonzero(last_of_tie) + 1
-    recall_steps = np.diff(np.append(0, hits)) / holds.sum()
-    return float((hits / seen * recall_steps).sum())
 
 
 def top1(scores: Array, holds: Array, known: Array) -> float | None:
@@ -53,7 +42,7 @@ def state_metrics(scores: Array, holds: Array, known: Array, vocabulary: Vocabul
             "class_accuracy": float((right[truth].mean() + right[~truth].mean()) / 2),
             "accuracy": float(right.mean()),
             "majority_accuracy": float(max(truth.mean(), 1 - truth.mean())),
-            "ap": average_precision(truth, score),
+            "ap": average_precision(score, truth),
             "base_rate": float(truth.mean()),
             "num_persons": len(truth),
         }

@@ -12,15 +12,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detectors.evaluation import Item
-from detectors.labelling.comparison import CLASS_NAMES, compare, truth_of
-from detectors.report import confusion_matrix
 from detectors.sampling import item_weights
 from parsing import Detections, FrameParse, InputError, Parts, PartStates
 from parsing.datasets import default_images, read_records
 from parsing.document import VideoParse, write_parse
-from parsing.measures.average_precision import BoxTruth
+from parsing.measures.boxes import BoxTruth
 from parsing.types import VideoFacts
 from pipelines import evaluate, inspect_data
+from pipelines.benchmarks.detections.score import CLASS_NAMES, compare, confusion_matrix, truth_of
 
 SILENT = ["--quiet"]
 

@@ -11,7 +11,7 @@ from builders import write_video
 
 from parsing.errors import InputError
 from pipelines import ablate, distil
-from recognizers.multilabel.scores import MultiLabelScores
+from recognizers.scores import SavedScores
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def test_one_command_trains_teacher_and_student(small_set: Path, tmp_path: Path,
     order = "--teacher", teacher, "--student", student, "--out", tmp_path / "out", "--device", "cpu"
     assert call(distil, *order) == 0
     assert "teacher mean_ap" in capsys.readouterr().out
-    knowledge = MultiLabelScores.load(tmp_path / "out/knowledge.npz")
-    assert (len(knowledge.videos), knowledge.classes.tolist()) == (8, ["bright", "dark", "red"])
+    knowledge = SavedScores.load(tmp_path / "out/knowledge.npz")
+    assert (len(knowledge.videos), knowledge.actions.tolist()) == (8, ["bright", "dark", "red"])
     losses = json.loads((tmp_path / "out/student/metrics.jsonl").read_text().splitlines()[0])["losses"]
     assert set(losses) == {"action", "distillation"}
     assert (tmp_path / "out/student/pr_curves.png").is_file()

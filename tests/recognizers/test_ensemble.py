@@ -53,9 +53,10 @@ def test_multi_label_members_are_mixed_action_by_action() -> None:
 def test_mixing_is_that_of_saved_logits() -> None:
     random = np.random.default_rng(0)
     logits, weights = random.normal(0, 2, (3, 1, 5)), np.array([0.5, 0.2, 0.3])
-    nothing = np.zeros(1)
-    saved = [SavedScores("m", np.array(["v"]), np.array(list("abcde")), nothing, nothing, one, nothing) for one in logits]
-    expected = np.exp(mixed(saved, weights))[0]
+    unknown = np.full((1, 5), -1)
+    columns = np.array(["v"]), np.array(list("abcde")), unknown
+    saved = [SavedScores("m", *columns, one, np.zeros(1), np.zeros(1, bool), False) for one in logits]
+    expected = mixed(saved, weights)[0]
     # A constant that one network adds to all its logits changes nothing.
     members = [Said((np.exp(one[0] + 7) / np.exp(one[0] + 7).sum()).tolist()) for one in logits]
     assert Ensemble(members, weights.tolist())(FRAMES, 10).probabilities == pytest.approx(expected / expected.sum(), abs=1e-5)

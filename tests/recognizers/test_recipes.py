@@ -77,11 +77,13 @@ def test_a_student_learns_from_saved_scores(tmp_path: Path) -> None:
     names = [f"c/{label}{i}.mp4" for label in ("bright", "dark") for i in range(4)]
     n = len(names)
     logits = np.array([[4.0, 0.0]] * 4 + [[0.0, 4.0]] * 4)
-    columns = np.array(names), np.array(["bright", "dark"]), np.full(n, -1), np.ones(n, bool), logits, np.ones(n)
-    SavedScores("teacher", *columns).save(tmp_path / "k.npz")
+    columns = np.array(names), np.array(["bright", "dark"]), np.full((n, 2), -1), logits, np.ones(n), np.ones(n, bool)
+    SavedScores("teacher", *columns, multi_label=False).save(tmp_path / "k.npz")
     rows = train(settings_of(root, distillation={"scores": str(tmp_path / "k.npz"), "alpha": 0.5}), tmp_path / "run")
     assert set(rows[0]["losses"]) == {"action", "distillation"}
-    SavedScores("teacher", *(column[: n - 1] if len(column) == n else column for column in columns)).save(tmp_path / "less.npz")
+    SavedScores("teacher", *(column[: n - 1] if len(column) == n else column for column in columns), multi_label=False).save(
+        tmp_path / "less.npz"
+    )
     with pytest.raises(InputError, match=r"less\.npz: no scores of 1 of 8 clips, the first 'c/dark3\.mp4'"):
         train(settings_of(root, distillation={"scores": str(tmp_path / "less.npz")}), tmp_path / "run")
 

@@ -19,11 +19,10 @@ from recognizers.clips.frame_sampling import Dense, Segments
 from recognizers.clips.store import ClipStore, kept_frames
 from recognizers.clips.test_views import View
 from recognizers.clips.training_views import ClipViews, Targets, ViewConfig, collate
-from recognizers.evaluation import score_clips
 from recognizers.labels import ActionLabels
 from recognizers.losses import ActionLossConfig
-from recognizers.metrics import recognition_metrics
 from recognizers.networks.tsm import TSM, TSMArchitecture
+from recognizers.scoring import score_clips
 from recognizers.task import FreezeNorm, RecognitionTask, mixing
 from recognizers.train import TrainConfig
 from recognizers.video import VideoRecognizer, VideoRecognizerConfig, load_recognizer
@@ -234,16 +233,6 @@ def test_frozen_norms_keep_their_statistics() -> None:
     assert not any(moved("all"))
     assert moved("all_but_first")[0]
     assert not any(moved("all_but_first")[1:])
-
-
-def test_metrics_by_hand() -> None:
-    scores = np.array([[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7], [0.4, 0.4, 0.2]])
-    metrics = recognition_metrics(scores, np.array([0, 1, 2, 0]), ("a", "b", "c"))
-    assert metrics["top1"] == 0.5  # a tie counts against the network
-    assert metrics["top5"] == 1
-    assert metrics["mean_class_accuracy"] == pytest.approx((0.5 + 0 + 1) / 3)
-    assert metrics["per_class"]["b"] == {"accuracy": 0.0, "num_videos": 1, "taken_for": {"a": 1}}
-    assert recognition_metrics(np.zeros((0, 3)), np.zeros(0, int), ("a", "b", "c"))["top1"] is None
 
 
 def test_training_learns_and_evaluates(tmp_path: Path) -> None:

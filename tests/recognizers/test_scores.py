@@ -12,7 +12,7 @@ from parsing.errors import InputError
 from parsing.networks.weights import WeightsHeader, save_weights
 from pipelines import evaluate
 from recognizers.networks.tsm import TSM, TSMArchitecture
-from recognizers.scores import SavedScores, calibration, check_same, cross_fitted, early_exit, fit_weights, mixed, rows_of
+from recognizers.scores import SavedScores, check_same, cross_fitted, early_exit, fit_weights, mixed, one_hot
 
 LABELS = np.array([0, 1, 2] * 20)
 
@@ -20,7 +20,7 @@ LABELS = np.array([0, 1, 2] * 20)
 def member(name: str, noise: float, seed: int = 0, seconds: float = 1.0) -> SavedScores:
     logits = np.eye(3)[LABELS] * 3 + np.random.default_rng(seed).normal(0, noise, (60, 3))
     videos = np.array([f"v{i}.mp4" for i in range(60)])
-    return SavedScores(name, videos, np.array(["a", "b", "c"]), LABELS, np.ones(60, bool), logits, np.full(60, seconds))
+    return SavedScores(name, videos, np.array(["a", "b", "c"]), one_hot(LABELS, 3), logits, np.full(60, seconds), np.ones(60, bool), False)
 
 
 def test_scores_come_back_and_hold_no_objects(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_scores_come_back_and_hold_no_objects(tmp_path: Path) -> None:
         (tmp_path / "cut.npz").write_bytes(content)
         with pytest.raises(InputError, match="not a file of saved scores"):
             SavedScores.load(tmp_path / "cut.npz")
-    replace(first, labels=LABELS[:5]).save(tmp_path / "short.npz")
+    replace(first, truth=first.truth[:5]).save(tmp_path / "short.npz")
     with pytest.raises(InputError, match="its columns disagree: videos \\(60,\\)"):
         SavedScores.load(tmp_path / "short.npz")
 
@@ -46,9 +46,13 @@ def test_scores_come_back_and_hold_no_objects(tmp_path: Path) -> None:
 def test_members_must_have_seen_the_same() -> None:
     first = member("a", 1.0)
     paths = [Path("a.npz"), Path("b.npz")]
-    with pytest.raises(InputError, match=r"b\.npz: other actions than a\.npz: 'c'"):
+    with pytest.raises(InputError, match=r"b\.npz: other actions than a\.npz: 'd' is too much"):
         check_same([first, replace(first, actions=np.array(["a", "b", "d"]))], paths)
-    with pytest.raises(InputError, match=r"other videos than a\.npz: 'their order'"):
+    with pytest.raises(InputError, match=r"b\.npz: scores of 'a' again, as in a\.npz; expected each member once"):
+        check_same([first, first], paths)
+    with pytest.raises(InputError, match=r"b\.npz: multi-label, and a\.npz is single-label"):
+        check_same([first, replace(first, multi_label=True)], paths)
+    with pytest.raises(InputError, match=r"other videos than a\.npz: their order differs"):
         check_same([first, replace(first, videos=first.videos[::-1])], paths)
 
 
@@ -59,33 +63,26 @@ def test_weights_are_shares_and_prefer_what_is_right() -> None:
     assert (weights >= 0).all()
     assert weights[0] > 0.9
     assert fit_weights([good]).tolist() == [1.0]
-    assert fit_weights([replace(good, labels=np.full(60, -1)), good]).tolist() == [0.5, 0.5]
+    assert fit_weights([replace(good, truth=np.full((60, 3), -1)), good]).tolist() == [0.5, 0.5]
 
 
 def test_an_ensemble_of_different_mistakes_is_better() -> None:
     members = [member(str(seed), 2.0, seed) for seed in range(4)]
     singles = [(m.logits.argmax(1) == LABELS).mean() for m in members]
     assert (cross_fitted(members).argmax(1) == LABELS).mean() > max(singles)
-    even = mixed(members, np.full(4, 0.25))
-    assert even == pytest.approx(np.mean([m.logits - m.logits.mean(1, keepdims=True) for m in members], 0))
+    mean = np.mean([m.logits for m in members], 0)
+    assert mixed(members, np.full(4, 0.25)) == pytest.approx(np.exp(mean) / np.exp(mean).sum(1, keepdims=True))
 
 
 def test_early_exit_saves_time_and_none_without_a_margin() -> None:
     cheap, dear = member("cheap", 0.1, seconds=1.0), member("dear", 0.1, 1, seconds=9.0)
     weights = np.array([0.5, 0.5])
-    logits, saved = early_exit([dear, cheap], weights, 0.3)
+    found, saved = early_exit([dear, cheap], weights, 0.3)
     assert saved == pytest.approx(0.9)  # the cheap one is always sure
-    assert (logits.argmax(1) == LABELS).all()
+    assert (found.argmax(1) == LABELS).all()
     everything, nothing = early_exit([dear, cheap], weights, 1.1)
     assert nothing == 0
     assert everything == pytest.approx(mixed([dear, cheap], weights))
-
-
-def test_calibration_by_hand() -> None:
-    logits = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.45, 0.55], [0.45, 0.55]]))
-    found = calibration(logits, np.array([0, 1, 1, 1]))
-    assert found["expected_calibration_error"] == pytest.approx((2 * abs(0.5 - 0.9) + 2 * abs(1 - 0.55)) / 4)
-    assert [row["videos"] for row in found["bins"]] == [2, 2]  # type: ignore[attr-defined]
 
 
 def test_the_command_saves_scores_and_ensembles_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,14 +116,47 @@ def test_the_command_saves_scores_and_ensembles_them(tmp_path: Path, capsys: pyt
     assert sum(report["weights"].values()) == pytest.approx(1)
     assert (tmp_path / "both/confusion.png").is_file()
     assert "early_exit" in capsys.readouterr().out
-    with pytest.raises(InputError, match="give --config with the clips, or --scores"):
-        call("--out", tmp_path / "x")
-    many = WeightsHeader("tsm", asdict(architecture), {"actions": ["bright", "dark"], "many": True})
-    save_weights(TSM(architecture, 2), tmp_path / "many.safetensors", many)
-    with pytest.raises(InputError, match=r"'tsm' is multi-label; expected a single-label recognizer, or `pipelines\.evaluate tinyvirat`"):
-        call("--config", config, "--component", f"{{name: tsm, weights: {tmp_path}/many.safetensors}}", "--out", tmp_path / "x")
+    several = WeightsHeader("tsm", asdict(architecture), {"actions": ["bright", "dark"], "multi_label": True})
+    save_weights(TSM(architecture, 2), tmp_path / "several.safetensors", several)
+    component = f"{{name: tsm, weights: {tmp_path}/several.safetensors}}"
+    assert call("--config", config, "--component", component, "--save", tmp_path / "several.npz", "--out", tmp_path / "x.json") == 0
+    assert SavedScores.load(tmp_path / "several.npz").multi_label
+    assert {"all", "members"} <= json.loads((tmp_path / "x.json").read_text()).keys()
+    assert (tmp_path / "x_pr_curves.png").is_file()
+    with pytest.raises(InputError, match=r"several\.npz: multi-label, and .*s0\.npz is single-label"):
+        call("--scores", tmp_path / "s0.npz", tmp_path / "several.npz", "--out", tmp_path / "y")
+
+
+@pytest.mark.parametrize("stage", ["recognizer", "recognition"])
+def test_bad_orders_are_named(stage: str, tmp_path: Path) -> None:
+    for arguments, message in (
+        ([], f"{stage}: give --config with the clips, or --scores"),
+        (["--config", "c.yaml", "--component", "{name: tsm}", "--weights", "w"], "give one of --weights and --component"),
+    ):
+        with pytest.raises(InputError, match=message):
+            evaluate.main(evaluate.build_parser().parse_args([stage, *arguments, "--out", str(tmp_path / "x")]))
+    assert not (tmp_path / "x").exists()
 
 
 def test_clips_of_one_name_are_not_taken_for_each_other() -> None:
+    twice = replace(member("a", 1.0), videos=np.array(["clips/1.mp4", *(f"{i}.mp4" for i in range(58)), "clips/1.mp4"]))
     with pytest.raises(InputError, match=r"k\.npz: two clips are called 'clips/1\.mp4'"):
-        rows_of(np.array(["clips/1.mp4", "clips/2.mp4", "clips/1.mp4"]), ["clips/1.mp4"], Path("k.npz"))
+        twice.probabilities_of(["clips/1.mp4"], ["a", "b", "c"], False, Path("k.npz"))
+    with pytest.raises(InputError, match=r"k\.npz: single-label, and the training is multi-label"):
+        twice.probabilities_of(["clips/1.mp4"], ["a", "b", "c"], True, Path("k.npz"))
+
+
+def test_files_of_before_are_read(tmp_path: Path) -> None:
+    """Single-label files held `labels`, multi-label ones `classes`."""
+    common = {"videos": np.array(["x/1.mp4", "x/2.mp4"]), "logits": np.array([[1.0, 2.0], [3.0, 4.0]]), "seconds": np.ones(2)}
+    names, disjoint = np.array(["a", "b"]), np.array([True, False])
+    np.savez(tmp_path / "single.npz", name="s", actions=names, labels=np.array([1, -1]), disjoint=disjoint, **common)
+    single = SavedScores.load(tmp_path / "single.npz")
+    assert (single.name, single.multi_label, single.labels.tolist(), single.known.tolist()) == ("s", False, [1, -1], [True, False])
+    assert (single.truth.tolist(), single.disjoint.tolist()) == ([[0, 1], [-1, -1]], [True, False])
+    np.savez(tmp_path / "multi.npz", name="m", classes=names, truth=np.array([[1, 1], [-1, -1]], np.int8), **common)
+    several = SavedScores.load(tmp_path / "multi.npz")
+    assert (several.multi_label, several.actions.tolist(), several.known.tolist()) == (True, ["a", "b"], [True, False])
+    np.savez(tmp_path / "lost.npz", name="m", videos=common["videos"])
+    with pytest.raises(InputError, match=r"lost\.npz: not a file of saved scores"):
+        SavedScores.load(tmp_path / "lost.npz")

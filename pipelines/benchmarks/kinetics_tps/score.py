@@ -15,6 +15,7 @@ from parsing.configs import nearest
 from parsing.datasets.kinetics_tps.columns import Columns, VerbTable, columns_of
 from parsing.datasets.kinetics_tps.results import Missing, Results, check_actions, check_videos
 from parsing.errors import InputError
+from parsing.measures.confusion import confusion_counts
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES
 from pipelines.benchmarks.kinetics_tps.metric import VideoScore, accuracy_curve, area, score_video
@@ -166,8 +167,7 @@ def _breakdown(scored: list[tuple[VideoScore, list[str]]], names: list[str]) -> 
     predicted = np.concatenate([lookup[score.predicted] for (score, _), lookup in zip(scored, maps, strict=True)])
     correctness = np.concatenate([score.correctness for score, _ in scored])
     found = np.concatenate([score.found for score, _ in scored])
-    confusion = np.zeros((len(names), len(names) + 1), np.int64)
-    np.add.at(confusion, (verb, predicted), 1)
+    confusion = confusion_counts(verb, predicted, len(names), len(names) + 1)
     return {
         "parts_on_matched_persons": float(found.mean()) if len(found) else None,
         "psc_per_part": {name: _mean(correctness[part == p]) for p, name in enumerate(PART_NAMES)},

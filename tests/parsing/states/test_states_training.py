@@ -12,7 +12,7 @@ from parsing.learning.batches import EpochSampler
 from parsing.pose import STATE_NAMES
 from parsing.states.data import PlainCrops, StateCrops, StateTable, collate, sample_weights
 from parsing.states.losses import StateLossConfig
-from parsing.states.metrics import average_precision, state_metrics, top1
+from parsing.states.metrics import state_metrics, top1
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.sources import CocoStates
 from parsing.states.train import StateTask, TrainConfig
@@ -84,14 +84,6 @@ def test_plain_crops_show_the_person(table: StateTable) -> None:
     assert batch.boxes.min() > -6
     assert batch.boxes.max() < 70
     assert batch.actions.tolist() == [0, 0]
-
-
-def test_average_precision_by_hand() -> None:
-    # Ranked: hit, miss, hit -> (1/1 + 2/3) / 2.
-    assert average_precision(np.array([True, False, True]), np.array([0.9, 0.8, 0.7])) == pytest.approx((1 + 2 / 3) / 2)
-    assert average_precision(np.array([False]), np.array([0.9])) is None
-    # All tied: no order is better than another, precision is the base rate.
-    assert average_precision(np.array([True, False, False, False]), np.full(4, 0.5)) == pytest.approx(0.25)
 
 
 def test_metrics_by_hand() -> None:

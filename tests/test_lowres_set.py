@@ -14,7 +14,7 @@ from parsing.datasets.tinyvirat import check_files, read_class_map, read_tinyvir
 from parsing.media.video import read_frames
 from parsing.types import Array
 
-SCRIPT = Path(__file__).parents[3] / "scripts/make_lowres_set.py"
+SCRIPT = Path(__file__).parents[1] / "scripts/make_lowres_set.py"
 COLUMNS = "file,label,scene,scene_disjoint,split,for_shipped_weights"
 
 

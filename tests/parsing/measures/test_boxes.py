@@ -3,7 +3,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from parsing.measures.average_precision import BoxTruth, box_metrics, coco_dataset, coco_results
+from parsing.measures.boxes import BoxTruth, box_metrics, coco_dataset, coco_results
 
 NOTHING = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import yaml
@@ -16,11 +16,11 @@ from scipy.special import expit, logit
 from parsing.configs import config, nearest, parse_config, read_yaml
 from parsing.errors import InputError
 from parsing.files import atomic
+from parsing.measures.f1 import f1
 from parsing.types import Array
+from recognizers.scores import SMALLEST, Mix
 
 SHRINKAGE = 20.0
-SMALLEST = 1e-6  # probability; keeps logits finite
-Mix = Literal["logits", "probabilities"]  # what an ensemble averages
 Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -165,18 +165,18 @@ def _common(scores: Array, shown: Array) -> float:
     """The quantile of all scores that gives the best macro-F1."""
     candidates = np.unique(_bounded(np.quantile(scores, np.linspace(0, 1, 201))))
     said = scores[None] > candidates[:, None, None]
-    f1 = _f1((said & shown).sum(1), said.sum(1), shown.sum(0)).mean(1)
-    return _middle(candidates, f1)
+    found = f1((said & shown).sum(1), said.sum(1), shown.sum(0)).mean(1)
+    return _middle(candidates, found)
 
 
 def _best(scores: Array, shown: Array, common: float) -> float:
     """Of the middles between neighbouring scores the one with the best F1, the nearest to `common` of several."""
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.diff(scores[order], append=-np.inf))
-    f1 = _f1(np.cumsum(shown[order])[ends], ends + 1, np.array(shown.sum()))
+    found = f1(np.cumsum(shown[order])[ends], ends + 1, np.array(shown.sum()))
     levels = _logit(np.append(scores[order][ends], 0.0))
     middles = (levels[:-1] + levels[1:]) / 2
-    good = middles[f1 > f1.max() - 1e-9]
+    good = middles[found > found.max() - 1e-9]
     return float(expit(good[np.abs(good - _logit(np.array(common))).argmin()]))
 
 
@@ -184,10 +184,6 @@ def _middle(candidates: Array, values: Array) -> float:
     """The middle one of the best."""
     best = np.flatnonzero(values > values.max() - 1e-9)
     return float(candidates[best[len(best) // 2]])
-
-
-def _f1(right: Array, said: Array, shown: Array) -> Array:
-    return np.asarray(2 * right / np.maximum(said + shown, 1))
 
 
 def _bounded(scores: Array) -> Array:

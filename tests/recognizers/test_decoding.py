@@ -1,4 +1,4 @@
-"""Metrics, thresholds and groups, by hand."""
+"""Thresholds and groups, by hand."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import pytest
 from scipy.special import expit, logit
 
 from parsing.errors import InputError
-from recognizers.multilabel.groups import ExclusiveGroups, decode
-from recognizers.multilabel.metrics import average_precision, f1_figures, mean_average_precision, pr_figure, precision_recall
-from recognizers.multilabel.thresholds import cross_fitted_thresholds, fit_thresholds, read_thresholds
+from parsing.measures.f1 import f1_figures
+from recognizers.decoding import ExclusiveGroups, decode
+from recognizers.thresholds import cross_fitted_thresholds, fit_thresholds, read_thresholds
 
 TINYVIRAT = (
     "Opening", "Interacts", "Pull", "activity_carrying", "Entering", "vehicle_moving", "Exiting", "Loading", "Talking",
@@ -17,52 +17,7 @@ TINYVIRAT = (
     "specialized_using_tool", "vehicle_starting", "specialized_miscellaneous", "activity_standing", "Transport_HeavyCarry",
     "activity_gesturing", "vehicle_turning_right", "specialized_talking_phone", "specialized_texting_phone", "Misc",
 )  # fmt: skip
-GROUPS = Path(__file__).parents[3] / "configs/tinyvirat/groups.yaml"
-
-
-def test_f1_by_hand() -> None:
-    truth = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]])
-    predicted = np.array([[1, 0, 0, 1], [1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]], bool)
-    found = f1_figures(predicted, truth, ["a", "b", "empty", "wrong"])
-    # a: 2 right, 1 wrong, 1 missed; b: 1 right, 1 missed; nothing is shown or said of empty; wrong is only said.
-    assert found["per_class"]["a"] == {
-        "f1": pytest.approx(4 / 6),
-        "precision": pytest.approx(2 / 3),
-        "recall": pytest.approx(2 / 3),
-        "support": 3,
-        "num_predicted": 3,
-    }
-    assert found["per_class"]["b"]["f1"] == pytest.approx(2 / 3)
-    assert found["per_class"]["empty"] == {"f1": 0.0, "precision": 0.0, "recall": 0.0, "support": 0, "num_predicted": 0}
-    assert found["per_class"]["wrong"]["f1"] == 0
-    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3) / 4)
-    assert found["macro_f1_of_shown"] == pytest.approx(2 / 3)
-    assert found["num_empty_classes"] == 2
-    assert found["micro_f1"] == pytest.approx(2 * 3 / (5 + 5))
-    nothing = f1_figures(np.zeros((0, 2), bool), np.zeros((0, 2)), ["a", "b"])
-    assert (nothing["macro_f1"], nothing["micro_f1"], nothing["macro_f1_of_shown"]) == (0, 0, 0)
-
-
-def test_average_precision_by_hand() -> None:
-    # The documentation's example of scikit-learn's average_precision_score.
-    assert average_precision(np.array([[0.1], [0.4], [0.35], [0.8]]), np.array([[0], [0], [1], [1]])) == [pytest.approx(0.8333333)]
-    truth = np.array([1, 0, 1, 0], bool)
-    precision, recall = precision_recall(np.array([0.9, 0.5, 0.5, 0.1]), truth)  # equal scores are one step
-    assert precision == pytest.approx([1, 2 / 3, 1 / 2])
-    assert recall == pytest.approx([1 / 2, 1, 1])
-    assert average_precision(np.full((4, 1), 0.5), truth[:, None]) == [pytest.approx(0.5)]
-    scores = np.array([[0.9, 0.2], [0.1, 0.3]])
-    assert average_precision(scores, np.array([[1, 0], [0, 0]])) == [pytest.approx(1), None]
-    assert mean_average_precision(scores, np.array([[1, 0], [0, 0]])) == pytest.approx(1)
-    assert mean_average_precision(scores, np.zeros((2, 2))) is None
-
-
-def test_the_figure_has_a_panel_for_each_class() -> None:
-    truth = np.array([[0, 1, 0], [0, 1, 0], [1, 0, 0]])
-    figure = pr_figure(np.array([[0.2, 0.9, 0.1], [0.3, 0.4, 0.1], [0.8, 0.5, 0.1]]), truth, ["a", "b", "none"], truth > 0)
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["b (2)\nAP 0.833", "a (1)\nAP 1.000", "none (0)\nAP -"]
-    assert [len(axes.lines) for axes in figure.axes] == [2, 2, 0]
+GROUPS = Path(__file__).parents[2] / "configs/tinyvirat/groups.yaml"
 
 
 def test_thresholds_separate_and_rare_ones_shrink() -> None:

@@ -12,8 +12,8 @@ from builders import write_video
 from parsing.errors import InputError
 from parsing.networks.weights import WeightsHeader, save_weights
 from pipelines import evaluate, export
-from recognizers.multilabel.scores import MultiLabelScores
 from recognizers.networks.tsm import TSM, TSMArchitecture
+from recognizers.scores import SavedScores
 
 CLASSES = ("bright", "dark", "never")
 
@@ -37,7 +37,8 @@ def root(tmp_path: Path) -> Path:
             signal = np.array([[4, -4, -4], [-4, 4, -4], [4, 4, -4]] * 4)[: len(clips)] * (1 - seed)
             logits = signal + np.random.default_rng(seed).normal(0, 0.3, (len(clips), 3))
             videos = np.array([clip["path"] for clip in clips])
-            MultiLabelScores(name, videos, np.array(CLASSES), known, logits, np.ones(len(clips))).save(tmp_path / f"{split}_{name}.npz")
+            columns = videos, np.array(CLASSES), known, logits, np.ones(len(clips)), np.zeros(len(clips), bool)
+            SavedScores(name, *columns, multi_label=True).save(tmp_path / f"{split}_{name}.npz")
     return tmp_path
 
 
@@ -123,7 +124,7 @@ def test_a_network_scores_every_clip(root: Path, caplog: pytest.LogCaptureFixtur
     arguments = "--truth", root / "val.json", "--class-map", root / "classes.json", "--videos", root / "videos", "--device", "cpu"
     component = f"{{name: tsm, weights: {root}/many_True.safetensors, views: [{{clips: 1}}]}}"
     assert call(evaluate, *arguments, "--component", component, "--save", root / "net.npz", "--out", root / "network") == 0
-    scores = MultiLabelScores.load(root / "net.npz")
+    scores = SavedScores.load(root / "net.npz")
     others = np.delete(scores.logits, 7, 0)
     assert scores.logits[7] == pytest.approx(others.mean(0))
     assert len(np.unique(others[:, 0])) == 11

@@ -1,4 +1,4 @@
-"""From scores to labels: thresholds, then of each group of exclusive classes only the best (SIAT 2022, section 4)."""
+"""From probabilities to labels: thresholds, then of each group of exclusive classes only the best (SIAT 2022, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well videos are recognized."""
+"""Accuracy of videos with one true action each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from parsing.types import Array
 
 
-def recognition_metrics(scores: Array, labels: Array, action_names: Sequence[str]) -> dict[str, Any]:
+def accuracy_figures(scores: Array, labels: Array, action_names: Sequence[str]) -> dict[str, Any]:
     """Figures over N videos.
 
     Args:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import supervision as sv
 
 from detectors.evaluation import Item
 from detectors.suppression import Boxes
@@ -16,11 +17,12 @@ from parsing.datasets.records import PERSON, ImageRecord, true_parts
 from parsing.document import read_parse
 from parsing.errors import InputError
 from parsing.json_files import read_json
-from parsing.measures.average_precision import BoxTruth
+from parsing.measures.boxes import BoxTruth
 from parsing.types import Array, FrameParse
 from parsing.vocabulary import PART_NAMES
 
 CLASS_NAMES = (PERSON, *PART_NAMES)
+CONFUSION_SCORE, CONFUSION_IOU = 0.4, 0.5
 _NUMBER = re.compile(r"(\d+)$")
 
 
@@ -85,6 +87,14 @@ def truth_of(record: ImageRecord) -> BoxTruth:
             classes.append(int(i) + 1)
             crowd.append(bool(ignored[i]))
     return BoxTruth(np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, int), np.array(crowd, bool))
+
+
+def confusion_matrix(items: Sequence[Item], class_names: Sequence[str]) -> Array:
+    """(C + 1, C + 1) counts at IoU 0.5 and score 0.4: rows are the truth, columns what was found; the last is nothing."""
+    targets = [sv.Detections(xyxy=i.truth.xyxy[~i.truth.crowd], class_id=i.truth.class_ids[~i.truth.crowd]) for i in items]
+    found = [sv.Detections(xyxy=b, confidence=s, class_id=c.astype(int)) for b, s, c in (i.found for i in items)]
+    matrix = sv.ConfusionMatrix.from_detections(found, targets, list(class_names), CONFUSION_SCORE, CONFUSION_IOU)
+    return np.asarray(matrix.matrix, int)
 
 
 def _of_parses(records: Sequence[ImageRecord], found: FoundFrames) -> dict[int, Boxes]:

@@ -1,24 +1,21 @@
-"""The report of an answer, or of saved scores and their ensemble."""
+"""Figures of saved scores and their ensemble: F1 at thresholds of several kinds, and average precision."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.special import expit
 
-from parsing.files import atomic
-from parsing.measures.pictures import save_png
+from parsing.measures.average_precision import average_precisions, mean_average_precision
+from parsing.measures.f1 import f1_figures
+from parsing.measures.pictures import curves_of_labels, precision_recall_figure
 from parsing.types import Array
-from recognizers.multilabel.groups import NO_GROUPS, ExclusiveGroups, decode
-from recognizers.multilabel.metrics import average_precision, f1_figures, mean_average_precision, pr_figure
-from recognizers.multilabel.scores import MultiLabelScores, cross_fitted, fit_weights, folds_of, mixed
-from recognizers.multilabel.thresholds import SHRINKAGE, Mix, cross_fitted_thresholds
+from recognizers.decoding import NO_GROUPS, ExclusiveGroups, decode
+from recognizers.scores import Mix, SavedScores, cross_fitted, fit_weights, folds_of, mixed
+from recognizers.thresholds import SHRINKAGE, cross_fitted_thresholds
 
 SUMMARY = ("macro_f1", "macro_f1_of_shown", "micro_f1")
 
@@ -40,12 +37,7 @@ class Decoding:
     mix: Mix = "logits"
 
 
-def report_answer(predicted: Array, truth: Array, classes: Sequence[str]) -> dict[str, Any]:
-    """Figures of labels that come without scores."""
-    return f1_figures(predicted, truth, classes)
-
-
-def report_scores(members: Sequence[MultiLabelScores], decoding: Decoding) -> tuple[dict[str, Any], Figure]:
+def score_members(members: Sequence[SavedScores], decoding: Decoding) -> tuple[dict[str, Any], Figure]:
     """Figures of each member and of the ensemble, and the curves of the best that is there: the ensemble, or the one member.
 
     Thresholds and weights are never those of the clips that a figure is of: they are given, or fitted on the other folds.
@@ -54,12 +46,11 @@ def report_scores(members: Sequence[MultiLabelScores], decoding: Decoding) -> tu
         InputError: a clip has no labels.
     """
     first = members[0]
-    truth, classes = first.truth, first.classes.tolist()
+    truth, classes = first.truth, first.actions.tolist()
     found: dict[str, Any] = {"num_clips": len(truth), "num_classes": len(classes)}
     found["empty_classes"] = [name for name, count in zip(classes, truth.sum(0), strict=True) if not count]
-    probabilities = [expit(member.logits) for member in members]
-    found["members"] = {m.name: _figures(p, first, decoding) | _seconds(m) for m, p in zip(members, probabilities, strict=True)}
-    best = probabilities[0]
+    found["members"] = {m.name: _figures(m.probabilities, first, decoding) | {"seconds": float(m.seconds.mean())} for m in members}
+    best = first.probabilities
     if len(members) > 1:
         given, mix = decoding.weights, decoding.mix
         best = cross_fitted(members, mix) if given is None else mixed(members, given, mix)
@@ -69,29 +60,13 @@ def report_scores(members: Sequence[MultiLabelScores], decoding: Decoding) -> tu
     if decoding.groups.ids:
         found["clips_that_break_a_group"] = decoding.groups.conflicts(truth)
     predicted = decode(best, _thresholds(best, first, decoding), decoding.groups, decoding.at_least_one)
-    precisions = average_precision(best, truth)
-    found["per_class"] = {
-        name: figures | {"average_precision": value}
-        for (name, figures), value in zip(f1_figures(predicted, truth, classes)["per_class"].items(), precisions, strict=True)
-    }
-    return found, pr_figure(best, truth, classes, predicted)
+    rows = zip(f1_figures(predicted, truth, classes)["per_class"].items(), average_precisions(best, truth), strict=True)
+    found["per_class"] = {name: figures | {"average_precision": value} for (name, figures), value in rows}
+    return found, precision_recall_figure(curves_of_labels(best, truth, classes, predicted))
 
 
-def report_files(folder: Path) -> list[Path]:
-    """What `write_report` writes."""
-    return [folder / "report.json", folder / "pr_curves.png"]
-
-
-def write_report(found: dict[str, Any], folder: Path, figure: Figure | None = None) -> None:
-    """`report.json` and, with scores, `pr_curves.png`."""
-    with atomic(folder / "report.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if figure is not None:
-        save_png(figure, folder / "pr_curves.png")
-
-
-def _figures(probabilities: Array, first: MultiLabelScores, decoding: Decoding) -> dict[str, Any]:
-    truth, classes = first.truth, first.classes.tolist()
+def _figures(probabilities: Array, first: SavedScores, decoding: Decoding) -> dict[str, Any]:
+    truth, classes = first.truth, first.actions.tolist()
     fitted = _thresholds(probabilities, first, decoding)
     half = np.full(len(classes), 0.5)
     name = "thresholds_across_folds" if decoding.thresholds is None else "thresholds_given"
@@ -106,11 +81,7 @@ def _figures(probabilities: Array, first: MultiLabelScores, decoding: Decoding) 
     }
 
 
-def _thresholds(probabilities: Array, first: MultiLabelScores, decoding: Decoding) -> Array:
+def _thresholds(probabilities: Array, first: SavedScores, decoding: Decoding) -> Array:
     if decoding.thresholds is not None:
         return decoding.thresholds
-    return cross_fitted_thresholds(probabilities, first.truth, folds_of(first.videos), decoding.shrinkage)
-
-
-def _seconds(member: MultiLabelScores) -> dict[str, float]:
-    return {"seconds": float(member.seconds.mean())}
+    return cross_fitted_thresholds(probabilities, first.truth, folds_of(first), decoding.shrinkage)

@@ -1,0 +1,1 @@
+"""Detections of persons and parts against annotated images, by COCO's protocol."""

@@ -1,1 +1,0 @@
-"""Clips with several labels: TinyVIRAT-v2's files, metrics, thresholds, groups, answers, saved scores and their ensembles."""
