@@ -91,7 +91,8 @@ def test_diagnosis_rises_to_the_top(videos: Path, tiny_pipeline: Path, tmp_path:
     [
         (["nowhere.json", "--out", "s.zip"], r"nowhere\.json: cannot be read"),
         (["nowhere.json", "--out", "s.tar"], "expected a name that ends in .zip"),
-        (["nowhere.json", "--out", "s.zip", "--vote", "2"], "expected a share from 0 to 1"),
+        (["nowhere.json", "--out", "s.zip", "--vote", "2"], r"vote: Input should be less than or equal to 1 \(found '2'\)"),
+        (["--out", "s.zip"], "kinetics-tps: give a SOURCE"),
         (["empty", "--out", "s.zip"], "holds neither parses nor videos"),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_test_split_is_no_truth(root: Path) -> None:
         (("--answer", "a", "--scores", "b"), "give one of --answer, --scores and --component"),
         (("--answer", "a", "--groups", "g"), "--answer a: holds labels, not scores"),
         (("--scores", "s", "--thresholds", "t", "--fit-thresholds", "t"), "give --thresholds to use them, or --fit-thresholds"),
-        (("--scores", "s", "--shrinkage", "-1"), r"--shrinkage -1\.0: expected clips, 0 or more"),
+        (("--scores", "s", "--shrinkage", "-1"), "shrinkage: Input should be greater than or equal to 0"),
         (("--component", "{name: tsm}"), "--component: give the folder of the clips as --videos"),
         (("--scores", "none.npz"), r"none\.npz: saved scores not found"),
     ],
