@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from parsing.datasets.clips import ClipRecord
@@ -106,7 +105,7 @@ def _multi_label_figures(truth: SavedScores, found: Array) -> dict[str, Any]:
     fitted = f1_figures(found > cross_fitted_thresholds(found, shown, folds_of(truth)), shown, names)
     return {
         "mean_ap": mean_average_precision(found, shown) or 0.0,
-        "macro_f1": float(f1_figures(found > np.array(0.5), shown, names)["macro_f1"]),
+        "macro_f1": float(f1_figures(found > 0.5, shown, names)["macro_f1"]),
         "macro_f1_fitted": float(fitted["macro_f1"]),
         "micro_f1_fitted": float(fitted["micro_f1"]),
         "num_videos": len(shown),
