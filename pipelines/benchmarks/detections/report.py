@@ -14,7 +14,7 @@ from parsing.datasets import Format, Problems, read_records
 from parsing.json_files import write_json
 from parsing.measures.boxes import Evaluation, coco_dataset, coco_results, evaluate_boxes
 from parsing.measures.pictures import Curve, confusion_figure, precision_recall_figure
-from parsing.measures.report import report_files, write_report
+from parsing.measures.report import is_file_name, report_files, write_report
 from pipelines.options import Option
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def write_detections(items: Sequence[Item], class_names: Sequence[str], out: Pat
 
 
 def _documents(out: Path) -> list[Path]:
-    folder = out.parent if out.suffix == ".json" else out
+    folder = out.parent if is_file_name(out) else out
     return [folder / "truth.json", folder / "results.json"]
 
 
