@@ -18,7 +18,7 @@ from parsing.types import Branch, BranchFacts, ModelFacts
 from recognizers import RECOGNIZERS
 from recognizers.decoding import Decoded, ensemble_thresholds
 from recognizers.ensemble import Ensemble
-from recognizers.multilabel.groups import NO_GROUPS, ExclusiveGroups
+from recognizers.groups import NO_GROUPS, ExclusiveGroups
 from recognizers.superres.scaling import ScaledRecognizer, ScalingConfig
 from recognizers.windows import WindowConfig, check_no_gaps
 

@@ -12,6 +12,7 @@ from parsing.configs import config
 from parsing.datasets.kinetics_tps.results import SAMPLE_EVERY
 from parsing.document import VideoParse
 from parsing.errors import InputError
+from parsing.types import main_action
 from pipelines.benchmarks.kinetics_tps.submission import Form, SubmissionWriter
 from pipelines.options import Option
 
@@ -34,6 +35,7 @@ class KineticsTpsExporter:
             raise InputError(f"--out {out}: expected a name that ends in .zip")
         with SubmissionWriter(out, self.form, self.vote) as writer:
             for parse in parses:
-                if not parse.actions:
+                action = main_action(parse.actions)
+                if action is None:
                     raise InputError(f"{parse.facts.name}: its parse has no action")
-                writer.add(Path(parse.facts.name).stem, parse.actions[0].label, parse.frames, parse.vocabulary)
+                writer.add(Path(parse.facts.name).stem, action.label, parse.frames, parse.vocabulary)

@@ -45,7 +45,7 @@ class TinyViratExporter(ScoreSource):
         log.info("%s: %d clips, %.2f labels each, %d without one", out, len(ids), predicted.sum(1).mean(), empty)
 
     def _of_scores(self, clips: Sequence[TinyClip], classes: Sequence[str]) -> Array:
-        from recognizers.decoding import decode
+        from recognizers.groups import decode
         from recognizers.scores import mixed
         from recognizers.thresholds import read_thresholds
 

@@ -14,8 +14,8 @@ from parsing.errors import InputError
 from parsing.types import ActionScores, Array, BranchFacts, Frame, ModelFacts
 from recognizers.by_size import BySize, LowResConfig, Route
 from recognizers.labels import ActionLabels
-from recognizers.multilabel.thresholds import fit_thresholds
 from recognizers.superres.scaling import ScaledRecognizer, ScalingConfig
+from recognizers.thresholds import fit_thresholds
 from recognizers.windows import WindowConfig, recognize
 
 NAMES = ("carry", "ride", "talk")

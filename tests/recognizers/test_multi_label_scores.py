@@ -11,8 +11,8 @@ from parsing.datasets.tinyvirat import TinyClip
 from parsing.errors import InputError
 from pipelines.benchmarks.tinyvirat.score import Decoding, score_members
 from pipelines.benchmarks.tinyvirat.sources import of_clips
-from recognizers.decoding import ExclusiveGroups
 from recognizers.evaluation import report
+from recognizers.groups import ExclusiveGroups
 from recognizers.scores import SavedScores, cross_fitted, fit_weights, folds_of, mixed
 
 CLASSES = ["a", "b", "c"]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from parsing.configs import config
-from parsing.datasets import Format, Problems, read_records
+from parsing.datasets import Format, Problems, default_images, read_records
 from parsing.json_files import write_json
 from parsing.measures.boxes import Evaluation, coco_dataset, coco_results, evaluate_boxes
 from parsing.measures.pictures import Curve, confusion_figure, precision_recall_figure
@@ -44,8 +44,6 @@ class DetectionsReport:
         return write_detections(compare(records, self.found), CLASS_NAMES, out)
 
     def _images(self) -> Path:
-        from detectors.labelling.inspection import default_images
-
         return self.images or default_images(self.truth)
 
 

@@ -13,7 +13,7 @@ from parsing.measures.average_precision import average_precisions, mean_average_
 from parsing.measures.f1 import f1_figures
 from parsing.measures.pictures import curves_of_labels, precision_recall_figure
 from parsing.types import Array
-from recognizers.decoding import NO_GROUPS, ExclusiveGroups, decode
+from recognizers.groups import NO_GROUPS, ExclusiveGroups, decode
 from recognizers.scores import Mix, SavedScores, cross_fitted, fit_weights, folds_of, mixed
 from recognizers.thresholds import SHRINKAGE, cross_fitted_thresholds
 

@@ -15,7 +15,7 @@ from parsing.errors import InputError
 from pipelines.options import Option
 
 if TYPE_CHECKING:
-    from recognizers.decoding import ExclusiveGroups
+    from recognizers.groups import ExclusiveGroups
     from recognizers.scores import SavedScores
 
 
@@ -43,7 +43,7 @@ class ScoreSource:
         return files_named(parse_yaml(self.component, "--component")) if self.component else []
 
     def exclusive_groups(self, classes: Sequence[str]) -> ExclusiveGroups:
-        from recognizers.decoding import NO_GROUPS, ExclusiveGroups
+        from recognizers.groups import NO_GROUPS, ExclusiveGroups
 
         return ExclusiveGroups.load(self.groups, classes) if self.groups else NO_GROUPS
 

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 
 from parsing.errors import InputError
 from parsing.measures.f1 import f1_figures
-from recognizers.decoding import ExclusiveGroups, decode
+from recognizers.groups import ExclusiveGroups, decode
 from recognizers.thresholds import cross_fitted_thresholds, fit_thresholds, read_thresholds
 
 TINYVIRAT = (
