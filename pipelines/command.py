@@ -136,6 +136,16 @@ def _leave(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
+def complain_of(source: Path, error: Exception, debug: bool) -> str:
+    """Say in one line on stderr that a source failed, with the traceback before it where it is asked for; the line."""
+    if debug:
+        traceback.print_exception(error)
+    text = describe(error)
+    line = text if source.name in text or (isinstance(error, OSError) and error.filename) else f"{source}: {text}"
+    complain(f"error: {line}")
+    return line
+
+
 def describe(error: Exception) -> str:
     """One line for an error; names the file of an operating system's refusal, and the kind of what nobody expected."""
     if isinstance(error, OSError) and error.filename:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.progress import track
-from pipelines.command import add_output_options, claim, files_named, run_command, torch_device
+from pipelines.command import add_output_options, claim, complain_of, files_named, run_command, torch_device
 from pipelines.exporters import EXPORTERS, Exporter
 from pipelines.options import add_options, chosen_class, names_to_offer, read_options
 from pipelines.parse.sources import files_of
@@ -44,11 +44,12 @@ def main(arguments: argparse.Namespace) -> int:
     if bool(arguments.sources) != exporter.reads_parses:
         what = "give a SOURCE" if exporter.reads_parses else "a SOURCE, and an option that names another; expected one"
         raise InputError(f"{arguments.format}: {what}")
-    files = [file for source in arguments.sources for file in parses_or_videos(Path(source))]
-    parses = track(parses_of(files, exporter.every, arguments), len(files), "export", arguments.quiet, unit="videos")
+    files = [file for source in arguments.sources for file in parses_or_videos(source)]
+    failed: list[Path] = []
+    parses = track(parses_of(files, failed, exporter.every, arguments), len(files), "export", arguments.quiet, unit="videos")
     claim(arguments, [arguments.out], inputs=[*exporter.inputs(), *files, *pipeline_files(arguments, files)])
     exporter.write(parses, arguments.out)
-    return 0
+    return 1 if failed else 0
 
 
 def pipeline_files(arguments: argparse.Namespace, files: list[Path]) -> list[Path]:
@@ -60,12 +61,13 @@ def pipeline_files(arguments: argparse.Namespace, files: list[Path]) -> list[Pat
     return [config_path(arguments.config), *files_named(read_pipeline(arguments.config, arguments.set))]
 
 
-def parses_or_videos(source: Path) -> list[Path]:
+def parses_or_videos(source: str) -> list[Path]:
     """Files that a source stands for."""
-    if not source.is_dir():
-        return files_of(str(source))
-    parses = sorted(source.rglob("*.json"))
-    return parses or [file for folder in [source, *sorted(p for p in source.rglob("*") if p.is_dir())] for file in videos_in(folder)]
+    top = Path(source)
+    if not top.is_dir():
+        return files_of(source)
+    parses = sorted(top.rglob("*.json"))
+    return parses or [file for folder in [top, *sorted(p for p in top.rglob("*") if p.is_dir())] for file in videos_in(folder)]
 
 
 def videos_in(folder: Path) -> list[Path]:
@@ -75,21 +77,37 @@ def videos_in(folder: Path) -> list[Path]:
         return []  # a folder that only holds folders
 
 
-def parses_of(files: list[Path], every: int | None, arguments: argparse.Namespace) -> Iterator[VideoParse]:
-    """One parse at a time; the pipeline is built for the first video."""
+def parses_of(files: list[Path], failed: list[Path], every: int | None, arguments: argparse.Namespace) -> Iterator[VideoParse]:
+    """One parse at a time; the pipeline is built where there is a video.
+
+    Args:
+        failed: gains the files that give no parse; each is named on stderr, and the others go on.
+
+    Raises:
+        InputError: there is no file.
+        Exception: of the last file, where none gives a parse.
+    """
     if not files:
         raise InputError(f"{arguments.sources[0]}: holds neither parses nor videos")
-    parser = None
+    read = read_parse if all(file.suffix == ".json" for file in files) else _parse_or_read(every, arguments)
     for file in files:
-        if file.suffix == ".json":
-            yield read_parse(file)
+        try:
+            parse = read(file)
+        except Exception as error:
+            failed.append(file)
+            if len(failed) == len(files):
+                raise
+            complain_of(file, error, arguments.debug)
             continue
-        if parser is None:
-            from pipelines.parse.parser import VideoParser
+        yield parse
 
-            fixed = [] if every is None else [f"every={every}"]
-            parser = VideoParser.from_config(arguments.config, [*fixed, *arguments.set], torch_device(arguments.device))
-        yield parser(file)
+
+def _parse_or_read(every: int | None, arguments: argparse.Namespace) -> Callable[[Path], VideoParse]:
+    from pipelines.parse.parser import VideoParser
+
+    fixed = [] if every is None else [f"every={every}"]
+    parser = VideoParser.from_config(arguments.config, [*fixed, *arguments.set], torch_device(arguments.device))
+    return lambda file: read_parse(file) if file.suffix == ".json" else parser(file)
 
 
 if __name__ == "__main__":

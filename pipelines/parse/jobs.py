@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from parsing.media.encoding import VideoWriter
 from parsing.media.images import write_image
 from parsing.progress import Counter
 from parsing.types import Frame, FrameParse, main_action
-from pipelines.command import describe
+from pipelines.command import complain_of
 from pipelines.parse.parser import ParseStream, VideoParser
 from pipelines.parse.rendering import draw_parse
 from pipelines.parse.sources import Job
@@ -52,16 +51,6 @@ def run_jobs(parser: VideoParser, jobs: Sequence[Job], quiet: bool, debug: bool)
         except Exception as error:
             outcomes.append(Outcome(job, error=complain_of(job.source, error, debug)))
     return outcomes
-
-
-def complain_of(source: Path, error: Exception, debug: bool) -> str:
-    """Say in one line on stderr that a source failed, with the traceback before it where it is asked for; the line."""
-    if debug:
-        traceback.print_exception(error)
-    text = describe(error)
-    line = text if source.name in text or (isinstance(error, OSError) and error.filename) else f"{source}: {text}"
-    complain(f"error: {line}")
-    return line
 
 
 def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:

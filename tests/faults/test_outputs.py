@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,20 @@ def test_weights_that_are_no_number_fail_their_source_alone(
     assert call(run, folder, "--out", tmp_path / "out", "--config", tiny_pipeline, "--overwrite", "--debug") == 1
     assert "in failing" in capsys.readouterr().err
     assert (tmp_path / "out" / "c.mp4.json").is_file()
+
+
+def test_an_export_names_what_failed_and_goes_on(
+    tiny_pipeline: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.mp4").write_text("no video")
+    order = ["kinetics-tps", tmp_path / "bad.mp4", clip, "--config", tiny_pipeline, "--device", "cpu"]
+    assert call(export, *order, "--out", tmp_path / "s.zip") == 1
+    assert list(json.loads(zipfile.ZipFile(tmp_path / "s.zip").read("pred_vid_result.json"))) == ["video"]
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: {tmp_path / 'bad.mp4'}: not a readable video")
+    with pytest.raises(InputError, match="rtsp://host/a: an address"):
+        call(export, "kinetics-tps", "rtsp://host/a", "--out", tmp_path / "t.zip")
 
 
 def test_names_that_are_no_utf8(tiny_pipeline: Path, tmp_path: Path) -> None:
