@@ -12,9 +12,9 @@ from typing import Any, Protocol, TypeVar, cast, dataclass_transform
 
 import pydantic
 import pydantic.dataclasses
-import yaml
 
 from parsing.errors import InputError
+from parsing.yaml_files import read_yaml_value, yaml_value
 
 T = TypeVar("T")
 Table = Mapping[str, str]  # component name -> "module:ConfigClass", imported only when chosen
@@ -34,9 +34,9 @@ class StageConfig(Protocol):
     def build(self, device: str) -> Any: ...
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[object]) -> str:
     """A hint for a mistyped name: the closest valid one, and all that are valid."""
-    names = sorted(names)
+    names = sorted(map(str, names))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return (f"did you mean {close[0]!r}? " if close else "") + f"valid: {', '.join(names)}"
 
@@ -58,9 +58,9 @@ def parse_config(config_class: type[T], value: Any, where: str) -> T:
         path = ".".join(str(step) for step in first["loc"])
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             known = _field_names(config_class, first["loc"][:-1])
-            raise InputError(f"{where}: unknown key {path!r}; {nearest(str(first['loc'][-1]), known)}") from None
+            raise InputError(f"{where}: unknown key {path!r:.80}; {nearest(str(first['loc'][-1]), known)}") from None
         found = "" if first["type"] == "missing" else f" (found {first['input']!r:.80})"
-        raise InputError(f"{where}: {path or 'value'}: {first['msg']}{found}") from None
+        raise InputError(f"{where}: {path or 'value':.160}: {first['msg']:.300}{found}") from None
 
 
 def _field_names(config_class: Any, path: Sequence[Any]) -> list[str]:
@@ -79,7 +79,7 @@ def resolve(table: Table, value: Any, where: str) -> StageConfig:
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         raise InputError(f"{where}: found {value!r:.80}, expected a mapping with a name; valid: {', '.join(sorted(table))}")
     if value["name"] not in table:
-        raise InputError(f"{where}: unknown name {value['name']!r}; {nearest(value['name'], table)}")
+        raise InputError(f"{where}: unknown name {value['name']!r:.80}; {nearest(value['name'], table)}")
     module, _, attribute = table[value["name"]].partition(":")
     config_class = getattr(importlib.import_module(module), attribute)
     return cast(StageConfig, parse_config(config_class, dict(value), where))
@@ -89,26 +89,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping from a file; never runs tags.
 
     Raises:
-        InputError: the file is missing, is not YAML, or holds something other than a mapping.
+        InputError: the file cannot be read, is no YAML (see `yaml_files`), or holds something other than a mapping.
     """
-    try:
-        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot read config ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a YAML config ({error})") from None
+    return _mapping(read_yaml_value(path), str(path))
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """A YAML mapping from text; never runs tags.
 
     Raises:
-        InputError: it is not YAML, or holds something other than a mapping.
+        InputError: it is no YAML (see `yaml_files`), or holds something other than a mapping.
     """
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{where}: not a YAML config ({' '.join(str(error).split())[:160]})") from None
+    return _mapping(yaml_value(text, where), where)
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{where}: found {type(value).__name__}, expected a mapping of settings")
     return value
@@ -126,36 +121,36 @@ def override(config: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not path:
-            raise InputError(f"--set {assignment}: expected key.path=value")
+            raise InputError(f"--set {assignment:.80}: expected key.path=value")
         node: Any = result
         *parents, last = path.split(".")
         for step in parents:
             node = _child(node, step, assignment)
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise InputError(f"--set {assignment}: {text!r} is not a YAML value") from None
-        _assign(node, last, value, assignment)
+        _assign(node, last, yaml_value(text, f"--set {assignment:.80}"), assignment)
     return result
 
 
 def _child(node: Any, step: str, assignment: str) -> Any:
     if isinstance(node, dict):
         if step not in node:
-            raise InputError(f"--set {assignment}: unknown key {step!r}; {nearest(step, node)}")
+            raise InputError(f"--set {assignment:.80}: unknown key {step!r:.80}; {nearest(step, node)}")
         return node[step]
-    if isinstance(node, list) and step.isdigit() and int(step) < len(node):
+    if isinstance(node, list) and step in _numbers(node):
         return node[int(step)]
-    raise InputError(f"--set {assignment}: nothing is called {step!r} there")
+    raise InputError(f"--set {assignment:.80}: nothing is called {step!r:.80} there")
 
 
 def _assign(node: Any, key: str, value: Any, assignment: str) -> None:
     if isinstance(node, dict):
         node[key] = value
-    elif isinstance(node, list) and key.isdigit() and int(key) < len(node):
+    elif isinstance(node, list) and key in _numbers(node):
         node[int(key)] = value
     else:
-        raise InputError(f"--set {assignment}: nothing is called {key!r} there")
+        raise InputError(f"--set {assignment:.80}: nothing is called {key!r:.80} there")
+
+
+def _numbers(node: list[Any]) -> set[str]:
+    return {str(i) for i in range(len(node))}
 
 
 def _copy(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Writing files: nobody ever sees half of one, nothing is replaced unasked, no output is an input. Reading them within a bound."""
+"""Writing files: nobody ever sees half of one, nothing is replaced unasked, no output is an input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pathlib import Path
 
 from parsing.errors import InputError
 
-MAX_PIPE_BYTES = 64 * 2**20  # of what has no size: pipes, devices
 _TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.partwise(\..*)?")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SUFFIX_LENGTH = 16  # the name of a temporary file must fit wherever the name of the file itself does
@@ -132,26 +131,6 @@ def _remove_unlocked(path: Path) -> None:
         path.unlink()
     finally:
         os.close(handle)
-
-
-def read_bounded(path: Path, max_bytes: int) -> bytes:
-    """The bytes of a file, of at most `max_bytes`, or of a pipe, of at most 64 MiB.
-
-    Raises:
-        InputError: it cannot be read, or is larger.
-    """
-    try:
-        with path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            regular = stat.S_ISREG(found.st_mode)
-            limit = max_bytes if regular else min(max_bytes, MAX_PIPE_BYTES)
-            data = file.read(min(found.st_size, limit) + 1 if regular else limit + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if len(data) > limit:
-        size = f"{found.st_size / 2**20:.0f} MiB" if regular else "no end"
-        raise InputError(f"{path}: {size}, at most {limit / 2**20:.0f} MiB are read")
-    return data
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from parsing.errors import InputError
-from parsing.files import atomic, read_bounded
-from parsing.memory import memory_budget
+from parsing.files import atomic
+from parsing.memory import memory_budget, read_bounded
 
 # Bytes of memory that each of these costs when it becomes a Python object; measured on CPython 3.11, rounded up.
 _COSTS = {b"{": 184, b"[": 80, b",": 40, b":": 40, b'"': 12}

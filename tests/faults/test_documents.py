@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from parsing import json_files
+from parsing.configs import override
 from parsing.errors import InputError
-from parsing.files import read_bounded
 from parsing.json_files import parse_json, read_json, read_json_lines
-from parsing.memory import memory_budget
+from parsing.memory import memory_budget, read_bounded
+from parsing.yaml_files import yaml_value
 
 
 def one_line(error: pytest.ExceptionInfo[InputError]) -> str:
@@ -92,3 +94,64 @@ def test_files_without_end_and_without_a_name(tmp_path: Path) -> None:
 
 def test_the_budget_is_a_part_of_the_machine() -> None:
     assert 0 < memory_budget() < 2**44
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
+CHAIN = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 60))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "more than 300,000 values"),  # 10^9 of them in 600 bytes
+        (CHAIN, "nested deeper than 50"),
+        ("a: &a [*a]", "nested deeper than 50"),  # holds itself
+        ("a: &a {<<: *a}", "nested deeper than 50"),
+        ("[" * 100_000, "nested deeper than 50 at line 1 column 52"),
+        ("{a: " * 100_000, "nested deeper than 50"),
+        ("\n".join(" " * i + "a:" for i in range(900)), "nested deeper than 50 at line 51"),
+        ("- " * 900 + "a", "nested deeper than 50"),
+        ("a: 1" + "0" * 5_000, "a number of 5001 characters, at most 64 are read at line 1 column 4"),
+        ("a: 0x" + "f" * 5_000, "a number of 5002 characters"),
+        ("a: 1" + ":1" * 300_000, "a number of 600001 characters"),  # to the base of 60, which takes minutes
+        ("a: 1" + ":1" * 300_000 + ".5", "a number of 600003 characters"),
+        ("a: 2024-13-45", "'2024-13-45' is no timestamp at line 1 column 4"),
+        ("a: !!int x", "'x' is no int"),
+        ("a: !!int ''", "'' is no int"),
+        ("a: !!bool x", "'x' is no bool"),
+        ("a: !!timestamp x", "'x' is no timestamp"),
+        ("a: !!float x", "'x' is no float"),
+        ("a: 1\nb: 2\na: 3", "the key 'a' stands twice at line 3 column 1"),
+        ("a: [{b: 1, b: 2}]", "the key 'b' stands twice"),
+        ("{[a]: 1}", "unhashable key"),
+        ("a: *nobody", "undefined alias"),
+        ("a: 1\n---\nb: 1", "another document"),
+        ("a: !!python/name:os.system", "could not determine a constructor"),
+        ("a: \x07", "special characters are not allowed"),
+    ],
+)
+def test_yaml_that_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"^c.yaml: not readable as YAML .*{message}") as error:
+        yaml_value(text, "c.yaml")
+    one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: &a [1]\nb: *a", {"a": [1], "b": [1]}),
+        ("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}", {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}}),
+        ("1: a\n'1': b", {1: "a", "1": "b"}),
+        ("[" * 51 + "]" * 51, eval("[" * 51 + "]" * 51)),
+        ("", None),
+    ],
+)
+def test_yaml_that_is_read(text: str, value: Any) -> None:
+    assert yaml_value(text, "c.yaml") == value
+
+
+@pytest.mark.parametrize("path", ["a.\u00b2=1", "a." + "9" * 5_000 + "=1", "a.-1=1", "a.01=1", "a.0=" + "[" * 5_000, "b=0x" + "f" * 5_000])
+def test_settings_that_are_refused(path: str) -> None:
+    with pytest.raises(InputError, match=r"^--set ") as error:
+        override({"a": [1, 2]}, [path])
+    one_line(error)

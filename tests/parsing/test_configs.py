@@ -61,7 +61,7 @@ def test_components_come_from_a_closed_table(value: Any, message: str) -> None:
 def test_yaml_tags_do_not_execute(tmp_path: Path) -> None:
     evil, proof = tmp_path / "evil.yaml", tmp_path / "proof"
     evil.write_text(f"name: !!python/object/apply:os.system ['touch {proof}']")
-    with pytest.raises(InputError, match=r"evil\.yaml: not a YAML config"):
+    with pytest.raises(InputError, match=r"evil\.yaml: not readable as YAML"):
         read_yaml(evil)
     assert not proof.exists()
 
@@ -75,7 +75,7 @@ def test_yaml_must_be_a_mapping(tmp_path: Path, content: str) -> None:
 
 
 def test_missing_config_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.yaml: cannot read config"):
+    with pytest.raises(InputError, match=r"none\.yaml: cannot be read"):
         read_yaml(tmp_path / "none.yaml")
 
 
