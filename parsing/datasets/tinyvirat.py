@@ -101,6 +101,7 @@ def _clip(item: Any, where: str, classes: Sequence[str], split: Split) -> TinyCl
     if not isinstance(item, dict):
         raise InputError(f"{where}: found {item!r:.60}, expected an object with {', '.join(required)}")
     clip_id, path = item.get("id"), item.get("path")
+    path = path.replace("\\", "/") if isinstance(path, str) else path  # as Windows writes it
     if isinstance(clip_id, str):
         where = f"{where} (id {clip_id:.20})"
     for key in required:

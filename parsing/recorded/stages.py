@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from parsing.datasets import read_coco
+from parsing.datasets import default_images, read_coco
 from parsing.datasets.kinetics_tps.results import read_truth
 from parsing.datasets.kinetics_tps.truth import truth_frames, truth_vocabulary
 from parsing.datasets.records import ImageRecord, ObjectRecord, true_parts
@@ -48,7 +48,7 @@ class Recordings:
         self.keypoints: dict[tuple[str, int], Array] = {}  # (N, 17, 3) of the same persons; annotated images alone have them
         self.vocabulary = pose_vocabulary(())
         if path.is_file() and _is_coco(path):
-            for record in read_coco(path, path.parent):
+            for record in read_coco(path, default_images(path)):
                 self.frames[record.path.name, 0] = _parse_of(record)
                 self.keypoints[record.path.name, 0] = _keypoints_of(record)
             return

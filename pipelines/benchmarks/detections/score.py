@@ -13,6 +13,7 @@ import supervision as sv
 
 from detectors.evaluation import Item
 from detectors.suppression import Boxes
+from parsing.datasets.coco_images import record_key
 from parsing.datasets.records import PERSON, ImageRecord, true_parts
 from parsing.document import read_parse
 from parsing.errors import InputError
@@ -110,12 +111,12 @@ def _of_frame(frame: FrameParse) -> Boxes:
 
 def _of_results(records: Sequence[ImageRecord], rows: list[Any], path: Path) -> dict[int, Boxes]:
     """COCO results: category 1 is the person, 2 to 11 are the parts in the order of PART_NAMES."""
-    index = {record.id: i for i, record in enumerate(records)}
+    index = {record_key(record.id): i for i, record in enumerate(records)}
     columns: dict[int, list[tuple[list[float], float, int]]] = {i: [] for i in range(len(records))}
     for number, row in enumerate(rows):
         try:
             x, y, width, height = map(float, row["bbox"])
-            score, category, image = float(row["score"]), int(row["category_id"]), index[row["image_id"]]
+            score, category, image = float(row["score"]), int(row["category_id"]), index[record_key(row["image_id"])]
             if not np.isfinite([x, y, width, height, score]).all() or not 1 <= category <= len(CLASS_NAMES):
                 raise ValueError(f"category_id {category}, bbox {row['bbox']}, score {score}")
         except (KeyError, TypeError, ValueError) as error:

@@ -40,6 +40,7 @@ def written(path: Path, value: Any) -> Path:
         ([CLIP | {"id": "0007"}], "id '0007', expected a text of five digits"),
         ([CLIP | {"id": "0000\u0667"}], "expected a text of five digits"),
         ([CLIP | {"path": "../../etc/00007.mp4"}], "path '../../etc/00007.mp4', expected <video>/<id>.mp4 below"),
+        ([CLIP | {"path": "..\\00007.mp4"}], "path '../00007.mp4', expected <video>/<id>.mp4 below"),
         ([CLIP | {"path": "/00007.mp4"}], "expected <video>/<id>.mp4 below"),
         ([CLIP | {"dim": [55, 104]}], r"dim \[55, 104\], expected \[frames, height, width\]"),
         ([CLIP | {"dim": [0, 104, 104]}], r"expected \[frames, height, width\]"),
@@ -81,12 +82,12 @@ def test_bad_class_maps_are_named(tmp_path: Path, value: Any, message: str) -> N
 
 def test_clips_come_in_order_with_labels_in_the_order_of_the_map(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert read_class_map(written(tmp_path / "c.json", {"b": 1, "a": 0})) == ("a", "b")
-    other = CLIP | {"id": "00002", "path": "w/00002.mp4", "label": ["Closing", "Closing"]}
+    other = CLIP | {"id": "00002", "path": "w\\00002.mp4", "label": ["Closing", "Closing"]}
     path = written(tmp_path / "a.json", [CLIP, other])
     clips = read_tinyvirat(path, CLASSES, "train")
     assert clips[0] == TinyClip("00007", "v/00007.mp4", (55, 104, 104), ("Opening", "activity_walking"))
     assert [clip.id for clip in clips] == ["00007", "00002"]
-    assert clips[1].labels == ("Closing",)
+    assert (clips[1].path, clips[1].labels) == ("w/00002.mp4", ("Closing",))
     assert "1 of 2 clips name a label twice" in caplog.text
     assert multi_hot(clips, CLASSES).tolist() == [[1, 0, 1], [0, 1, 0]]
     assert multi_hot([], CLASSES).shape == (0, 3)
