@@ -65,6 +65,8 @@ class TinyViratExporter(ScoreSource):
             name = Path(parse.facts.name).stem
             if name not in ids:
                 raise InputError(f"{parse.facts.name}: no clip of {self.test}; {nearest(name, ids[:5])}, …")
+            if name in found:
+                raise InputError(f"{parse.facts.name}: two parses of clip {name}")
             if parse.branch is None or parse.branch.name != "low_res":
                 raise InputError(f"{parse.facts.name}: parsed without the low-resolution branch; expected `low_res` in its pipeline")
             odd = sorted({action.label for action in parse.actions} - set(classes))
