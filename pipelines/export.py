@@ -1,6 +1,7 @@
 """Write parses, or submissions, in other formats.
 
 python -m pipelines.export kinetics-tps SOURCE... --out submission.zip
+python -m pipelines.export coco SOURCE... --truth annotations.json --out results.json
 python -m pipelines.export tinyvirat --scores test.npz --thresholds FILE --test tiny_test_v2_public.json --class-map FILE --out answer.txt
 
 A source is a parse.json, a folder of them, a video or a folder of videos; videos are parsed on the way.
@@ -25,7 +26,7 @@ from pipelines.parse.sources import files_of
 def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """The command line of every format, or of the one that `argv` chooses."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.export", description="Write parses in other formats.")
-    kinds = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
+    kinds = parser.add_subparsers(dest="exporter", required=True, metavar="FORMAT")
     for name in names_to_offer(EXPORTERS, argv):
         exporter = chosen_class(EXPORTERS, name)
         one = kinds.add_parser(name, help=exporter.__doc__, description=exporter.__doc__)
@@ -40,10 +41,10 @@ def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    exporter: Exporter = read_options(chosen_class(EXPORTERS, arguments.format), arguments, arguments.format)
+    exporter: Exporter = read_options(chosen_class(EXPORTERS, arguments.exporter), arguments, arguments.exporter)
     if bool(arguments.sources) != exporter.reads_parses:
         what = "give a SOURCE" if exporter.reads_parses else "a SOURCE, and an option that names another; expected one"
-        raise InputError(f"{arguments.format}: {what}")
+        raise InputError(f"{arguments.exporter}: {what}")
     files = [file for source in arguments.sources for file in parses_or_videos(source)]
     failed: list[Path] = []
     parses = track(parses_of(files, failed, exporter.every, arguments), len(files), "export", arguments.quiet, unit="videos")

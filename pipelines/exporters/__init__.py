@@ -12,6 +12,7 @@ from typing import Protocol
 from parsing.document import VideoParse
 
 EXPORTERS = {
+    "coco": "pipelines.exporters.coco:CocoExporter",
     "kinetics-tps": "pipelines.exporters.kinetics_tps:KineticsTpsExporter",
     "tinyvirat": "pipelines.exporters.tinyvirat:TinyViratExporter",
 }

@@ -18,7 +18,7 @@ from parsing.datasets import default_images, read_records
 from parsing.document import VideoParse, write_parse
 from parsing.measures.boxes import BoxTruth
 from parsing.types import VideoFacts
-from pipelines import evaluate, inspect_data
+from pipelines import evaluate, export, inspect_data
 from pipelines.benchmarks.detections.score import CLASS_NAMES, compare, confusion_matrix, truth_of
 
 SILENT = ["--quiet"]
@@ -100,6 +100,20 @@ def test_parses_and_coco_results_are_evaluated_alike(people: Path, tmp_path: Pat
     assert cv2.imread(str(tmp_path / "a" / "pr_curves.png")) is not None
     again = run_evaluate(tmp_path / "a" / "results.json", people, tmp_path / "b")
     assert again == figures
+
+
+def test_exported_results_are_evaluated_as_the_parses(people: Path, tmp_path: Path) -> None:
+    parses = as_parses(people, tmp_path / "parses")
+    truth = people / "annotations_val.json"
+    arguments = ["coco", str(parses), "--truth", str(truth), "--out", str(tmp_path / "results.json"), *SILENT]
+    assert export.main(export.build_parser().parse_args(arguments)) == 0
+    assert run_evaluate(tmp_path / "results.json", people, tmp_path / "a") == run_evaluate(parses, people, tmp_path / "b")
+    facts = VideoFacts("other.mp4", 200, 220, 0, 1.0, 1.0, 1, 1, 0)
+    write_parse(VideoParse(facts, VOCABULARY, (), (), (), True), tmp_path / "other.json")
+    arguments = ["coco", str(tmp_path / "other.json"), "--truth", str(truth), "--out", str(tmp_path / "none.json"), *SILENT]
+    with pytest.raises(InputError, match="no frame of the parses is one of the 3 annotated images"):
+        export.main(export.build_parser().parse_args(arguments))
+    assert not (tmp_path / "none.json").exists()
 
 
 def test_the_written_files_give_pycocotools_the_same_figures(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

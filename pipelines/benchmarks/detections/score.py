@@ -15,7 +15,7 @@ from detectors.evaluation import Item
 from detectors.suppression import Boxes
 from parsing.datasets.coco_images import record_key
 from parsing.datasets.records import PERSON, ImageRecord, true_parts
-from parsing.document import read_parse
+from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.json_files import read_json
 from parsing.measures.boxes import BoxTruth
@@ -36,11 +36,20 @@ class FoundFrames:
 
     def of(self, record: ImageRecord) -> FrameParse | None:
         """The frame that an annotated image is: an image parsed on its own, or frame N - 1 of `VIDEO` for `VIDEO/img_0000N.jpg`."""
-        alone = self.frames.get((record.path.name, 0)) or self.frames.get((record.path.stem, 0))
-        if alone is not None:
-            return alone
-        number = _NUMBER.search(record.path.stem)
-        return self.frames.get((record.path.parent.name, int(number.group(1)) - 1)) if number else None
+        return next((self.frames[place] for place in places_of(record) if place in self.frames), None)
+
+
+def places_of(record: ImageRecord) -> list[tuple[str, int]]:
+    """Names of videos and indices of frames that an annotated image may be, the likeliest first."""
+    number = _NUMBER.search(record.path.stem)
+    numbered = [(record.path.parent.name, int(number.group(1)) - 1)] if number else []
+    return [(record.path.name, 0), (record.path.stem, 0), *numbered]
+
+
+def check_parts(parse: VideoParse, where: object) -> None:
+    """Raises InputError where a parse has other parts than the ten."""
+    if parse.vocabulary.parts != PART_NAMES:
+        raise InputError(f"{where}: parts {', '.join(parse.vocabulary.parts)}; expected {', '.join(PART_NAMES)}")
 
 
 def read_found_frames(path: Path) -> FoundFrames:
@@ -51,8 +60,7 @@ def read_found_frames(path: Path) -> FoundFrames:
         raise InputError(f"{path}: folder without a parse (*.json)")
     for file in files:
         parse = read_parse(file)
-        if parse.vocabulary.parts != PART_NAMES:
-            raise InputError(f"{file}: parts {', '.join(parse.vocabulary.parts)}; expected {', '.join(PART_NAMES)}")
+        check_parts(parse, file)
         for name in {parse.facts.name, Path(parse.facts.name).stem}:
             frames.update({(name, frame.index): frame for frame in parse.frames})
     return FoundFrames(path, frames)
@@ -99,10 +107,11 @@ def confusion_matrix(items: Sequence[Item], class_names: Sequence[str]) -> Array
 
 
 def _of_parses(records: Sequence[ImageRecord], found: FoundFrames) -> dict[int, Boxes]:
-    return {i: _of_frame(frame) for i, record in enumerate(records) if (frame := found.of(record)) is not None}
+    return {i: boxes_of(frame) for i, record in enumerate(records) if (frame := found.of(record)) is not None}
 
 
-def _of_frame(frame: FrameParse) -> Boxes:
+def boxes_of(frame: FrameParse) -> Boxes:
+    """Persons (class 0) and the parts that are seen (1 to 10) of a frame."""
     rows, columns = np.nonzero(frame.parts.visible)
     boxes = np.concatenate([frame.persons.xyxy, frame.parts.xyxy[rows, columns]])
     scores = np.concatenate([frame.persons.scores, frame.parts.scores[rows, columns]])
