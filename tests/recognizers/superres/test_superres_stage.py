@@ -249,8 +249,9 @@ def test_folders_that_cannot_be_made_or_written_are_named(tmp_path: Path, caplog
         ArrayCache(tmp_path / "file" / "cache", 1000)
     cache = ArrayCache(tmp_path / "cache", 1000)
     (tmp_path / "cache").rmdir()
+    (tmp_path / "cache").write_text("")
     cache.put("0", np.zeros(3, np.uint8))
-    assert "0.npy: not kept (No such file or directory)" in caplog.text
+    assert "0.npy: not kept (" in caplog.text
 
 
 def age(path: Path, seconds: int) -> None:
