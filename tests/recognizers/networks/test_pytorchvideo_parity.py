@@ -77,7 +77,7 @@ def test_the_command_line_converts_a_published_file_and_the_header_says_the_colo
     assert stage.architecture.norm_eps == 1e-5  # type: ignore[attr-defined]
     stage.architecture = replace(stage.architecture, frames=4, input_px=32)  # type: ignore[type-var]
     frames = {i: Frame("a", i, 0.0, np.full((40, 40, 3), 20 * i, np.uint8)) for i in range(4)}
-    assert stage(frames, 4).scores.sum() == pytest.approx(1, abs=1e-4)
+    assert stage(frames, 4).probabilities.sum() == pytest.approx(1, abs=1e-4)
 
 
 def test_published_sizes() -> None:
