@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar, cast
 
 T = TypeVar("T")
 
 
-def prefetched(items: Iterable[T], ahead: int = 1) -> Iterator[T]:
+def prefetched(items: Iterable[T], ahead: int = 1) -> Generator[T]:
     """The same items in the same order, made in a thread that runs at most `ahead` items in front.
 
-    An exception of the source is raised here; leaving the loop early stops the thread.
+    An exception of the source is raised here; closing the generator stops the thread and waits for its end.
     """
     channel: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(maxsize=ahead)
     stopped = threading.Event()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,8 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
         writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary))
         drawing = stack.enter_context(_Drawing(job.drawing_path, stream, parser)) if job.drawing_path else None
         progress = stack.enter_context(Counter(job.source.name, stream.num_frames, quiet))
-        for frame, parse in stream.with_frames(keep_images=drawing is not None):
+        frames = stack.enter_context(closing(stream.with_frames(keep_images=drawing is not None)))
+        for frame, parse in frames:
             writer.add(parse)
             if drawing:
                 drawing.add(frame, parse)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -166,26 +167,27 @@ class ParseStream:
     def __iter__(self) -> Iterator[FrameParse]:
         return (parse for _, parse in self.with_frames(keep_images=False))
 
-    def with_frames(self, keep_images: bool = True) -> Iterator[tuple[Frame, FrameParse]]:
+    def with_frames(self, keep_images: bool = True) -> Generator[tuple[Frame, FrameParse]]:
         """Each frame with its parse, in display order.
 
         Args:
             keep_images: False lets images between key frames go early; their frames then hold one black pixel.
         """
-        with VideoReader(self.path) as reader:
-            items, state_filter = self._parsed(reader, keep_images), self.parser.state_filter
-            items = items if self._track_actions is None else self._track_actions(items)
+        # Closed in this order: the thread that decodes must have ended before its file is closed.
+        with VideoReader(self.path) as reader, closing(self._parsed(reader, keep_images)) as parsed:
+            items, state_filter = parsed if self._track_actions is None else self._track_actions(parsed), self.parser.state_filter
             yield from fill_between(items if state_filter is None else state_filter(items))
             self.facts = reader.facts
         declared = self.facts.frames_declared
         self.complete = self.facts.decode_errors == 0 and (declared is None or self.facts.frames_decoded >= declared)
 
-    def _parsed(self, reader: VideoReader, keep_images: bool) -> Iterator[Item]:
+    def _parsed(self, reader: VideoReader, keep_images: bool) -> Generator[Item]:
         """Every frame, with a parse where it is a key frame."""
         tracker = self.parser.new_tracker()
-        for group, actions in prefetched(self._groups(reader, keep_images)):
-            parses = iter(self.parser.parse_key_frames([frame for frame in group if self._is_key(frame)], tracker, actions))
-            yield from ((frame, next(parses) if self._is_key(frame) else None) for frame in group)
+        with closing(prefetched(self._groups(reader, keep_images))) as groups:
+            for group, actions in groups:
+                parses = iter(self.parser.parse_key_frames([frame for frame in group if self._is_key(frame)], tracker, actions))
+                yield from ((frame, next(parses) if self._is_key(frame) else None) for frame in group)
 
     def _is_key(self, frame: Frame) -> bool:
         return frame.index % self.parser.schedule.every == 0

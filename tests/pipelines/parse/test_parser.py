@@ -2,6 +2,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from builders import VOCABULARY, ramp, write_video
 
 from parsing.errors import InputError
 from parsing.media.prefetch import prefetched
+from parsing.media.video import VideoReader
 from pipelines import VideoParser
 
 
@@ -184,3 +186,22 @@ def test_prefetch_keeps_order_and_passes_errors_on() -> None:
     with pytest.raises(InputError, match="broken"):
         collect()
     assert seen == [0, 1, 2, 3, 4]
+
+
+def test_the_decoding_thread_ends_before_its_file_is_closed(tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise FFmpeg reads what is no longer there, and the process dies."""
+    path = write_video(tmp_path / "a.mp4", [ramp(i % 20) for i in range(80)])
+    alive: list[bool] = []
+    leave = VideoReader.__exit__
+
+    def closing(self: VideoReader, *failure: Any) -> None:
+        alive.append(any(thread.name == "decode" for thread in threading.enumerate()))
+        leave(self, *failure)
+
+    stream = VideoParser.from_config(str(tiny_pipeline), device="cpu").stream(path)
+    frames = stream.with_frames()
+    next(frames)
+    assert "decode" in {thread.name for thread in threading.enumerate()}
+    monkeypatch.setattr(VideoReader, "__exit__", closing)
+    frames.close()
+    assert alive == [False]
