@@ -199,9 +199,10 @@ def test_the_decoding_thread_ends_before_its_file_is_closed(tiny_pipeline: Path,
         leave(self, *failure)
 
     stream = VideoParser.from_config(str(tiny_pipeline), device="cpu").stream(path)
+    monkeypatch.setattr(VideoReader, "__exit__", closing)
     frames = stream.with_frames()
     next(frames)
     assert "decode" in {thread.name for thread in threading.enumerate()}
-    monkeypatch.setattr(VideoReader, "__exit__", closing)
+    alive.clear()
     frames.close()
     assert alive == [False]
