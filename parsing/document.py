@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -15,9 +17,12 @@ from typing import IO, Any
 import numpy as np
 import pydantic
 
+from parsing.configs import parse_config
 from parsing.entries import SCHEMA_VERSION, ActionEntry, ActionWindowEntry, Box, FrameEntry, ParseDocument, TrackEntry
 from parsing.errors import InputError
 from parsing.files import atomic
+from parsing.json_files import read_json
+from parsing.memory import memory_budget
 from parsing.types import ActionScore, ActionWindow, Array, BranchFacts, Detections, FrameParse, ModelFacts, Parts, PartStates, VideoFacts
 from parsing.vocabulary import Vocabulary
 
@@ -116,22 +121,15 @@ def read_parse(path: Path) -> VideoParse:
     """Read a parse.json; scores and boxes are as rounded there, states that were not written score 0.
 
     Raises:
-        InputError: the file is missing, no JSON, or does not fit the schema; names the first problem.
+        InputError: the file is missing, no JSON, does not fit the schema, holds a frame or track twice, or would
+            not fit into half of the free memory; names the first problem.
     """
+    document = parse_config(ParseDocument, read_json(path), f"{path}: not a parse")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
-    try:
-        document = pydantic.TypeAdapter(ParseDocument).validate_python(value)
+        _check_consistent(document)
         vocabulary = Vocabulary.from_json(asdict(document.vocabulary))
         frames = tuple(_frame(entry, vocabulary) for entry in document.frames)
         actions, windows = _actions_over_time(document, vocabulary)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{path}: not a parse: {'.'.join(map(str, first['loc'])) or 'value'}: {first['msg']}") from None
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: not a parse: {error}") from None
     models = tuple(ModelFacts(**asdict(model)) for model in document.models)
@@ -164,6 +162,32 @@ def _part_json(parse: FrameParse, row: int, part: int, vocabulary: Vocabulary) -
     }
 
 
+def _check_consistent(document: ParseDocument) -> None:
+    """What a schema cannot say; raises ValueError."""
+    for before, frame in itertools.pairwise(document.frames):
+        if frame.index <= before.index:
+            raise ValueError(f"frames: index {frame.index} after {before.index}, expected rising ones")
+    for frame in document.frames:
+        _check_once([person.track_id for person in frame.persons if person.track_id is not None], f"frames: index {frame.index}: track_id")
+    _check_once([track.track_id for track in document.tracks], "tracks: track_id")
+    words = document.vocabulary
+    scores = sum(len(frame.persons) for frame in document.frames) * len(words.parts) * len(words.states)
+    scores += len(document.action_windows) * max(len(words.actions), len(words.low_res_actions))
+    if scores * 8 > memory_budget():
+        raise ValueError(f"its {scores:,} scores do not fit into half of the free memory")
+
+
+def _check_once(ids: Sequence[int], what: str) -> None:
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{what} {Counter(ids).most_common(1)[0][0]} stands twice")
+
+
+def _position(names: Sequence[str], name: str, where: str) -> int:
+    if name not in names:
+        raise ValueError(f"{where}: {name!r:.80} is not in the vocabulary")
+    return names.index(name)
+
+
 def _frame(entry: FrameEntry, vocabulary: Vocabulary) -> FrameParse:
     n, p, s = len(entry.persons), len(vocabulary.parts), len(vocabulary.states)
     track_ids = np.array([-1 if person.track_id is None else person.track_id for person in entry.persons], np.int64)
@@ -172,10 +196,10 @@ def _frame(entry: FrameEntry, vocabulary: Vocabulary) -> FrameParse:
     states = np.zeros((n, p, s))
     for i, person in enumerate(entry.persons):
         for name, part in person.parts.items():
-            j = vocabulary.parts.index(name)
+            j = _position(vocabulary.parts, name, f"frames: index {entry.index}: parts")
             boxes[i, j], scores[i, j], visible[i, j] = part.box or (0, 0, 0, 0), part.score, part.visible
             for state in part.states:
-                states[i, j, vocabulary.states.index(state.label)] = state.score
+                states[i, j, _position(vocabulary.states, state.label, f"frames: index {entry.index}: {name}: states")] = state.score
     return FrameParse(entry.index, entry.time_s, persons, Parts(boxes, scores, visible), PartStates(states), entry.key)
 
 

@@ -12,9 +12,11 @@ from parsing.types import Branch
 # 1.1 added actions of tracks, which recognizers were used, and the low-resolution branch. Since 1.2 `actions` are what
 # holds at which time, and `action_windows` have the scores of all actions; before, `actions` were all of them.
 SCHEMA_VERSION = "1.2"
-Box = tuple[float, float, float, float]
+Pixel = Annotated[float, Field(ge=-1e7, le=1e7)]  # beyond, float32 does not hold single pixels
+Box = tuple[Pixel, Pixel, Pixel, Pixel]
 Score = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**53)]  # the integers that every reader of JSON holds exactly
+Rate = Annotated[float, Field(ge=0)]
 
 
 @config
@@ -25,9 +27,9 @@ class VideoEntry:
     width: Count
     height: Count
     rotation: int
-    fps: float
-    duration_s: float
-    frames_declared: int | None
+    fps: Rate
+    duration_s: Rate
+    frames_declared: Count | None
     frames_decoded: Count
     decode_errors: Count
 
@@ -102,7 +104,7 @@ class PartEntry:
 class PersonEntry:
     """One person: box as x1, y1, x2, y2 in pixels, and parts by name. `track_id` is null where no track is confirmed."""
 
-    track_id: int | None
+    track_id: Count | None
     box: Box
     score: Score
     parts: dict[str, PartEntry]
@@ -125,7 +127,7 @@ class TrackEntry:
     `actions` is empty where actions of tracks were not wanted, or the track was seen too briefly.
     """
 
-    track_id: int
+    track_id: Count
     start_s: float
     end_s: float
     first_frame: Count

@@ -67,8 +67,10 @@ class Vocabulary:
     def __post_init__(self) -> None:
         for field in ("parts", "states", "actions", "low_res_actions"):
             names = getattr(self, field)
+            if not all(isinstance(name, str) and name for name in names):
+                raise ValueError(f"vocabulary {self.name!r:.80}: {field} {names!r:.80}, expected names")
             if len(set(names)) != len(names):
-                raise ValueError(f"vocabulary {self.name!r}: {field} holds a name twice: {names}")
+                raise ValueError(f"vocabulary {self.name!r}: {field} holds a name twice: {names!r:.160}")
         if len(self.part_states) != len(self.parts):
             raise ValueError(f"vocabulary {self.name!r}: part_states has {len(self.part_states)} rows for {len(self.parts)} parts")
         unknown = {state for row in self.part_states for state in row} - set(self.states)
@@ -100,6 +102,15 @@ class Vocabulary:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Vocabulary:
         """Read what `to_json` wrote; raises KeyError or ValueError where it does not fit."""
-        parts = tuple(value["parts"])
-        rows = tuple(tuple(value["part_states"][part]) for part in parts)
-        return cls(value["name"], parts, tuple(value["states"]), rows, tuple(value["actions"]), tuple(value.get("low_res_actions", ())))
+        parts, states, actions = (_listed(value, field) for field in ("parts", "states", "actions"))
+        of_parts = value["part_states"]
+        if not isinstance(of_parts, dict) or not isinstance(value["name"], str):
+            raise ValueError(f"vocabulary {value['name']!r:.80}: part_states {of_parts!r:.80}, expected an object of lists by part")
+        rows = tuple(_listed(of_parts, part) for part in parts)
+        return cls(value["name"], parts, states, rows, actions, _listed({"low_res_actions": []} | value, "low_res_actions"))
+
+
+def _listed(value: dict[str, Any], field: str) -> tuple[str, ...]:
+    if not isinstance(value[field], list) or not all(isinstance(name, str) for name in value[field]):
+        raise ValueError(f"vocabulary: {field} {value[field]!r:.80}, expected a list of names")
+    return tuple(value[field])

@@ -18,7 +18,7 @@ import argparse
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -30,6 +30,7 @@ from parsing.configs import config, override, parse_config, read_yaml
 from parsing.console import say
 from parsing.errors import InputError
 from parsing.files import atomic
+from parsing.json_files import read_json_lines
 from parsing.learning.runs import run_files
 from pipelines.command import add_output_options, claim, run_command, torch_device
 from pipelines.trainings import STAGES, Training, forget_runs, is_finished, train_once, training_config
@@ -158,19 +159,13 @@ def write_table(ablation: Ablation, out: Path) -> None:
 
 def figures(ablation: Ablation, folder: Path) -> dict[str, list[float]]:
     """Each metric of every finished seed of a row."""
-    last = [json.loads(line) for line in _last_lines(folder)]
+    last = [rows[-1] for run in sorted(folder.glob("seed*")) if is_finished(run) and (rows := read_json_lines(run / "metrics.jsonl"))]
     return {name: [value for metrics in last if (value := _at(metrics, path)) is not None] for name, path in ablation.metrics.items()}
 
 
 def slug(name: str) -> str:
     """A folder's name for a row."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _last_lines(folder: Path) -> Iterator[str]:
-    for run in sorted(folder.glob("seed*")):
-        if is_finished(run):
-            yield (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
 
 
 def _at(metrics: Any, path: str) -> float | None:

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from parsing.configs import override, read_yaml
 from parsing.console import say
+from parsing.json_files import read_json_lines
 from parsing.learning.runs import run_files
 from parsing.measures.report import write_report
 from pipelines.command import add_output_options, claim, run_command, torch_device
@@ -67,8 +68,7 @@ def _config(path: Path, assignments: list[str]) -> TrainConfig:
 
 def _figures(run: Path) -> dict[str, Any]:
     """Of the last epoch."""
-    row = json.loads((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    return cast(dict[str, Any], row["all"])
+    return cast(dict[str, Any], read_json_lines(run / "metrics.jsonl")[-1]["all"])
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -13,6 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logit, softmax
 
+from parsing.array_files import read_npz
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.types import Array
@@ -21,6 +20,7 @@ FOLDS = 5
 SMALLEST = 1e-6  # probability; keeps logits finite
 Mix = Literal["logits", "probabilities"]  # what an ensemble averages
 COLUMNS = ("name", "videos", "actions", "truth", "logits", "seconds", "disjoint", "multi_label")
+_KINDS = {"videos": "U", "actions": "U", "truth": "i", "logits": "f", "seconds": "f", "disjoint": "b"}  # of NumPy's types
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +75,10 @@ class SavedScores:
         Raises:
             InputError: the file is missing, or holds no scores.
         """
+        saved = read_npz(path, (*COLUMNS, "labels", "classes"))
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-                scores = cls(**_columns(saved))
-        except FileNotFoundError:
-            raise InputError(f"{path}: saved scores not found") from None
-        except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, zipfile.BadZipFile, zlib.error) as error:
+            scores = cls(**_columns(saved))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(f"{path}: not a file of saved scores ({' '.join(str(error).split())[:80]})") from None
         _check_shapes(scores, path)
         return scores
@@ -109,8 +107,8 @@ def one_hot(labels: Array, num_actions: int) -> Array:
     return np.asarray(truth)
 
 
-def _columns(saved: Any) -> dict[str, Any]:
-    given = {key: saved[key] for key in (*COLUMNS, "labels", "classes") if key in saved}
+def _columns(saved: Mapping[str, Array]) -> dict[str, Any]:
+    given: dict[str, Any] = dict(saved)
     if "labels" in given:
         given |= {"truth": one_hot(given.pop("labels"), len(given["actions"])), "multi_label": False}
     elif "classes" in given:
@@ -127,7 +125,10 @@ def _check_shapes(scores: SavedScores, path: Path) -> None:
         found = getattr(scores, name).shape
         if len(shape) != 2 or found != (shape if name in ("logits", "truth") else shape[:1]):
             raise InputError(f"{path}: its columns disagree: videos {scores.videos.shape}, {name} {found}")
-    if scores.logits.dtype.kind != "f" or not np.isfinite(scores.logits).all():
+    for name, kinds in _KINDS.items():
+        if getattr(scores, name).dtype.kind not in kinds:
+            raise InputError(f"{path}: {name} of type {getattr(scores, name).dtype}")
+    if not np.isfinite(scores.logits).all():
         raise InputError(f"{path}: a logit is not a finite number")
 
 

@@ -6,12 +6,10 @@ quality (oracle) or lets the later stages run alone (replay).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -23,6 +21,7 @@ from parsing.datasets.records import ImageRecord, ObjectRecord, true_parts
 from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.geometry import box_ious
+from parsing.json_files import read_json
 from parsing.pose import coco_keypoints, part_states, pose_vocabulary
 from parsing.types import ActionScores, Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import PART_NAMES, Vocabulary
@@ -209,8 +208,8 @@ def match_boxes(first: Array, second: Array) -> tuple[Array, Array]:
 
 def _is_coco(path: Path) -> bool:
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = read_json(path)
+    except InputError:
         return False  # the reader of parses will say what is wrong
     return isinstance(value, dict) and "annotations" in value and "images" in value
 

@@ -14,6 +14,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from parsing.array_files import read_npy
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.files import atomic
@@ -51,15 +52,13 @@ class ArrayCache:
         """What was kept under the key, if it still is; a damaged file counts as none."""
         path = self._path(key)
         try:
-            with path.open("rb") as file:
-                found: Array = np.lib.format.read_array(file, allow_pickle=False)
             os.utime(path)
+            return read_npy(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError) as error:
-            log.warning("%s: damaged (%s); made anew", path, error)
+        except (OSError, InputError) as error:
+            log.warning("%s; made anew", error)
             return None
-        return found
 
     def put(self, key: str, array: Array) -> None:
         """Keep an array, and drop those that were not asked for longest until all fit."""

@@ -42,9 +42,9 @@ def test_scores_come_back_and_hold_no_objects(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", name=np.array([print], object))
     (tmp_path / "text.npz").write_text("no")
     for name, message in (
-        ("evil.npz", "not a file of saved scores"),
-        ("text.npz", "not a file of saved scores"),
-        ("none.npz", "not found"),
+        ("evil.npz", "holds Python objects"),
+        ("text.npz", "not a readable file of arrays"),
+        ("none.npz", "No such file"),
     ):
         with pytest.raises(InputError, match=message):
             SavedScores.load(tmp_path / name)

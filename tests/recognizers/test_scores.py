@@ -30,13 +30,13 @@ def test_scores_come_back_and_hold_no_objects(tmp_path: Path) -> None:
     assert again.name == "tsm"
     np.testing.assert_array_equal(again.logits, first.logits)
     np.savez(tmp_path / "evil.npz", name=np.array([print], object))
-    for name, message in (("evil.npz", "not a file of saved scores"), ("none.npz", "not found")):
+    for name, message in (("evil.npz", "holds Python objects"), ("none.npz", "No such file")):
         with pytest.raises(InputError, match=message):
             SavedScores.load(tmp_path / name)
     whole = (tmp_path / "s.npz").read_bytes()
     for content in (b"", b"PK\x03\x04", whole[: len(whole) // 2], whole[:-30]):
         (tmp_path / "cut.npz").write_bytes(content)
-        with pytest.raises(InputError, match="not a file of saved scores"):
+        with pytest.raises(InputError, match=r"cut\.npz: not a readable file of arrays"):
             SavedScores.load(tmp_path / "cut.npz")
     replace(first, truth=first.truth[:5]).save(tmp_path / "short.npz")
     with pytest.raises(InputError, match="its columns disagree: videos \\(60,\\)"):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parsing.array_files import read_npz
 from parsing.datasets.kinetics_tps.annotations import FRAME_NAME, HumanEntry, frame_number, read_frame, state_ids, verb_names
 from parsing.errors import InputError
 from parsing.files import atomic
@@ -94,12 +95,12 @@ def _list_files(tree: Path) -> tuple[list[str], list[int]]:
 
 def _load(cache: Path, key: str, files: list[str]) -> PersonIndex | None:
     try:
-        with np.load(cache, allow_pickle=False) as saved:
-            if str(saved["key"]) != key:
-                return None
-            holds = np.unpackbits(saved["holds"], axis=-1, count=int(saved["states"])).astype(bool)
-            return PersonIndex(files, saved["file_of"], saved["person_xyxy"], saved["boxes"], saved["visible"], holds)
-    except (OSError, ValueError, KeyError):
+        saved = read_npz(cache, ("key", "holds", "states", "file_of", "person_xyxy", "boxes", "visible"))
+        if str(saved["key"]) != key:
+            return None
+        holds = np.unpackbits(saved["holds"], axis=-1, count=int(saved["states"])).astype(bool)
+        return PersonIndex(files, saved["file_of"], saved["person_xyxy"], saved["boxes"], saved["visible"], holds)
+    except (ValueError, TypeError, KeyError):
         return None  # damaged or of an older version: made anew
 
 
