@@ -39,9 +39,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @config
 class DetectionDataConfig:
-    """Annotated images under `root`.
+    """Annotated images under `root`, and under `more` folders that are laid out like it.
 
     Args:
+        more: folders whose images join those of `root`, in both splits; their files have the same names.
         train, val: annotation files, or folders of them, below `root`; of `yolo` also one `data.yaml` for both, and of
             `kinetics_tps` one folder for both, of which `parsing.datasets.split` holds a share of the videos out.
         images: folder of the images below `root`; a `data.yaml` says itself where they lie.
@@ -55,6 +56,7 @@ class DetectionDataConfig:
     """
 
     root: str
+    more: tuple[str, ...] = ()
     format: Format = "coco"
     train: str = "annotations_train.json"
     val: str = "annotations_val.json"
@@ -74,22 +76,26 @@ class DetectionDataConfig:
         Raises:
             InputError: a record does not fit, or there is no image.
         """
-        root, problems = Path(self.root), Problems(self.on_error)
-        records = usable(read_records(self.format, self.where(split), root / self.images, problems, split), problems)
-        if problems.found:
-            log.warning("%s: %d records left out", split, len(problems.found))
-        if self.format == "kinetics_tps" and self.train == self.val:
-            share = read_val_share(root)
-            records = [record for record in records if held(str(record.id).split("/")[1], share) == (split == "val")]
+        records = [record for folder in (self.root, *self.more) for record in self._of_folder(Path(folder), split)]
         if split == "train":
             records = [record for record in records if not self.sources or record.source in self.sources][: self.limit]
         if not records:
             raise InputError(f"{self.where(split)}: no image of the {split} split that can be used")
         return records
 
-    def where(self, split: Literal["train", "val"]) -> Path:
-        """The annotations of a split."""
-        return Path(self.root) / (self.train if split == "train" else self.val)
+    def where(self, split: Literal["train", "val"], folder: str | None = None) -> Path:
+        """The annotations of a split, under `root` or another folder."""
+        return Path(folder or self.root) / (self.train if split == "train" else self.val)
+
+    def _of_folder(self, folder: Path, split: Literal["train", "val"]) -> list[ImageRecord]:
+        problems = Problems(self.on_error)
+        records = usable(read_records(self.format, self.where(split, str(folder)), folder / self.images, problems, split), problems)
+        if problems.found:
+            log.warning("%s: %d records left out", split, len(problems.found))
+        if self.format == "kinetics_tps" and self.train == self.val:
+            share = read_val_share(folder)
+            records = [record for record in records if held(str(record.id).split("/")[1], share) == (split == "val")]
+        return records
 
 
 @config

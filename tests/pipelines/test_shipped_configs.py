@@ -2,12 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 
 from detectors.labelling.pseudo_labels import PseudoLabelConfig
 from detectors.networks import build_network, parse_architecture
 from parsing.configs import override, parse_config, read_yaml
+from parsing.networks.backbones import Backbone
 from parsing.states.network import PartStateArchitecture
 from pipelines.ablate import Ablation, slug
 from pipelines.parse.config import read_pipeline
@@ -49,8 +49,8 @@ def test_state_backbones_are_known(path: Path) -> None:
     architecture = parse_config(PartStateArchitecture, read_yaml(path)["architecture"], str(path))
     with torch.device("meta"):
         levels = (architecture.part_level, architecture.person_level)
-        backbone = timm.create_model(architecture.backbone, features_only=True, out_indices=levels)
-    assert len(backbone.feature_info.channels()) == 2
+        backbone = Backbone(architecture.backbone, levels)
+    assert len(backbone.channels) == 2
 
 
 def test_the_benchmark_pipeline_is_whole() -> None:
@@ -63,8 +63,8 @@ def test_detector_configs_build_their_networks(path: Path) -> None:
     settings = read_yaml(path)
     architecture = parse_architecture(settings["name"], settings["architecture"], str(path))
     with torch.device("meta"):  # names and shapes alone: Swin-L would take gigabytes
-        backbone = timm.create_model(architecture.backbone, features_only=True, out_indices=architecture.levels)
-    assert len(backbone.feature_info.channels()) == len(architecture.levels)
+        backbone = Backbone(architecture.backbone, architecture.levels)
+    assert len(backbone.channels) == len(architecture.levels)
     if sum(p.numel() for p in backbone.parameters()) < 60e6:
         build_network(settings["name"], architecture)
 
