@@ -19,6 +19,7 @@ from parsing.stages import PartDetector, PersonDetector, PoseEstimator
 from parsing.types import Detections, Frame
 
 Target = Literal["persons", "parts"]
+PHANTOM_SCORES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +36,22 @@ def frame_of(record: ImageRecord) -> Frame:
 
 
 def figures_by_source(items: Sequence[Item], class_names: Sequence[str]) -> dict[str, Any]:
-    """COCO figures over all items (`all`) and over each source."""
+    """COCO figures over all items (`all`) and over each source, and phantoms where there are items without any object."""
     groups = {"all": list(items)} | {s: [i for i in items if i.source == s] for s in sorted({i.source for i in items})}
-    return {name: box_metrics([i.truth for i in group], [i.found for i in group], class_names) for name, group in groups.items()}
+    return {
+        name: box_metrics([i.truth for i in group], [i.found for i in group], class_names) | phantom_figures(group)
+        for name, group in groups.items()
+    }
+
+
+def phantom_figures(items: Sequence[Item]) -> dict[str, Any]:
+    """Boxes an image, by the least score, of the images that hold no object and no ignored region; empty without such images."""
+    empty = [item.found[1] for item in items if not len(item.truth.xyxy)]
+    if not empty:
+        return {}
+    scores = np.concatenate(empty)
+    phantoms = {f"{score:.1f}": round(float((scores >= score).sum()) / len(empty), 4) for score in PHANTOM_SCORES}
+    return {"empty_images": len(empty), "phantoms_per_image": phantoms}
 
 
 def evaluate_network(
@@ -48,13 +62,20 @@ def evaluate_network(
     Args:
         pose: keypoints for part networks that take heatmaps.
     """
+    return figures_by_source(network_items(network, records, target, device, pose), network.architecture.class_names)
+
+
+def network_items(
+    network: DetectionNetwork, records: Sequence[ImageRecord], target: Target, device: str, pose: PoseEstimator | None = None
+) -> list[Item]:
+    """What a network finds, with hardly a threshold."""
     network.eval()
     names = network.architecture.class_names
     if target == "persons":
         persons = NetworkPersonDetector(network, device, 0.01, Suppression(), max_persons=100, classes=names)
-        return figures_by_source(person_items(persons, records, names), names)
+        return person_items(persons, records, names)
     detector = NetworkPartDetector(network, device, np.zeros(len(names), np.float32), batch_size=16, pose=pose)
-    return figures_by_source(part_items(detector, records), names)
+    return part_items(detector, records)
 
 
 def person_items(detector: PersonDetector, records: Sequence[ImageRecord], class_names: Sequence[str]) -> list[Item]:

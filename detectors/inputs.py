@@ -48,9 +48,13 @@ def pad_batch(images: Sequence[Array], device: str) -> tuple[Tensor, list[tuple[
 
 
 def find_candidates(network: DetectionNetwork, batch: Tensor, sizes: list[tuple[int, int]], precision: Precision) -> Candidates:
-    """What a network finds in a batch; under bfloat16 its convolutions and linear layers compute in half the bits."""
+    """What a network finds in a batch, its scores calibrated where the weights say how.
+
+    Under bfloat16 its convolutions and linear layers compute in half the bits.
+    """
     with torch.autocast(batch.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        return network.candidates(batch, sizes)
+        found = network.candidates(batch, sizes)
+    return [(boxes, network.calibration.apply(scores)) for boxes, scores in found] if network.calibration else found
 
 
 def view_candidates(

@@ -13,10 +13,11 @@ from torchvision.ops import batched_nms
 
 from parsing.configs import config, nearest
 from parsing.errors import InputError
-from parsing.geometry import box_ious
+from parsing.geometry import box_areas, box_ious
 from parsing.types import Array
 
 Share = Annotated[float, Field(ge=0, le=1)]
+INSIDE, FILLED, APART_IOU = 0.8, 0.6, 0.2  # shares of a member's area and of the group's; overlap of two members
 Boxes = tuple[Array, Array, Array]  # xyxy (K, 4) px, scores (K,), class ids (K,); best first
 
 
@@ -28,11 +29,13 @@ class Suppression:
         method: `nms` keeps the best; `soft_nms` lowers the scores of the others by exp(-IoU² / sigma) (Bodla et al.,
             ICCV 2017); `wbf` averages them over views (Solovyev et al., Weighted Boxes Fusion, 2021).
         iou: overlap from which boxes are taken for the same object; not used by soft-NMS.
+        drop_groups: also drop boxes around several better ones, see `without_groups`.
     """
 
     method: Literal["nms", "soft_nms", "wbf"] = "nms"
     iou: Share = 0.6
     sigma: Annotated[float, Field(gt=0)] = 0.5
+    drop_groups: bool = False
 
 
 def class_thresholds(class_names: Sequence[str], common: float, own: dict[str, float]) -> Array:
@@ -57,7 +60,13 @@ def select_boxes(
         thresholds: (C,); candidates must score above.
         most: boxes kept.
     """
-    pairs = [_above(boxes, scores, thresholds) for boxes, scores in views]
+    found = _suppressed([_above(boxes, scores, thresholds) for boxes, scores in views], thresholds, settings, most, image_hw)
+    return without_groups(found) if settings.drop_groups else found
+
+
+def _suppressed(
+    pairs: list[tuple[Tensor, Tensor, Tensor]], thresholds: Array, settings: Suppression, most: int, image_hw: tuple[int, int]
+) -> Boxes:
     if settings.method == "wbf":
         boxes, scores, classes = fuse([_nms(*pair, settings.iou, most) for pair in pairs], image_hw, settings.iou, None)
         return boxes[:most], scores[:most], classes[:most]
@@ -66,6 +75,25 @@ def select_boxes(
         return _nms(together[0], together[1], together[2], settings.iou, most)
     boxes, scores, classes = (column.cpu().numpy() for column in together)
     return _soft_nms((boxes, scores, classes), thresholds, settings.sigma, most)
+
+
+def without_groups(found: Boxes) -> Boxes:
+    """Boxes but for those around a group: two or more better ones of the class, apart from each other, that fill most of it.
+
+    Args:
+        found: best first.
+    """
+    boxes, scores, classes = found
+    areas = box_areas(boxes)
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(2)
+    apart = box_ious(boxes, boxes) < APART_IOU
+    single = np.ones(len(boxes), bool)
+    for i in range(len(boxes)):
+        inside = np.flatnonzero(single[:i] & (classes[:i] == classes[i]) & (shared[i, :i] >= INSIDE * areas[:i]))
+        single[i] = not (apart[np.ix_(inside, inside)].any() and shared[i, inside].sum() >= FILLED * areas[i])
+    return boxes[single], scores[single], classes[single]
 
 
 def _above(boxes: Tensor, scores: Tensor, thresholds: Array) -> tuple[Tensor, Tensor, Tensor]:

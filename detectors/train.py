@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -14,7 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from detectors import PART_DETECTORS, PERSON_DETECTORS
-from detectors.evaluation import Target, evaluate_network, figures_by_source, part_items, person_items
+from detectors.calibration import fit_calibration
+from detectors.evaluation import Target, evaluate_network, figures_by_source, network_items, part_items, person_items
 from detectors.labelling.drawing import draw_examples
 from detectors.networks import DetectionNetwork, NetworkName, build_network, header_of, load_network, parse_architecture
 from detectors.networks.architectures import DetectorArchitecture, Targets
@@ -29,7 +30,7 @@ from parsing.errors import InputError
 from parsing.learning.fit import FitConfig, fit
 from parsing.learning.runs import RunFolder
 from parsing.networks.backbones import Pretrained
-from parsing.networks.weights import save_weights
+from parsing.networks.weights import read_header, save_weights
 from parsing.stages import PoseEstimator
 from parsing.vocabulary import PART_NAMES
 
@@ -152,6 +153,16 @@ class TrainConfig:
         architecture = self._architecture()
         network = load_network(self.name, weights, architecture.class_names, device)
         return evaluate_network(network, self.data.read("val"), self.target, device, self._pose(architecture, device))
+
+    def calibrate(self, weights: str, out: Path, *, device: str) -> dict[str, Any]:
+        """Write the weights with a calibration of their scores, fitted on the validation file; returns it."""
+        architecture = self._architecture()
+        network = load_network(self.name, weights, architecture.class_names, device)
+        network.calibration = None
+        items = network_items(network, self.data.read("val"), self.target, device, self._pose(architecture, device))
+        fitted = asdict(fit_calibration([i.truth for i in items], [i.found for i in items], len(architecture.class_names)))
+        save_weights(cast(nn.Module, network), out, replace(read_header(weights, self.name), calibration=fitted))
+        return fitted
 
     def evaluate_component(self, component: dict[str, Any], *, device: str) -> dict[str, Any]:
         """The same figures for any component of the stage's table: other views, ensembles, adapters, pose-guided parts.

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from detectors.calibration import ScoreCalibration
 from detectors.networks.architectures import (
     Candidates,
     CascadeArchitecture,
@@ -37,6 +38,7 @@ class DetectionNetwork(Protocol):
     """What every network of the table is, beside a `torch.nn.Module`."""
 
     architecture: DetectorArchitecture
+    calibration: ScoreCalibration | None
 
     def __call__(self, images: Tensor, sizes: list[tuple[int, int]], targets: list[Targets]) -> dict[str, Tensor]: ...
 
@@ -73,4 +75,19 @@ def load_network(name: str, weights: str, class_names: Sequence[str] | None, dev
         raise InputError(f"{weights_path(weights)}: detects {', '.join(architecture.class_names)}; expected {', '.join(class_names)}")
     network = build_network(name, architecture)
     load_weights(network, weights)
+    if header.calibration:
+        network.calibration = read_calibration(header, len(architecture.class_names), str(weights_path(weights)))  # type: ignore[assignment]
     return cast(DetectionNetwork, network.eval().to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+
+def read_calibration(header: WeightsHeader, num_classes: int, where: str) -> ScoreCalibration:
+    """The calibration that a weights file carries.
+
+    Raises:
+        InputError: it is malformed or of another number of classes.
+    """
+    calibration = parse_config(ScoreCalibration, header.calibration, f"{where}: calibration")
+    if not len(calibration.scale) == len(calibration.shift) == num_classes:
+        found = f"{len(calibration.scale)} scales and {len(calibration.shift)} shifts"
+        raise InputError(f"{where}: calibration: {found}, expected one for each of {num_classes} classes")
+    return calibration

@@ -14,6 +14,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import box_iou, clip_boxes_to_image
 
+from detectors.calibration import ScoreCalibration
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, CascadeArchitecture, Targets
 from detectors.networks.pooling import align_regions
@@ -79,6 +80,8 @@ class BoxHead(nn.Module):
 
 class CascadeRCNN(nn.Module):
     """Detector of C classes in padded batches of images."""
+
+    calibration: ScoreCalibration | None = None
 
     def __init__(self, architecture: CascadeArchitecture, pretrained: Pretrained = "none", frozen_level: int = -1) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss
 
+from detectors.calibration import ScoreCalibration
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, GFLArchitecture, Targets
 from detectors.networks.dense import dense_candidates
@@ -59,6 +60,8 @@ class GFLHead(nn.Module):
 
 class GFL(nn.Module):
     """One-stage detector of C classes in padded batches of images."""
+
+    calibration: ScoreCalibration | None = None
 
     def __init__(self, architecture: GFLArchitecture, pretrained: Pretrained = "none", frozen_level: int = -1) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import sigmoid_focal_loss
 
+from detectors.calibration import ScoreCalibration
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, RetinaNetArchitecture, Targets
 from detectors.networks.dense import dense_candidates
@@ -21,6 +22,8 @@ OCTAVES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
 
 class RetinaNet(nn.Module):
     """One-stage detector of C classes in padded batches of images."""
+
+    calibration: ScoreCalibration | None = None
 
     def __init__(self, architecture: RetinaNetArchitecture, pretrained: Pretrained = "none", frozen_level: int = -1) -> None:
         super().__init__()

@@ -42,6 +42,7 @@ class WeightsHeader:
         component: name in the stage's table.
         architecture: the component's architecture dataclass as JSON; whoever loads the file builds the network from it.
         labels: the vocabulary in the component's own form.
+        calibration: of a detector's scores, see `detectors.calibration`; empty where they are the network's own.
     """
 
     component: str
@@ -49,6 +50,7 @@ class WeightsHeader:
     labels: dict[str, Any]
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
 
 
 def weights_path(weights: str) -> Path:

@@ -4,7 +4,7 @@ import torch
 from builders import frame
 
 from detectors.ensemble import EnsembleParts, EnsemblePersons, EnsemblePersonsConfig
-from detectors.suppression import Suppression, class_thresholds, fuse, select_boxes
+from detectors.suppression import Suppression, class_thresholds, fuse, select_boxes, without_groups
 from parsing import Detections, InputError, Parts
 from parsing.types import Array, Frame, ModelFacts
 
@@ -95,3 +95,32 @@ def test_ensemble_refuses_weights_that_do_not_fit() -> None:
         EnsemblePersonsConfig("ensemble", ({"name": "cascade_rcnn"},), (1.0, 2.0)).build("cpu")
     with pytest.raises(InputError, match="unknown name 'yolo'"):
         EnsemblePersonsConfig("ensemble", ({"name": "yolo"},)).build("cpu")
+
+
+GROUP = [0, 0, 40, 30]
+LEFT, RIGHT, CORNER = [0, 0, 18, 30], [20, 0, 40, 28], [30, 0, 40, 10]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "classes", "kept"),
+    [
+        ([LEFT, RIGHT, GROUP], [0, 0, 0], [0, 1]),
+        ([LEFT, GROUP, RIGHT], [0, 0, 0], [0, 1, 2]),  # only one of them is better
+        ([LEFT, RIGHT, GROUP], [0, 1, 0], [0, 1, 2]),  # one is of another class
+        ([[0, 0, 10, 10], CORNER, GROUP], [0, 0, 0], [0, 1, 2]),  # they fill one sixth of it
+        ([LEFT, [0, 0, 18, 29], GROUP], [0, 0, 0], [0, 1, 2]),  # both are the same person
+        ([LEFT, [20, 0, 60, 30], GROUP], [0, 0, 0], [0, 1, 2]),  # half of the second lies outside
+        ([], [], []),
+    ],
+)
+def test_boxes_around_a_group_are_dropped(boxes: list[list[float]], classes: list[int], kept: list[int]) -> None:
+    scores = np.linspace(0.9, 0.5, len(boxes), dtype=np.float32)
+    found = without_groups((np.array(boxes, np.float32).reshape(-1, 4), scores, np.array(classes, int)))
+    assert found[1].tolist() == scores[kept].tolist()
+
+
+def test_groups_are_kept_unless_asked() -> None:
+    pair = candidates(*((tuple(map(float, box)), (score,)) for box, score in ((LEFT, 0.9), (RIGHT, 0.8), (GROUP, 0.7))))
+    thresholds = np.zeros(1, np.float32)
+    assert len(select_boxes([pair], thresholds, Suppression(), 10, HW)[0]) == 3
+    assert len(select_boxes([pair], thresholds, Suppression(drop_groups=True), 10, HW)[0]) == 2

@@ -1,5 +1,7 @@
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import cv2
 import pytest
@@ -7,9 +9,12 @@ import torch
 import yaml
 from builders import TINY_DETECTOR
 
+from detectors.inputs import find_candidates
+from detectors.networks import load_network
 from parsing.errors import InputError
+from parsing.networks.weights import read_header, save_weights
 from parsing.vocabulary import PART_NAMES
-from pipelines import evaluate, train
+from pipelines import calibrate, evaluate, train
 
 
 def write_config(path: Path, people: Path, **changes: object) -> Path:
@@ -56,6 +61,32 @@ def test_bad_trainings_are_named(people: Path, tmp_path: Path, changes: dict[str
     arguments = train.build_parser().parse_args(["person_detector", "--config", str(config), "--out", str(tmp_path / "run"), "--quiet"])
     with pytest.raises(InputError, match=message):
         train.main(arguments)
+
+
+def test_calibrated_weights_say_so_and_are_read(people: Path, tmp_path: Path, tiny_pipeline: Path) -> None:
+    config, out = write_config(tmp_path / "c.yaml", people), tmp_path / "calibrated.safetensors"
+    weights = tiny_pipeline.parent / "person.safetensors"
+    base = ["person_detector", "--config", str(config), "--weights", str(weights), "--out", str(out), "--quiet"]
+    assert calibrate.main(calibrate.build_parser().parse_args(base)) == 0
+    header = read_header(str(out), "cascade_rcnn")
+    assert header.calibration.keys() == {"scale", "shift"}
+    assert load_network("cascade_rcnn", str(weights), ["person"], "cpu").calibration is None
+    save_weights(
+        cast(torch.nn.Module, load_network("cascade_rcnn", str(weights), ["person"], "cpu")),
+        out,
+        replace(header, calibration={"scale": [1.0], "shift": [1.0]}),
+    )
+    network = load_network("cascade_rcnn", str(out), ["person"], "cpu")
+    plain = load_network("cascade_rcnn", str(weights), ["person"], "cpu")
+    batch = torch.rand(1, 3, 64, 64)
+    for (_, scores), (_, wanted) in zip(
+        find_candidates(network, batch, [(64, 64)], "float32"), find_candidates(plain, batch, [(64, 64)], "float32"), strict=True
+    ):
+        torch.testing.assert_close(scores.logit(), wanted.clamp(1e-4, 1 - 1e-4).logit() + 1, rtol=1e-3, atol=1e-3)
+    for bad, message in (({"scale": [1.0]}, "shift"), ({"scale": [1.0, 1.0], "shift": [0.0, 0.0]}, "2 scales and 2 shifts, expected one")):
+        save_weights(cast(torch.nn.Module, plain), out, replace(header, calibration=bad))
+        with pytest.raises(InputError, match=message):
+            load_network("cascade_rcnn", str(out), ["person"], "cpu")
 
 
 def test_weights_of_other_classes_are_not_evaluated(people: Path, tmp_path: Path, tiny_pipeline: Path) -> None:

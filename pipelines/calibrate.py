@@ -1,0 +1,42 @@
+"""Fit a detector's scores to the share of its boxes that are right: `python -m pipelines.calibrate STAGE --config FILE --out WEIGHTS`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from parsing.configs import override, read_yaml
+from parsing.console import say
+from pipelines.command import add_output_options, claim, run_command, torch_device
+from pipelines.trainings import training_config
+
+if TYPE_CHECKING:
+    from detectors.train import TrainConfig
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.calibrate", description="Calibrate a detector's scores on validation data.")
+    parser.add_argument("stage", choices=("person_detector", "part_detector"))
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the training config that names the data")
+    parser.add_argument("--weights", metavar="FILE", help="default: the shipped weights of the stage")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the same weights with the calibration in their header")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. data.root=…")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    add_output_options(parser)
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> int:
+    settings = override(read_yaml(arguments.config), arguments.set)
+    training = cast("TrainConfig", training_config(arguments.stage, settings, str(arguments.config)))
+    weights = arguments.weights or f"default/{arguments.stage}"
+    claim(arguments, [arguments.out], training, weights)
+    fitted = training.calibrate(weights, arguments.out, device=torch_device(arguments.device))
+    if not arguments.quiet:
+        say(*(f"{name}  {'  '.join(f'{value:.3f}' for value in values)}" for name, values in fitted.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(build_parser(), main)
