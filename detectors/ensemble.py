@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,12 +13,10 @@ from pydantic import Field
 from detectors import PART_DETECTORS, PERSON_DETECTORS
 from detectors.parts import visible_parts
 from detectors.suppression import Share, fuse
-from parsing.configs import Table, config, resolve
+from parsing.configs import Choice, StageConfig, config
 from parsing.errors import InputError
 from parsing.stages import PartDetector, PersonDetector
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts
-
-Members = Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
 
 
 @config
@@ -33,16 +31,20 @@ class EnsemblePersonsConfig:
     """
 
     name: Literal["ensemble"]
-    members: Members
+    members: Annotated[tuple[Annotated[StageConfig, Choice(PERSON_DETECTORS)], ...], Field(min_length=1)]
     weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
     iou: Share = 0.55
     score_threshold: Share = 0.3
 
     def build(self, device: str) -> EnsemblePersons:
-        members = cast(list[PersonDetector], _build(PERSON_DETECTORS, self.members, self.weights, "person_detector", device))
-        stage = EnsemblePersons(members, self.weights or None, self.iou, self.score_threshold)
-        stage.facts = _facts("person_detector", [member.facts for member in members], self)
-        return stage
+        members: list[PersonDetector] = _build(self.members, self.weights, "person_detector", device)
+        return EnsemblePersons(
+            members,
+            self.weights or None,
+            self.iou,
+            self.score_threshold,
+            facts=_facts("person_detector", [member.facts for member in members], self),
+        )
 
 
 @config
@@ -50,27 +52,37 @@ class EnsemblePartsConfig:
     """Part detectors whose boxes are fused, part by part; fields as `EnsemblePersonsConfig`."""
 
     name: Literal["ensemble"]
-    members: Members
+    members: Annotated[tuple[Annotated[StageConfig, Choice(PART_DETECTORS)], ...], Field(min_length=1)]
     weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
     iou: Share = 0.55
     score_threshold: Share = 0.2
 
     def build(self, device: str) -> EnsembleParts:
-        members = cast(list[PartDetector], _build(PART_DETECTORS, self.members, self.weights, "part_detector", device))
+        members: list[PartDetector] = _build(self.members, self.weights, "part_detector", device)
         names = {member.part_names for member in members}
         if len(names) > 1:
             raise InputError(f"part_detector.members: find different parts: {' and '.join(map(str, sorted(names)))}")
-        stage = EnsembleParts(members, self.weights or None, self.iou, self.score_threshold)
-        stage.facts = _facts("part_detector", [member.facts for member in members], self)
-        return stage
+        return EnsembleParts(
+            members,
+            self.weights or None,
+            self.iou,
+            self.score_threshold,
+            facts=_facts("part_detector", [member.facts for member in members], self),
+        )
 
 
 class EnsemblePersons:
     """Fused boxes of several person detectors, best first."""
 
-    facts = ModelFacts("person_detector", "ensemble", None, "{}")
-
-    def __init__(self, members: Sequence[PersonDetector], weights: Sequence[float] | None, iou: float, score_threshold: float) -> None:
+    def __init__(
+        self,
+        members: Sequence[PersonDetector],
+        weights: Sequence[float] | None,
+        iou: float,
+        score_threshold: float,
+        facts: ModelFacts = ModelFacts("person_detector", "ensemble", None, "{}"),
+    ) -> None:
+        self.facts = facts
         self.members, self.weights, self.iou, self.score_threshold = members, weights, iou, score_threshold
 
     def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
@@ -87,9 +99,15 @@ class EnsemblePersons:
 class EnsembleParts:
     """For each part of each person, the fused box that scores best."""
 
-    facts = ModelFacts("part_detector", "ensemble", None, "{}")
-
-    def __init__(self, members: Sequence[PartDetector], weights: Sequence[float] | None, iou: float, score_threshold: float) -> None:
+    def __init__(
+        self,
+        members: Sequence[PartDetector],
+        weights: Sequence[float] | None,
+        iou: float,
+        score_threshold: float,
+        facts: ModelFacts = ModelFacts("part_detector", "ensemble", None, "{}"),
+    ) -> None:
+        self.facts = facts
         self.members, self.weights, self.iou, self.score_threshold = members, weights, iou, score_threshold
         self.part_names = members[0].part_names
 
@@ -113,10 +131,10 @@ def _of_person(parts: Parts, person: int) -> tuple[Array, Array, Array]:
     return parts.xyxy[person, shown], parts.scores[person, shown], shown
 
 
-def _build(table: Table, members: Members, weights: Sequence[float], stage: str, device: str) -> list[Any]:
+def _build(members: Sequence[StageConfig], weights: Sequence[float], stage: str, device: str) -> list[Any]:
     if weights and len(weights) != len(members):
         raise InputError(f"{stage}.weights: {len(weights)} weights for {len(members)} members")
-    return [resolve(table, member, f"{stage}.members.{i}").build(device) for i, member in enumerate(members)]
+    return [member.build(device) for member in members]
 
 
 def _facts(stage: str, members: Sequence[ModelFacts], options: Any) -> ModelFacts:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, field
-from typing import Annotated, Any, Literal, cast
+from dataclasses import field
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -19,16 +18,17 @@ from detectors.inputs import Precision, find_candidates, pad_batch, to_frame
 from detectors.networks import DetectionNetwork, NetworkName, load_network
 from detectors.suppression import Share, class_thresholds
 from parsing.batching import BatchSize
-from parsing.configs import config, resolve
+from parsing.configs import Choice, StageConfig, config
 from parsing.errors import InputError
 from parsing.geometry import Crop, clip_boxes
-from parsing.networks.weights import sha256_of, weights_path
+from parsing.networks.weights import model_facts, weights_path
 from parsing.pose import COCO_SWAP, part_boxes
 from parsing.stages import PoseEstimator
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, Poses
 from parsing.vocabulary import PART_NAMES, flip_permutation
 
 Count = Annotated[int, Field(ge=1)]
+PoseChoice = Annotated[StageConfig, Choice(POSE_ESTIMATORS)]
 
 
 @config
@@ -52,18 +52,26 @@ class PartDetectorConfig:
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
     precision: Precision = "float32"
-    pose: dict[str, Any] | None = None
+    pose: PoseChoice | None = None
 
     def build(self, device: str) -> NetworkPartDetector:
         network = load_network(self.name, self.weights, None, device)
         if bool(network.architecture.heatmaps) != (self.pose is not None):
             wanted = "a pose stage: set part_detector.pose" if self.pose is None else "no pose stage: remove part_detector.pose"
             raise InputError(f"{weights_path(self.weights)}: these weights expect {wanted}")
-        pose = None if self.pose is None else build_pose(self.pose, device)
+        pose = None if self.pose is None else self.pose.build(device)
         thresholds = class_thresholds(network.architecture.class_names, self.score_threshold, self.score_thresholds)
-        detector = NetworkPartDetector(network, device, thresholds, self.batch_size, self.scales, self.flip, self.precision, pose)
-        detector.facts = ModelFacts("part_detector", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        return detector
+        return NetworkPartDetector(
+            network,
+            device,
+            thresholds,
+            self.batch_size,
+            self.scales,
+            self.flip,
+            self.precision,
+            pose,
+            facts=model_facts("part_detector", self, self.weights),
+        )
 
 
 @config
@@ -71,23 +79,15 @@ class KeypointPartsConfig:
     """Parts by rule from the keypoints of a pose estimator; joints that score below the threshold are not seen."""
 
     name: Literal["keypoints"]
-    pose: dict[str, Any]
+    pose: PoseChoice
     score_threshold: Share = 0.2
 
     def build(self, device: str) -> KeypointPartDetector:
-        detector = KeypointPartDetector(build_pose(self.pose, device), self.score_threshold)
-        detector.facts = ModelFacts("part_detector", self.name, None, json.dumps(asdict(self)))
-        return detector
-
-
-def build_pose(settings: dict[str, Any], device: str) -> PoseEstimator:
-    return cast(PoseEstimator, resolve(POSE_ESTIMATORS, settings, "part_detector.pose").build(device))
+        return KeypointPartDetector(self.pose.build(device), self.score_threshold, facts=model_facts("part_detector", self))
 
 
 class NetworkPartDetector:
     """Top-down: every person is cropped, its parts are detected, and at most one box per part is kept."""
-
-    facts = ModelFacts("part_detector", "cascade_rcnn", None, "{}")
 
     def __init__(
         self,
@@ -99,7 +99,9 @@ class NetworkPartDetector:
         flip: bool = False,
         precision: Precision = "float32",
         pose: PoseEstimator | None = None,
+        facts: ModelFacts = ModelFacts("part_detector", "cascade_rcnn", None, "{}"),
     ) -> None:
+        self.facts = facts
         self.network, self.device, self.precision, self.pose = network, device, precision, pose
         self.thresholds, self.batches = thresholds, BatchSize("part_detector", batch_size)
         self.views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
@@ -156,10 +158,12 @@ class KeypointPartDetector:
     The second place of Kinetics-TPS 2021 gained 8.1 points by pose-guided parts.
     """
 
-    facts = ModelFacts("part_detector", "keypoints", None, "{}")
     part_names = PART_NAMES
 
-    def __init__(self, pose: PoseEstimator, score_threshold: float) -> None:
+    def __init__(
+        self, pose: PoseEstimator, score_threshold: float, facts: ModelFacts = ModelFacts("part_detector", "keypoints", None, "{}")
+    ) -> None:
+        self.facts = facts
         self.pose, self.score_threshold = pose, score_threshold
 
     def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Parts]:

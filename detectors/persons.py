@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, field
+from dataclasses import field
 from typing import Annotated
 
 from pydantic import Field
@@ -19,7 +18,7 @@ from parsing.configs import config
 from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
-from parsing.networks.weights import sha256_of, weights_path
+from parsing.networks.weights import model_facts, weights_path
 from parsing.types import Detections, Frame, ModelFacts
 
 Count = Annotated[int, Field(ge=1)]
@@ -52,11 +51,18 @@ class PersonDetectorConfig:
         names = network.architecture.class_names
         if PERSON not in names:
             raise InputError(f"{weights_path(self.weights)}: detects {', '.join(names)}; expected {PERSON}")
-        detector = NetworkPersonDetector(
-            network, device, self.score_threshold, self.suppression, self.max_persons, self.input_px, self.scales, self.flip, self.precision
+        return NetworkPersonDetector(
+            network,
+            device,
+            self.score_threshold,
+            self.suppression,
+            self.max_persons,
+            self.input_px,
+            self.scales,
+            self.flip,
+            self.precision,
+            facts=model_facts("person_detector", self, self.weights),
         )
-        detector.facts = ModelFacts("person_detector", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        return detector
 
 
 class NetworkPersonDetector:
@@ -65,8 +71,6 @@ class NetworkPersonDetector:
     Args:
         classes: names to look for, numbered in this order; a pipeline wants persons alone.
     """
-
-    facts = ModelFacts("person_detector", "cascade_rcnn", None, "{}")
 
     def __init__(
         self,
@@ -80,7 +84,9 @@ class NetworkPersonDetector:
         flip: bool = False,
         precision: Precision = "float32",
         classes: Sequence[str] = (PERSON,),
+        facts: ModelFacts = ModelFacts("person_detector", "cascade_rcnn", None, "{}"),
     ) -> None:
+        self.facts = facts
         self.network, self.device, self.precision = network, device, precision
         self.suppression, self.max_persons = suppression, max_persons
         self.input_px = input_px or network.architecture.input_px

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from dataclasses import asdict
 from typing import Annotated, Literal
 
 import numpy as np
@@ -13,7 +11,8 @@ from pydantic import Field
 from trackers import ByteTrackTracker
 
 from parsing.configs import Table, config
-from parsing.types import Detections, Frame, ModelFacts
+from parsing.networks.weights import model_facts
+from parsing.types import Detections, Frame
 
 TRACKERS: Table = {
     "bytetrack": "detectors.trackers:ByteTrackConfig",
@@ -52,7 +51,7 @@ class ByteTrack:
     """
 
     def __init__(self, options: ByteTrackConfig) -> None:
-        self.facts = ModelFacts("tracker", options.name, None, json.dumps(asdict(options)))
+        self.facts = model_facts("tracker", options)
         self._tracker = ByteTrackTracker(
             lost_track_buffer=round(options.lost_s * LIBRARY_RATE),
             frame_rate=LIBRARY_RATE,

@@ -19,7 +19,7 @@ from detectors.evaluation import Target, evaluate_network, figures_by_source, ne
 from detectors.labelling.drawing import draw_examples
 from detectors.networks import DetectionNetwork, NetworkName, build_network, header_of, load_network, parse_architecture
 from detectors.networks.architectures import DetectorArchitecture, Targets
-from detectors.parts import build_pose
+from detectors.parts import PoseChoice
 from detectors.sampling import Sampling, item_weights
 from detectors.views import PartViews, PersonViews, collate
 from parsing.configs import config, resolve
@@ -115,7 +115,7 @@ class TrainConfig:
     architecture: dict[str, Any]
     data: DetectionDataConfig
     fit: FitConfig
-    pose: dict[str, Any] | None = None
+    pose: PoseChoice | None = None
     pretrained: Pretrained = "imagenet"
     frozen_level: Annotated[int, Field(ge=-1)] = -1
     eval_every: Annotated[int, Field(ge=1)] = 1
@@ -199,7 +199,7 @@ class TrainConfig:
             return None
         if self.pose is None or self.target == "persons":
             raise InputError("architecture.heatmaps: wants part detectors (target: parts) and a pose estimator (pose: {name: …})")
-        return build_pose(self.pose, device)
+        return cast(PoseEstimator, self.pose.build(device))
 
     def _views(self, records: list[ImageRecord], architecture: DetectorArchitecture) -> PersonViews | PartViews:
         size = self.data.view_px or architecture.input_px

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Protocol, TypeVar, cast, dataclass_transform
 
 import pydantic
 import pydantic.dataclasses
+from pydantic_core import PydanticCustomError, core_schema
 
 from parsing.errors import InputError
 from parsing.yaml_files import read_yaml_value, yaml_value
@@ -29,7 +31,8 @@ def config(cls: type[T]) -> type[T]:
 class StageConfig(Protocol):
     """A frozen dataclass beside its component; `build` calls the component with plain arguments."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def build(self, device: str) -> Any: ...
 
@@ -37,8 +40,40 @@ class StageConfig(Protocol):
 def nearest(name: str, names: Iterable[object]) -> str:
     """A hint for a mistyped name: the closest valid one, and all that are valid."""
     names = sorted(map(str, names))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [one for one in names if name and one.startswith(name)]
     return (f"did you mean {close[0]!r}? " if close else "") + f"valid: {', '.join(names)}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Choice:
+    """The type of a config's field that holds the config of one component: `Annotated[StageConfig, Choice(TABLE)]`.
+
+    The component's `name` is looked up in a closed table and its config class imported only then, so nothing but what the
+    table names can be built, and errors carry the whole path of their key.
+    """
+
+    table: Table
+
+    def config_class(self, value: Any) -> type[StageConfig]:
+        """The class that `value["name"]` chooses; raises PydanticCustomError where it is no mapping or the table has no such name."""
+        name = value.get("name") if isinstance(value, Mapping) else None
+        if not isinstance(name, str):
+            valid = ", ".join(sorted(self.table))
+            raise PydanticCustomError(
+                "choice", "found {value}, expected a mapping with a name; valid: {valid}", {"value": f"{value!r:.80}", "valid": valid}
+            )
+        if name not in self.table:
+            raise PydanticCustomError("choice", "unknown name {name}; {hint}", {"name": f"{name!r:.80}", "hint": nearest(name, self.table)})
+        module, _, attribute = self.table[name].partition(":")
+        return cast(type[StageConfig], getattr(importlib.import_module(module), attribute))
+
+    def __call__(self, value: Any) -> StageConfig:
+        if dataclasses.is_dataclass(value):  # typed already
+            return cast(StageConfig, value)
+        return pydantic.TypeAdapter(self.config_class(value)).validate_python(dict(value))
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self)
 
 
 def parse_config(config_class: type[T], value: Any, where: str) -> T:
@@ -57,17 +92,33 @@ def parse_config(config_class: type[T], value: Any, where: str) -> T:
         first = error.errors()[0]
         path = ".".join(str(step) for step in first["loc"])
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            known = _field_names(config_class, first["loc"][:-1])
+            known = _field_names(config_class, value, first["loc"][:-1])
             raise InputError(f"{where}: unknown key {path!r:.80}; {nearest(str(first['loc'][-1]), known)}") from None
-        found = "" if first["type"] == "missing" else f" (found {first['input']!r:.80})"
-        raise InputError(f"{where}: {path or 'value':.160}: {first['msg']:.300}{found}") from None
+        found = "" if first["type"] in ("missing", "choice") else f" (found {first['input']!r:.80})"
+        message = "expected a list" if first["type"] == "tuple_type" else first["msg"]  # YAML has no tuples
+        raise InputError(f"{where}: {path or 'value':.160}: {message:.300}{found}") from None
 
 
-def _field_names(config_class: Any, path: Sequence[Any]) -> list[str]:
+def _field_names(kind: Any, value: Any, path: Sequence[Any]) -> list[str]:
+    """Fields of the config that lies at `path` inside `value`, which is of type `kind`."""
+    kind = _config_class(kind, value)
     for step in path:
-        types = typing.get_type_hints(config_class)
-        config_class = types.get(step, config_class)
-    return [field.name for field in dataclasses.fields(config_class)] if dataclasses.is_dataclass(config_class) else []
+        if dataclasses.is_dataclass(kind):
+            inner, value = typing.get_type_hints(kind, include_extras=True).get(str(step)), value.get(step)
+        else:
+            inner, value = typing.get_args(kind)[0], value[step]  # of a tuple
+        kind = _config_class(inner, value)
+    return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
+def _config_class(kind: Any, value: Any) -> Any:
+    """What an optional, annotated or chosen type stands for."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return _config_class(next(one for one in typing.get_args(kind) if one is not type(None)), value)
+    if typing.get_origin(kind) is not typing.Annotated:
+        return kind
+    chosen = next((extra for extra in kind.__metadata__ if isinstance(extra, Choice)), None)
+    return _config_class(kind.__origin__, value) if chosen is None else chosen.config_class(value)
 
 
 def resolve(table: Table, value: Any, where: str) -> StageConfig:
@@ -76,13 +127,7 @@ def resolve(table: Table, value: Any, where: str) -> StageConfig:
     Raises:
         InputError: `value` is no mapping, or the name is not in the table, or a key does not fit.
     """
-    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        raise InputError(f"{where}: found {value!r:.80}, expected a mapping with a name; valid: {', '.join(sorted(table))}")
-    if value["name"] not in table:
-        raise InputError(f"{where}: unknown name {value['name']!r:.80}; {nearest(value['name'], table)}")
-    module, _, attribute = table[value["name"]].partition(":")
-    config_class = getattr(importlib.import_module(module), attribute)
-    return cast(StageConfig, parse_config(config_class, dict(value), where))
+    return parse_config(cast(type[StageConfig], typing.Annotated[StageConfig, Choice(table)]), value, where)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

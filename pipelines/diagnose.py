@@ -151,7 +151,7 @@ class Diagnosis:
         parser.person_detector = Remembered(self.true_persons if persons else parser.person_detector, memory[persons,])
         parser.part_detector = Remembered(self.true_parts if boxes else parser.part_detector, memory[persons, boxes])
         parser.part_states = Remembered(self.true_states if states else parser.part_states, memory[persons, boxes, states, action])
-        tracker, size = parser.new_tracker(), parser.schedule.batch
+        tracker, size = parser.new_tracker(), parser.settings.batch
         batches = [list(frames[start : start + size]) for start in range(0, len(frames), size)]
         parses = [parse for batch in batches for parse in parser.parse_key_frames(batch, tracker, actions)]
         if states or parser.state_filter is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from detectors import PART_DETECTORS
 from detectors.labelling.pseudo_labels import Additions, PseudoLabelConfig, add_pseudo_labels
@@ -61,11 +62,12 @@ def student_run(out: Path, number: int) -> Path:
 
 def label(settings: PseudoLabelConfig, out: Path, device: str, quiet: bool) -> None:
     """One round: read, label, write, and say what was added."""
-    teacher = cast(PartDetector, resolve(PART_DETECTORS, {**settings.teacher, "score_threshold": settings.ignore}, "teacher").build(device))
+    named = asdict(cast(Any, settings.teacher))
+    teacher = cast(PartDetector, resolve(PART_DETECTORS, named | {"score_threshold": settings.ignore}, "teacher").build(device))
     records = settings.data.read("train")
     additions = Additions()
     labelled: list[ImageRecord] = list(track(add_pseudo_labels(records, teacher, settings, additions), len(records), "labelling", quiet))
-    info = {"made": time.strftime("%Y-%m-%d"), "teacher": settings.teacher, "positive": settings.positive, "ignore": settings.ignore}
+    info = {"made": time.strftime("%Y-%m-%d"), "teacher": named, "positive": settings.positive, "ignore": settings.ignore}
     write_coco(labelled, out, Path(settings.data.root) / settings.data.images, info)
     if not quiet:
         say(*additions.lines(), f"wrote {out}")

@@ -7,11 +7,11 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from parsing.configs import config, resolve
+from parsing.configs import Choice, StageConfig, config
 from parsing.errors import InputError
 from parsing.stages import ActionRecognizer
 from parsing.types import Branch, BranchFacts, ModelFacts
@@ -86,7 +86,7 @@ class LowResConfig:
 
     when: Literal["auto", "always", "never"] = "auto"
     max_side_px: Annotated[int, Field(ge=1)] = 128
-    recognizers: tuple[dict[str, Any], ...] = ()
+    recognizers: tuple[Annotated[StageConfig, Choice(RECOGNIZERS)], ...] = ()
     weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
     scaling: ScalingConfig = field(default_factory=ScalingConfig)
     thresholds: str = ""
@@ -107,8 +107,7 @@ class LowResConfig:
         """Raises InputError: members disagree in their actions, or thresholds or groups are of others."""
         if self.when == "never":
             return None
-        options = [resolve(RECOGNIZERS, item, f"low_res: recognizers.{i}") for i, item in enumerate(self.recognizers)]
-        members: list[ActionRecognizer] = [option.build(device) for option in options]
+        members: list[ActionRecognizer] = [option.build(device) for option in self.recognizers]
         self._check(members)
         names = members[0].action_names
         scaled = ScaledRecognizer(Ensemble(members, self.weights or None), self.scaling.build(device))
@@ -124,7 +123,7 @@ class LowResConfig:
         if self.weights and (len(self.weights) != len(members) or not any(self.weights)):
             raise InputError(f"low_res: weights: {list(self.weights)} for {len(members)} recognizers, expected as many, one above 0")
         for item, member in zip(self.recognizers, members, strict=True):
-            where = f"low_res: {item.get('weights', item.get('name'))}"
+            where = f"low_res: {getattr(item, 'weights', item.name)}"
             if not member.multi_label:
                 raise InputError(f"{where}: is single-label; expected a multi-label network")
             if member.action_names != members[0].action_names:

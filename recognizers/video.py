@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import nn
 from parsing.batching import BatchSize
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
-from parsing.networks.weights import load_weights, read_header, sha256_of, weights_path
+from parsing.networks.weights import load_weights, model_facts, read_header, weights_path
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from recognizers.clips.flow import network_input
 from recognizers.clips.test_views import View
@@ -44,7 +43,7 @@ class VideoRecognizerConfig:
         network, architecture, labels = load_recognizer(self.name, self.weights, device)
         views = self.views or _trained_views(self.name, self.weights)
         fold_norms(network)
-        facts = ModelFacts("recognizer", self.name, sha256_of(self.weights), json.dumps(asdict(replace(self, views=views))))
+        facts = model_facts("recognizer", replace(self, views=views), self.weights)
         return VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size, facts)
 
 
@@ -82,7 +81,7 @@ class VideoRecognizer:
         views: Sequence[View] = (View(clips=2),),
         average: Literal["logits", "probabilities"] = "logits",
         batch_size: int = 4,
-        facts: ModelFacts = ModelFacts("recognizer", "video", None, "{}"),  # noqa: B008  # frozen
+        facts: ModelFacts = ModelFacts("recognizer", "video", None, "{}"),  # frozen
     ) -> None:
         self.network, self.architecture, self.labels, self.device = network, architecture, labels, device
         self.views, self.average, self.batches = views, average, BatchSize("recognizer", batch_size)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,7 +19,7 @@ from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.geometry import Crop, clip_boxes
 from parsing.networks.openmmlab import fill, read_config, stand_in_for_imgaug
-from parsing.networks.weights import sha256_of
+from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts
 from parsing.vocabulary import PART_NAMES
 
@@ -48,9 +47,7 @@ class MMDetPersonsConfig:
         model = MMDetModel(self.config, self.weights, self.classes, device)
         if PERSON not in model.class_names:
             raise InputError(f"{self.weights}: detects {', '.join(model.class_names)}; expected {PERSON}")
-        stage = MMDetPersons(model, self.score_threshold, self.max_persons)
-        stage.facts = ModelFacts("person_detector", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        return stage
+        return MMDetPersons(model, self.score_threshold, self.max_persons, facts=model_facts("person_detector", self, self.weights))
 
 
 @config
@@ -74,9 +71,7 @@ class MMDetPartsConfig:
     def build(self, device: str) -> MMDetParts:
         model = MMDetModel(self.config, self.weights, self.classes, device)
         thresholds = class_thresholds(model.class_names, self.score_threshold, self.score_thresholds)
-        stage = MMDetParts(model, thresholds, self.context, self.crop_px)
-        stage.facts = ModelFacts("part_detector", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        return stage
+        return MMDetParts(model, thresholds, self.context, self.crop_px, facts=model_facts("part_detector", self, self.weights))
 
 
 class MMDetModel:
@@ -106,9 +101,14 @@ class MMDetModel:
 class MMDetPersons:
     """Persons of whole frames, best first."""
 
-    facts = ModelFacts("person_detector", "mmdet", None, "{}")
-
-    def __init__(self, model: MMDetModel, score_threshold: float, max_persons: int) -> None:
+    def __init__(
+        self,
+        model: MMDetModel,
+        score_threshold: float,
+        max_persons: int,
+        facts: ModelFacts = ModelFacts("person_detector", "mmdet", None, "{}"),
+    ) -> None:
+        self.facts = facts
         self.model, self.score_threshold, self.max_persons = model, score_threshold, max_persons
 
     def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
@@ -124,9 +124,15 @@ class MMDetPersons:
 class MMDetParts:
     """Top-down: every person is cropped, and of each part the best box is kept."""
 
-    facts = ModelFacts("part_detector", "mmdet", None, "{}")
-
-    def __init__(self, model: MMDetModel, thresholds: Array, context: float, crop_px: int) -> None:
+    def __init__(
+        self,
+        model: MMDetModel,
+        thresholds: Array,
+        context: float,
+        crop_px: int,
+        facts: ModelFacts = ModelFacts("part_detector", "mmdet", None, "{}"),
+    ) -> None:
+        self.facts = facts
         self.model, self.thresholds, self.context, self.crop_px = model, thresholds, context, crop_px
         self.part_names = model.class_names
 

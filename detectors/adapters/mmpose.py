@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Literal
 
 import numpy as np
@@ -16,7 +14,7 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.networks.openmmlab import fill, read_config, stand_in_for_imgaug
-from parsing.networks.weights import sha256_of
+from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
 NUM_JOINTS = 17
@@ -36,17 +34,14 @@ class MMPoseConfig:
     weights: str
 
     def build(self, device: str) -> MMPose:
-        stage = MMPose(self.config, self.weights, device)
-        stage.facts = ModelFacts("pose", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        return stage
+        return MMPose(self.config, self.weights, device, facts=model_facts("pose", self, self.weights))
 
 
 class MMPose:
     """Keypoints of every person, from the model's own crops."""
 
-    facts = ModelFacts("pose", "mmpose", None, "{}")
-
-    def __init__(self, config_name: str, weights: str, device: str) -> None:
+    def __init__(self, config_name: str, weights: str, device: str, facts: ModelFacts = ModelFacts("pose", "mmpose", None, "{}")) -> None:
+        self.facts = facts
         stand_in_for_imgaug()  # mmpose imports mmdet where that is installed
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # mmpose warns of optional parts of its own

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +13,7 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.geometry import Crop
-from parsing.networks.weights import sha256_of
+from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
 NUM_JOINTS = 17
@@ -42,19 +40,22 @@ class OnnxPoseConfig:
     bgr: bool = False
 
     def build(self, device: str) -> OnnxPose:  # noqa: ARG002  # OpenVINO runs these small graphs on the CPU
-        estimator = OnnxPose(Path(self.weights), self.context, self.mean, self.std, self.bgr)
-        estimator.facts = ModelFacts("pose", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        return estimator
+        return OnnxPose(Path(self.weights), self.context, self.mean, self.std, self.bgr, facts=model_facts("pose", self, self.weights))
 
 
 class OnnxPose:
     """Top-down: every person is cropped to a square, and the graph gives its 17 keypoints."""
 
-    facts = ModelFacts("pose", "onnx", None, "{}")
-
     def __init__(
-        self, path: Path, context: float, mean: tuple[float, ...] = (0.0,) * 3, std: tuple[float, ...] = (1.0,) * 3, bgr: bool = False
+        self,
+        path: Path,
+        context: float,
+        mean: tuple[float, ...] = (0.0,) * 3,
+        std: tuple[float, ...] = (1.0,) * 3,
+        bgr: bool = False,
+        facts: ModelFacts = ModelFacts("pose", "onnx", None, "{}"),
     ) -> None:
+        self.facts = facts
         openvino = import_extra("openvino", "openvino")
         self.path, self.context, self.bgr = path, context, bgr
         if not path.is_file() or path.suffix not in SUFFIXES:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +18,7 @@ from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.geometry import box_ious, clip_boxes
-from parsing.networks.weights import sha256_of
+from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
 Count = Annotated[int, Field(ge=1)]
@@ -43,9 +41,9 @@ class UltralyticsPersonsConfig:
         if PERSON not in model.names.values():
             raise InputError(f"{self.weights}: detects {', '.join(model.names.values())}; expected {PERSON}")
         options = {"conf": self.score_threshold, "iou": self.nms_iou, "max_det": self.max_persons, "imgsz": self.input_px}
-        stage = UltralyticsPersons(model, {**options, "device": device, "verbose": False})
-        stage.facts = ModelFacts("person_detector", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        return stage
+        return UltralyticsPersons(
+            model, {**options, "device": device, "verbose": False}, facts=model_facts("person_detector", self, self.weights)
+        )
 
 
 @config
@@ -62,9 +60,7 @@ class UltralyticsPoseConfig:
         if model.task != "pose":
             raise InputError(f"{self.weights}: a YOLO of task {model.task!r}, expected 'pose'")
         options = {"conf": self.score_threshold, "imgsz": self.input_px, "device": device, "verbose": False}
-        stage = UltralyticsPose(model, options)
-        stage.facts = ModelFacts("pose", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        return stage
+        return UltralyticsPose(model, options, facts=model_facts("pose", self, self.weights))
 
 
 def load_yolo(weights: str) -> Any:
@@ -106,9 +102,10 @@ def _allowed() -> list[Any]:
 class UltralyticsPersons:
     """Persons of whole frames, best first."""
 
-    facts = ModelFacts("person_detector", "ultralytics", None, "{}")
-
-    def __init__(self, model: Any, options: dict[str, Any]) -> None:
+    def __init__(
+        self, model: Any, options: dict[str, Any], facts: ModelFacts = ModelFacts("person_detector", "ultralytics", None, "{}")
+    ) -> None:
+        self.facts = facts
         self.model, self.options = model, options
         self.person = next(i for i, name in model.names.items() if name == PERSON)
 
@@ -125,9 +122,8 @@ class UltralyticsPersons:
 class UltralyticsPose:
     """Keypoints of the poses in a frame, given to the persons that they overlap."""
 
-    facts = ModelFacts("pose", "ultralytics", None, "{}")
-
-    def __init__(self, model: Any, options: dict[str, Any]) -> None:
+    def __init__(self, model: Any, options: dict[str, Any], facts: ModelFacts = ModelFacts("pose", "ultralytics", None, "{}")) -> None:
+        self.facts = facts
         self.model, self.options = model, options
 
     def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Poses]:

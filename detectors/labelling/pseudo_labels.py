@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
+from detectors import PART_DETECTORS
 from detectors.evaluation import frame_of
 from detectors.suppression import Share
 from detectors.train import DetectionDataConfig
-from parsing.configs import config
+from parsing.configs import Choice, StageConfig, config
 from parsing.datasets.records import ImageRecord, ObjectRecord, PartRecord, true_parts
 from parsing.errors import InputError
 from parsing.geometry import box_ious
@@ -37,7 +38,7 @@ class PseudoLabelConfig:
         min_side_px: smaller boxes are not added.
     """
 
-    teacher: dict[str, Any]
+    teacher: Annotated[StageConfig, Choice(PART_DETECTORS)]
     data: DetectionDataConfig
     positive: Share = 0.4
     ignore: Share = 0.1

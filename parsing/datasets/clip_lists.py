@@ -27,7 +27,7 @@ class ClipRecord:
 
     Args:
         labels: its action; several, or none, in sets of many labels.
-        split: `train`, `val` or `test`.
+        split: `train`, `val`, `test`, or a split of the set's own, which no training uses.
         scene_disjoint: whether no clip of the same scene stands in the other split.
         trainable: whether weights that are shipped may be trained on it.
     """
@@ -184,10 +184,11 @@ def _videos_of_class(folder: Path) -> list[Path]:
 
 
 def _split_of_folder(name: str) -> str:
+    """The split that a folder's name stands for; empty where it is that of a class."""
     try:
-        return split_name(name, "")
+        return split if (split := split_name(name, "")) in ("train", "val", "test") else ""
     except InputError:
-        return ""  # a class
+        return ""
 
 
 def _folder_and_number(labels: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import zlib
 from collections import defaultdict
@@ -77,15 +78,16 @@ def hold_out(videos: Sequence[tuple[str, str]], share: float) -> set[str]:
 
 
 def split_name(text: str, where: str) -> str:
-    """`train`, `val` or `test`, from the names that data sets give them, in any case.
+    """`train`, `val` or `test`, from the names that data sets give them, in any case; other splits keep their own name.
 
     Raises:
-        InputError: another name.
+        InputError: the name looks like one of the three that was mistyped.
     """
-    found = next((split for split, names in _SPLITS.items() if text.strip().lower() in names), None)
-    if found is None:
+    name = text.strip().lower()
+    found = next((split for split, names in _SPLITS.items() if name in names), None)
+    if found is None and difflib.get_close_matches(name, [each for names in _SPLITS.values() for each in names], cutoff=0.75):
         raise InputError(f"{where}: split {text!r:.40}, expected train, val or test")
-    return found
+    return found or name
 
 
 def _position(video: str) -> float:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from parsing.errors import InputError
 from parsing.files import atomic, naming_full_disk
+from parsing.types import ModelFacts
 
 # Name in a config -> package that ships the file under its `weights` folder.
 SHIPPED = {
@@ -116,3 +117,13 @@ def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: to
 
 def sha256_of(weights: str) -> str:
     return hashlib.sha256(weights_path(weights).read_bytes()).hexdigest()
+
+
+def model_facts(stage: str, options: Any, weights: str | None = None) -> ModelFacts:
+    """What a parse says of a component.
+
+    Args:
+        options: the component's config, which has a `name`.
+        weights: the file that it was built from; None where it has none.
+    """
+    return ModelFacts(stage, options.name, None if weights is None else sha256_of(weights), json.dumps(asdict(options)))

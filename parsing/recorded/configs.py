@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from parsing.configs import config
 from parsing.errors import InputError
+from parsing.networks.weights import model_facts
 from parsing.recorded.stages import (
     RecordedActions,
     RecordedParts,
@@ -115,4 +114,4 @@ def _read_labels(path: Path) -> dict[str, list[TimedScores]]:
 
 
 def _facts(stage: str, options: Any) -> ModelFacts:
-    return ModelFacts(stage, options.name, None, json.dumps(asdict(options)))
+    return model_facts(stage, options)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from parsing.configs import config
+from parsing.networks.weights import model_facts
 from parsing.types import Array, Frame, FrameParse, ModelFacts, PartStates
 from parsing.vocabulary import Vocabulary
 
@@ -28,17 +28,14 @@ class SmoothConfig:
     window_s: Window = 0.3
 
     def build(self, device: str) -> Smooth:  # noqa: ARG002  # every stage is built for a device
-        smooth = Smooth(self.window_s)
-        smooth.facts = ModelFacts("state_filter", self.name, None, json.dumps(asdict(self)))
-        return smooth
+        return Smooth(self.window_s, facts=model_facts("state_filter", self))
 
 
 class Smooth:
     """The weighted mean of a track's states; a part that is hidden neither counts nor speaks."""
 
-    facts = ModelFacts("state_filter", "smooth", None, "{}")
-
-    def __init__(self, window_s: float) -> None:
+    def __init__(self, window_s: float, facts: ModelFacts = ModelFacts("state_filter", "smooth", None, "{}")) -> None:
+        self.facts = facts
         self.window_s = window_s
 
     def check(self, vocabulary: Vocabulary) -> None:

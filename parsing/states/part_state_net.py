@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -13,10 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from parsing.batching import BatchSize
-from parsing.configs import config, parse_config, resolve
+from parsing.configs import Choice, StageConfig, config, parse_config
 from parsing.errors import InputError
 from parsing.geometry import Crop
-from parsing.networks.weights import load_weights, read_header, sha256_of, weights_path
+from parsing.networks.weights import load_weights, model_facts, read_header, weights_path
 from parsing.stages import PartStateRecognizer
 from parsing.states import PART_STATES
 from parsing.states.network import PartStateArchitecture, PartStateNet
@@ -44,9 +42,9 @@ class PartStateNetConfig:
 
     def build(self, device: str) -> PartStateStage:
         network, vocabulary = load_part_state_net(self.weights, device)
-        stage = PartStateStage(network, vocabulary, device, self.batch_size, self.scales, self.flip)
-        stage.facts = ModelFacts("part_states", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        return stage
+        return PartStateStage(
+            network, vocabulary, device, self.batch_size, self.scales, self.flip, facts=model_facts("part_states", self, self.weights)
+        )
 
 
 @config
@@ -59,28 +57,27 @@ class StateEnsembleConfig:
     """
 
     name: Literal["ensemble"]
-    members: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+    members: Annotated[tuple[Annotated[StageConfig, Choice(PART_STATES)], ...], Field(min_length=1)]
     weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
 
     def build(self, device: str) -> StateEnsemble:
-        stages = [resolve(PART_STATES, member, f"part_states.members.{i}").build(device) for i, member in enumerate(self.members)]
+        stages: list[PartStateRecognizer] = [member.build(device) for member in self.members]
         shares = self.weights or (1.0,) * len(stages)
         if len(shares) != len(stages) or not sum(shares):
             raise InputError(f"part_states.weights: {list(shares)}, expected {len(stages)} numbers that are not all 0")
         for stage in stages[1:]:
             if stage.vocabulary != stages[0].vocabulary:
                 raise InputError(f"part_states.members: {stage.facts.config} has another vocabulary than the first member")
-        ensemble = StateEnsemble(stages, np.array(shares) / sum(shares))
-        ensemble.facts = ModelFacts("part_states", self.name, None, json.dumps(asdict(self)))
-        return ensemble
+        return StateEnsemble(stages, np.array(shares) / sum(shares), facts=model_facts("part_states", self))
 
 
 class StateEnsemble:
     """The weighted mean of its members' scores."""
 
-    facts = ModelFacts("part_states", "ensemble", None, "{}")
-
-    def __init__(self, members: Sequence[PartStateRecognizer], shares: Array) -> None:
+    def __init__(
+        self, members: Sequence[PartStateRecognizer], shares: Array, facts: ModelFacts = ModelFacts("part_states", "ensemble", None, "{}")
+    ) -> None:
+        self.facts = facts
         self.members, self.shares, self.vocabulary = members, shares, members[0].vocabulary
 
     def __call__(
@@ -111,8 +108,6 @@ def load_part_state_net(weights: str, device: str) -> tuple[PartStateNet, Vocabu
 class PartStateStage:
     """States of the visible parts of every person, from crops that run together."""
 
-    facts = ModelFacts("part_states", "part_state_net", None, "{}")
-
     def __init__(
         self,
         network: PartStateNet,
@@ -121,7 +116,9 @@ class PartStateStage:
         batch_size: int,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
+        facts: ModelFacts = ModelFacts("part_states", "part_state_net", None, "{}"),
     ) -> None:
+        self.facts = facts
         self.network, self.vocabulary, self.device = network, vocabulary, device
         self.batches = BatchSize("part_states", batch_size)
         self.scales, self.flip, self.swap = scales, flip, flip_permutation(vocabulary.parts)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
-from parsing.networks.weights import load_weights, read_header, sha256_of, weights_path
+from parsing.networks.weights import load_weights, model_facts, read_header, weights_path
 from parsing.states.filters import Item, Window, neighbourhoods, same_track
 from parsing.states.network import Head, state_scores
 from parsing.types import Array, FrameParse, ModelFacts, PartStates
@@ -96,9 +95,7 @@ class TemporalHeadConfig:
 
     def build(self, device: str) -> TemporalFilter:
         head, vocabulary = load_temporal_head(self.weights, device)
-        return TemporalFilter(
-            head, vocabulary, device, ModelFacts("state_filter", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
-        )
+        return TemporalFilter(head, vocabulary, device, model_facts("state_filter", self, self.weights))
 
 
 def load_temporal_head(weights: str, device: str) -> tuple[TemporalHead, Vocabulary]:

@@ -20,7 +20,7 @@ from parsing.types import ActionScore, Array, Branch, Frame, FrameParse, ModelFa
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
 from pipelines.parse.actions import VideoActions
-from pipelines.parse.config import PipelineConfig, Schedule, read_pipeline
+from pipelines.parse.config import PipelineConfig, read_pipeline
 from pipelines.parse.interpolation import fill_between
 from pipelines.parse.tubes import Item, TrackActions
 from recognizers.by_size import BySize, Route
@@ -37,16 +37,15 @@ class VideoParser:
     """
 
     def __init__(self, settings: PipelineConfig, device: str = "cpu") -> None:
-        build = {stage: config.build for stage, config in settings.stages.items()}
-        self.person_detector: PersonDetector = build["person_detector"](device)
-        self.part_detector: PartDetector = build["part_detector"](device)
-        self.part_states: PartStateRecognizer = build["part_states"](device)
+        self.person_detector: PersonDetector = settings.person_detector.build(device)
+        self.part_detector: PartDetector = settings.part_detector.build(device)
+        self.part_states: PartStateRecognizer = settings.part_states.build(device)
         self.state_filter: StateFilter | None = None if settings.state_filter is None else settings.state_filter.build(device)
-        self._tracker, self._device = settings.stages["tracker"], device
+        self._tracker, self._device = settings.tracker, device
         low_res = settings.low_res
         small = None if low_res is None else low_res.build(device)
         self.by_size = BySize(self._ensemble(settings), small, 0 if low_res is None else low_res.limit_px)
-        self.schedule: Schedule = settings.schedule
+        self.settings = settings
         self.track_actions = settings.track_actions
         self.vocabulary = self._agreed_vocabulary()
         if self.state_filter is not None:
@@ -88,7 +87,7 @@ class VideoParser:
 
     def parse_key_frames(self, frames: list[Frame], tracker: Tracker, actions: Array | None) -> list[FrameParse]:
         """Run the networks over a batch of key frames, in display order."""
-        limit = self.schedule.max_persons
+        limit = self.settings.max_persons
         with torch.inference_mode():
             persons = [found.select(np.argsort(-found.scores, kind="stable")[:limit]) for found in self.person_detector(frames)]
             persons = [tracker(frame, found) for frame, found in zip(frames, persons, strict=True)]
@@ -103,8 +102,8 @@ class VideoParser:
         Raises:
             InputError: they know other actions than the part states, or cannot be mixed.
         """
-        members: list[ActionRecognizer] = [config.build(self._device) for config in settings.recognizers]
-        known, margin = self.part_states.vocabulary.actions, settings.schedule.early_exit_margin
+        members: list[ActionRecognizer] = [entry.recognizer.build(self._device) for entry in settings.recognizers]
+        known, margin = self.part_states.vocabulary.actions, settings.early_exit_margin
         for member in members:
             if member.action_names != known:
                 odd = sorted(set(member.action_names) ^ set(known)) or ["their order"]
@@ -113,7 +112,8 @@ class VideoParser:
                 raise InputError("recognizers: some are single-label and some multi-label, expected one kind")
         if members and members[0].multi_label and margin is not None:
             raise InputError(f"early_exit_margin: {margin} for multi-label recognizers, expected none: no action leads among them")
-        return Route("recognizers", Ensemble(members, settings.weights, margin), settings.windows) if members else None
+        weights = [entry.weight for entry in settings.recognizers]
+        return Route("recognizers", Ensemble(members, weights, margin), settings.windows) if members else None
 
     def _agreed_vocabulary(self) -> Vocabulary:
         vocabulary = self.part_states.vocabulary
@@ -190,7 +190,7 @@ class ParseStream:
                 yield from ((frame, next(parses) if self._is_key(frame) else None) for frame in group)
 
     def _is_key(self, frame: Frame) -> bool:
-        return frame.index % self.parser.schedule.every == 0
+        return frame.index % self.parser.settings.every == 0
 
     def _groups(self, reader: Iterable[Frame], keep_images: bool) -> Iterator[tuple[list[Frame], Array | None]]:
         """Frames in runs that share a distribution of actions, with it.
@@ -201,7 +201,7 @@ class ParseStream:
         num_keys, actions = 0, self._video_actions.at(0.0)
         for frame in reader:
             is_key, before, actions = self._is_key(frame), actions, self._video_actions.at(frame.time_s)
-            is_full = len(group) == GROUP_FRAMES or (is_key and num_keys == self.parser.schedule.batch)
+            is_full = len(group) == GROUP_FRAMES or (is_key and num_keys == self.parser.settings.batch)
             if group and (is_full or actions is not before):
                 yield group, before
                 group, num_keys = [], 0

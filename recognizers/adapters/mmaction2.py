@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
@@ -19,7 +17,7 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.networks.openmmlab import fill, read_config
-from parsing.networks.weights import sha256_of
+from parsing.networks.weights import model_facts
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from parsing.vocabulary import read_list
 from recognizers.clips.frame_sampling import Dense, Sampling, Segments
@@ -43,7 +41,7 @@ class MMActionConfig:
     clips: Annotated[int, Field(ge=1)] | None = None
 
     def build(self, device: str) -> MMActionRecognizer:
-        facts = ModelFacts("recognizer", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
+        facts = model_facts("recognizer", self, self.weights)
         return MMActionRecognizer(self.config, self.weights, read_list(Path(self.classes)), self.clips, device, facts)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +17,8 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.networks.checkpoints import read_checkpoint
-from parsing.networks.weights import sha256_of
-from parsing.types import Array, ModelFacts
+from parsing.networks.weights import model_facts
+from parsing.types import Array
 from recognizers.superres.cache import CacheConfig
 from recognizers.superres.chunks import Chunking
 from recognizers.superres.resolver import SuperResolver, check_scale
@@ -35,7 +34,7 @@ class BicubicConfig:
     scale: Literal[2, 3, 4] = 2
 
     def build(self, device: str) -> SuperResolver:  # noqa: ARG002  # runs on the CPU
-        facts = ModelFacts("super_resolution", self.name, None, json.dumps(asdict(self)))
+        facts = model_facts("super_resolution", self)
         whole = Chunking(chunk_frames=1, overlap_frames=0, tile_px=2**15, tile_overlap_px=0)
         return SuperResolver(partial(bicubic, scale=self.scale), self.scale, facts, whole)
 
@@ -66,7 +65,7 @@ class SpandrelConfig:
         self.cut.check(self.name)
         network = load_image_network(Path(self.weights), device)
         check_scale(network.scale, self.scale, Path(self.weights))
-        facts = ModelFacts("super_resolution", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
+        facts = model_facts("super_resolution", self, self.weights)
         cache = self.cache.build() if self.cache else None
         return SuperResolver(partial(run_images, network, device=device), int(network.scale), facts, self.cut, 0, cache)
 

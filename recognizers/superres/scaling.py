@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from parsing.configs import config, resolve
+from parsing.configs import Choice, StageConfig, config
 from parsing.stages import ActionRecognizer
 from parsing.types import ActionScores, Array, Frame
 from recognizers.clips.test_views import with_short_side
 from recognizers.superres import SUPER_RESOLVERS
+from recognizers.superres.images import BicubicConfig
 from recognizers.superres.resolver import SuperResolver, needed_frames, upscale_some
 
 Pixels = Annotated[int, Field(ge=0)]
@@ -37,10 +38,10 @@ class ScalingConfig:
     below_px: Pixels = 0
     first_px: Pixels = 0
     to_px: Pixels = 0
-    resolver: dict[str, Any] = field(default_factory=lambda: {"name": "bicubic"})
+    resolver: Annotated[StageConfig, Choice(SUPER_RESOLVERS)] = field(default_factory=lambda: BicubicConfig("bicubic"))
 
     def build(self, device: str) -> Scaling:
-        resolver = resolve(SUPER_RESOLVERS, self.resolver, "resolver").build(device) if self.below_px else None
+        resolver = self.resolver.build(device) if self.below_px else None
         return Scaling(resolver, self.below_px, self.first_px, self.to_px)
 
 

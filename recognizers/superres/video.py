@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, field
+from dataclasses import field
 from functools import partial
 from typing import Annotated, Literal
 
@@ -13,8 +12,8 @@ from pydantic import Field
 from torch import nn
 
 from parsing.configs import config
-from parsing.networks.weights import sha256_of, weights_path
-from parsing.types import Array, ModelFacts
+from parsing.networks.weights import model_facts, weights_path
+from parsing.types import Array
 from recognizers.superres.cache import CacheConfig
 from recognizers.superres.chunks import Chunking
 from recognizers.superres.networks import NetworkName, load_network
@@ -42,7 +41,7 @@ class VideoSuperResolverConfig:
         self.cut.check(self.name)
         network, architecture = load_network(self.name, self.weights, device)
         check_scale(architecture.scale, self.scale, weights_path(self.weights))
-        facts = ModelFacts("super_resolution", self.name, sha256_of(self.weights), json.dumps(asdict(self)))
+        facts = model_facts("super_resolution", self, self.weights)
         cache = self.cache.build() if self.cache else None
         return SuperResolver(partial(run_network, network, device=device), architecture.scale, facts, self.cut, self.reach, cache)
 

@@ -15,7 +15,7 @@ from detectors.parts import KeypointPartDetector, mirror_crop
 from parsing import PART_NAMES, Detections, Frame, InputError
 from parsing.media.images import read_image
 from parsing.pose import COCO_SWAP, part_boxes
-from parsing.types import Poses
+from parsing.types import ModelFacts, Poses
 
 ONE = Detections(np.array([[40, 20, 140, 120]]), np.ones(1), np.zeros(1))
 
@@ -85,7 +85,7 @@ def test_graphs_that_do_not_fit_are_named(tmp_path: Path) -> None:
 class Truth:
     """A pose estimator that knows the painted person."""
 
-    facts = OnnxPose.facts
+    facts = ModelFacts("pose", "truth", None, "{}")
 
     def __init__(self, score: float = 1.0) -> None:
         self.score = score

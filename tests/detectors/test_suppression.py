@@ -3,9 +3,12 @@ import pytest
 import torch
 from builders import frame
 
+from detectors import PERSON_DETECTORS
 from detectors.ensemble import EnsembleParts, EnsemblePersons, EnsemblePersonsConfig
+from detectors.persons import PersonDetectorConfig
 from detectors.suppression import Suppression, class_thresholds, fuse, select_boxes, without_groups
 from parsing import Detections, InputError, Parts
+from parsing.configs import resolve
 from parsing.types import Array, Frame, ModelFacts
 
 HW = (100, 200)
@@ -92,9 +95,11 @@ def test_ensemble_of_persons_and_parts() -> None:
 
 def test_ensemble_refuses_weights_that_do_not_fit() -> None:
     with pytest.raises(InputError, match="2 weights for 1 members"):
-        EnsemblePersonsConfig("ensemble", ({"name": "cascade_rcnn"},), (1.0, 2.0)).build("cpu")
-    with pytest.raises(InputError, match="unknown name 'yolo'"):
-        EnsemblePersonsConfig("ensemble", ({"name": "yolo"},)).build("cpu")
+        EnsemblePersonsConfig("ensemble", (PersonDetectorConfig("cascade_rcnn"),), (1.0, 2.0)).build("cpu")
+    with pytest.raises(InputError, match=r"person_detector: members\.1: unknown name 'yolo'; valid: "):
+        resolve(PERSON_DETECTORS, {"name": "ensemble", "members": [{"name": "gfl"}, {"name": "yolo"}]}, "person_detector")
+    with pytest.raises(InputError, match=r"person_detector: unknown key 'members\.0\.scor'; did you mean 'score_threshold'\?"):
+        resolve(PERSON_DETECTORS, {"name": "ensemble", "members": [{"name": "gfl", "scor": 1}]}, "person_detector")
 
 
 GROUP = [0, 0, 40, 30]

@@ -70,7 +70,7 @@ STAGE_CALLS: dict[str, tuple[str, Callable[[Any], list[Array]]]] = {
 
 def stage_of(name: str, tiny_pipeline: Path) -> Any:
     settings = read_pipeline(str(tiny_pipeline), ["recognizers.0.views=[{clips: 7}]"])
-    return (settings.recognizers[0] if name == "recognizers" else settings.stages[name]).build("cpu")
+    return (settings.recognizers[0].recognizer if name == "recognizers" else getattr(settings, name)).build("cpu")
 
 
 @pytest.mark.parametrize("name", STAGE_CALLS)

@@ -16,6 +16,7 @@ from recognizers.by_size import BySize, LowResConfig, Route
 from recognizers.labels import ActionLabels
 from recognizers.superres.scaling import ScaledRecognizer, ScalingConfig
 from recognizers.thresholds import fit_thresholds
+from recognizers.video import VideoRecognizerConfig
 from recognizers.windows import WindowConfig, recognize
 
 NAMES = ("carry", "ride", "talk")
@@ -35,7 +36,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def options(file: Path, **changed: Any) -> LowResConfig:
-    return LowResConfig(**{"recognizers": ({"name": "tsm", "weights": str(file)},)} | changed)
+    return LowResConfig(**{"recognizers": (VideoRecognizerConfig("tsm", str(file)),)} | changed)
 
 
 def route(file: Path, **changed: Any) -> Route:
@@ -77,10 +78,9 @@ def test_of_an_exclusive_group_only_the_best_holds(weights: dict[str, Path], tmp
 
 
 def test_what_does_not_fit_is_named(weights: dict[str, Path], tmp_path: Path) -> None:
-    both = ({"name": "tsm", "weights": str(weights["multi"])}, {"name": "tsm", "weights": str(weights["other"])})
+    both = tuple(VideoRecognizerConfig("tsm", str(weights[name])) for name in ("multi", "other"))
     cases: list[tuple[LowResConfig, str]] = [
         (LowResConfig(), "recognizers: none given"),
-        (LowResConfig(recognizers=({"name": "tsn"},)), r"low_res: recognizers\.0: unknown name 'tsn'; did you mean 'tsm'"),
         (options(weights["single"]), r"single\.safetensors: is single-label; expected a multi-label network"),
         (LowResConfig(recognizers=both), r"other\.safetensors: other actions than the first recognizer's: 'talk'"),
         (options(weights["multi"], weights=(0.0,)), r"weights: \[0.0\] for 1 recognizers"),
@@ -94,6 +94,8 @@ def test_what_does_not_fit_is_named(weights: dict[str, Path], tmp_path: Path) ->
     with pytest.raises(InputError, match=r"t\.yaml: thresholds of other classes than the recognizer's: 'ride'"):
         route(weights["multi"], thresholds=str(tmp_path / "t.yaml"))
     assert LowResConfig(when="never").build("cpu") is None
+    with pytest.raises(InputError, match=r"low_res: recognizers\.0: unknown name 'tsn'; did you mean 'tsm'"):
+        parse_config(LowResConfig, {"recognizers": [{"name": "tsn"}]}, "low_res")
     for text, message in (("every_s: 5", "every_s 5.0 leaves gaps between windows of 4.0 s"), ("weights: [.inf]", "weights.0: .*finite")):
         with pytest.raises(InputError, match=message):
             parse_config(LowResConfig, parse_yaml(f"{{{text}}}", "t"), "low_res")

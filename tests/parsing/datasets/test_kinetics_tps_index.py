@@ -116,7 +116,9 @@ def test_training_data_takes_frames_from_videos_and_holds_videos_out(tmp_path: P
     assert not set(train.videos) & set(val.videos)
     clips = read_clip_records("kinetics_tps", root, "")  # the recognizer's
     assert {clip.path.stem for clip in clips if clip.split == "val"} == set(val.videos)
-    detection = DetectionDataConfig(str(root), "kinetics_tps", "train/annotations", "train/annotations", "train/frames")
+    detection = DetectionDataConfig(
+        str(root), format="kinetics_tps", train="train/annotations", val="train/annotations", images="train/frames"
+    )
     assert {record.path.parent.name for record in detection.read("val")} == set(val.videos)
     assert {record.path.parent.name for record in detection.read("train")} == set(train.videos)
     assert len(val)

@@ -60,3 +60,7 @@ def test_names_of_splits() -> None:
     ]
     with pytest.raises(InputError, match=r"l\.csv: line 3: split 'trian', expected train, val or test"):
         split_name("trian", "l.csv: line 3")
+
+
+def test_a_split_of_its_own_name_stays_one() -> None:
+    assert [split_name(text, "l.csv") for text in (" Validation ", "TESTING", "extra", "Fold 3")] == ["val", "test", "extra", "fold 3"]

@@ -132,14 +132,14 @@ def test_one_frame(tiny_pipeline: Path, tmp_path: Path) -> None:
         ({"tracker": None}, "expected a mapping"),
         ({"recognizers": {"name": "tsm"}}, "expected a list"),
         ({"recognizers": ["tsm"]}, r"recognizers\.0: found 'tsm', expected a mapping"),
-        ({"recognizers": [{"name": "tsm", "weight": -1}]}, r"recognizers\.0: weight: .* greater than or equal to 0 \(found -1\)"),
-        ({"recognizers": [{"name": "tsm", "weight": "w.safetensors"}]}, r"recognizers\.0: weight: .* valid number"),
-        ({"recognizers": [{"name": "tsm", "weight": float("inf")}]}, r"recognizers\.0: weight: .* finite number"),
+        ({"recognizers": [{"name": "tsm", "weight": -1}]}, r"recognizers\.0\.weight: .* greater than or equal to 0 \(found -1\)"),
+        ({"recognizers": [{"name": "tsm", "weight": "w.safetensors"}]}, r"recognizers\.0\.weight: .* valid number"),
+        ({"recognizers": [{"name": "tsm", "weight": float("inf")}]}, r"recognizers\.0\.weight: .* finite number"),
         ({"recognizers": [{"name": "tsm", "weight": 0}]}, "every weight is 0"),
         ({"early_exit_margin": 1.5}, r"early_exit_margin: .* less than or equal to 1"),
         ({"track_actions": {"every_s": 3}}, r"track_actions: .* every_s 3\.0 leaves gaps between windows of 2\.0 s"),
         ({"track_actions": {"min_frames": 40}}, r"min_frames 40 is above most_frames 32"),
-        ({"track_actions": {"every": 1}}, r"unknown key 'every'; did you mean 'every_s'\?"),
+        ({"track_actions": {"every": 1}}, r"unknown key 'track_actions\.every'; did you mean 'every_s'\?"),
         ({"track_actions": True}, "track_actions: "),
         ({"track_actions": {}, "recognizers": []}, "no recognizer that could see them"),
         ({"part_detector": {"name": "cascade_rcnn", "weights": "none.safetensors"}}, r"none\.safetensors: weights not found"),
@@ -154,7 +154,7 @@ def test_bad_settings_are_named(tiny_pipeline: Path, tmp_path: Path, change: dic
 
 def test_missing_stages_are_named(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("every: 2")
-    with pytest.raises(InputError, match="stage 'person_detector' is missing"):
+    with pytest.raises(InputError, match="person_detector: Field required"):
         VideoParser.from_config(str(tmp_path / "c.yaml"), device="cpu")
 
 

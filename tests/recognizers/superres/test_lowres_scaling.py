@@ -57,8 +57,8 @@ def test_crops_of_a_track_that_comes_and_goes_are_super_resolved_alike() -> None
 
 
 def test_unknown_resolvers_are_named() -> None:
-    with pytest.raises(InputError, match="'bicubc'"):
-        ScalingConfig(below_px=96, resolver={"name": "bicubc"}).build("cpu")
+    with pytest.raises(InputError, match=r"scaling: resolver: unknown name 'bicubc'; did you mean 'bicubic'\?"):
+        parse_config(ScalingConfig, {"below_px": 96, "resolver": {"name": "bicubc"}}, "scaling")
 
 
 def test_images_keep_their_proportions() -> None:
