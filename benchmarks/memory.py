@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 
 from parsing.media.encoding import VideoWriter
-from parsing.media.video import VideoReader
+from parsing.media.sources import open_source
 from parsing.types import Array
 
 FPS, HEIGHT_PX, MINUTES = 10, 480, (1, 10)
@@ -48,10 +48,9 @@ def loop(clip: Path, out: Path, minutes: int) -> Path:
 
 def endless(clip: Path) -> Iterator[Array]:
     while True:
-        with VideoReader(clip) as reader:
-            for frame in reader:
-                scale = HEIGHT_PX / frame.image.shape[0]
-                yield cv2.resize(frame.image, (2 * round(frame.image.shape[1] * scale / 2), HEIGHT_PX), interpolation=cv2.INTER_AREA)
+        for frame in open_source(clip).frames():
+            scale = HEIGHT_PX / frame.image.shape[0]
+            yield cv2.resize(frame.image, (2 * round(frame.image.shape[1] * scale / 2), HEIGHT_PX), interpolation=cv2.INTER_AREA)
 
 
 def peak_mib(video: Path, arguments: list[str]) -> float:

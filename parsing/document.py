@@ -23,7 +23,19 @@ from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.json_files import read_json
 from parsing.memory import memory_budget
-from parsing.types import ActionScore, ActionWindow, Array, BranchFacts, Detections, FrameParse, ModelFacts, Parts, PartStates, VideoFacts
+from parsing.types import (
+    ActionScore,
+    ActionWindow,
+    Array,
+    BranchFacts,
+    Completeness,
+    Detections,
+    FrameParse,
+    ModelFacts,
+    Parts,
+    PartStates,
+    VideoFacts,
+)
 from parsing.vocabulary import Vocabulary
 
 SHOWN_STATE, SHOWN_ACTION = 0.05, 0.0005  # states, and actions of a window, below these scores are not written
@@ -38,7 +50,7 @@ class VideoParse:
     actions: tuple[ActionScore, ...]
     frames: tuple[FrameParse, ...]
     models: tuple[ModelFacts, ...]
-    complete: bool
+    complete: Completeness
     track_actions: Mapping[int, Sequence[ActionScore]] = field(default_factory=dict)
     branch: BranchFacts | None = None
     action_windows: tuple[ActionWindow, ...] = ()

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field
 
 from parsing.configs import config
-from parsing.types import Branch
+from parsing.types import Branch, Completeness
 
 # 1.1 added actions of tracks, which recognizers were used, and the low-resolution branch. Since 1.2 `actions` are what
-# holds at which time, and `action_windows` have the scores of all actions; before, `actions` were all of them.
+# holds at which time, and `action_windows` have the scores of all actions (before, `actions` were all of them); `complete`
+# may be unknown; and the video says how its pictures were mirrored, stretched and tone-mapped.
 SCHEMA_VERSION = "1.2"
 Pixel = Annotated[float, Field(ge=-1e7, le=1e7)]  # beyond, float32 does not hold single pixels
 Box = tuple[Pixel, Pixel, Pixel, Pixel]
@@ -21,7 +22,11 @@ Rate = Annotated[float, Field(ge=0)]
 
 @config
 class VideoEntry:
-    """The source. `rotation` in degrees clockwise was applied already; `frames_declared` is null where the file does not say."""
+    """The source; `frames_declared` is null where the file does not say how many frames it shows.
+
+    These were applied already: `mirrored`, left and right exchanged; `rotation` after it, in degrees clockwise;
+    `pixel_aspect`, width over height of a stored pixel; `hdr`, tone-mapped to standard dynamic range from PQ or HLG.
+    """
 
     name: str
     width: Count
@@ -32,6 +37,9 @@ class VideoEntry:
     frames_declared: Count | None
     frames_decoded: Count
     decode_errors: Count
+    mirrored: bool = False
+    pixel_aspect: float = 1.0
+    hdr: Literal["pq", "hlg"] | None = None
 
 
 @config
@@ -153,7 +161,7 @@ class ModelEntry:
 
 @config
 class ParseDocument:
-    """The parse of one video. `complete` is false where the video was damaged or ended early.
+    """The parse of one video. `complete` is false where the video was damaged or ended early, `unknown` where the file cannot tell.
 
     `actions` are those that hold, in order of their beginning, best first; `action_windows` have all scores. A short
     video is one window. `branch` is null where there is no low-resolution branch.
@@ -166,6 +174,6 @@ class ParseDocument:
     frames: list[FrameEntry]
     tracks: list[TrackEntry]
     video: VideoEntry
-    complete: bool
+    complete: Completeness
     branch: BranchEntry | None = None
     action_windows: list[ActionWindowEntry] = Field(default_factory=list)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Branch = Literal["recognizers", "low_res"]
+Completeness = bool | Literal["unknown"]
 
 
 def _check(
@@ -186,6 +187,9 @@ class VideoFacts:
     """What is known of a source: size in display orientation, rotation in degrees, duration in seconds.
 
     `frames_declared` is None where the container does not say; `decode_errors` counts packets and frames lost.
+    `rotation` is clockwise, after the mirroring of left and right where the file asks for one (`mirrored`).
+    `pixel_aspect` is the width of a stored pixel over its height, `hdr` the curve whose pictures are tone-mapped to
+    standard dynamic range.
     """
 
     name: str
@@ -197,6 +201,9 @@ class VideoFacts:
     frames_declared: int | None
     frames_decoded: int
     decode_errors: int
+    mirrored: bool = False
+    pixel_aspect: float = 1.0
+    hdr: Literal["pq", "hlg"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

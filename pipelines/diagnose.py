@@ -22,7 +22,7 @@ from parsing.datasets.kinetics_tps.index import video_path
 from parsing.datasets.kinetics_tps.results import Results, read_truth
 from parsing.errors import InputError
 from parsing.json_files import write_json
-from parsing.media.video import count_frames, probe, read_frames
+from parsing.media.sources import Source, open_source
 from parsing.progress import track
 from parsing.recorded.stages import RecordedParts, RecordedPersons, RecordedStates, Recordings
 from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector
@@ -115,9 +115,10 @@ class Diagnosis:
     def add(self, video: str, path: Path) -> None:
         """Run every row on the annotated frames of a video; what rows share is computed once."""
         names = {frame_number(name, video) - 1: name for name in self.truth.parts[video]}
-        frames = list(read_frames(path, names))
+        source = open_source(path)
+        frames = [frame for index, frame in sorted(source.at(names).items()) if frame.index == index]
         label, names_known = self.truth.actions[video], self.parser.vocabulary.actions
-        predicted = self._predicted_action(path)
+        predicted = self._predicted_action(source)
         true = (np.array(names_known) == label).astype(np.float32) if label in names_known else None
         memory: Memory = defaultdict(dict)
         for row in ROWS:
@@ -138,10 +139,10 @@ class Diagnosis:
             )
         return result
 
-    def _predicted_action(self, path: Path) -> Array | None:
+    def _predicted_action(self, source: Source) -> Array | None:
         """(A,) scores of the whole video, the mean over its windows."""
         actions = VideoActions(self.parser.by_size.large)
-        actions.read(path, probe(path), count_frames(path))
+        actions.read(source)
         return np.mean([window.probabilities for window in actions.windows], 0) if actions.windows else None
 
     def _parses(self, row: tuple[str, ...], frames: Sequence[Frame], actions: Array | None, memory: Memory) -> list[FrameParse]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from parsing.datasets.clips import ClipRecord
 from parsing.errors import InputError
-from parsing.media.video import count_frames, probe, read_nearest
+from parsing.media.sources import open_source
 from parsing.types import Array, Frame
 from recognizers.labels import ActionLabels
 from recognizers.scores import SavedScores, one_hot
@@ -63,17 +63,18 @@ def clip_logits(stage: VideoRecognizer, path: Path, scaling: Scaling | None = No
     Raises:
         InputError: the clip cannot be read.
     """
-    num_frames = count_frames(path)
+    source = open_source(path)
+    num_frames = source.num_frames
     if not num_frames:
         raise InputError(f"{path}: holds no frame")
     sampled = stage.clips(num_frames)
     wanted = np.concatenate(sampled)
     if scaling is None:
-        frames = read_nearest(path, wanted)
+        frames = source.at(wanted)
         started = time.perf_counter()
     else:
-        facts = probe(path)
-        frames = read_nearest(path, scaling.needed(wanted.tolist(), num_frames, (facts.height, facts.width)))
+        facts = source.facts
+        frames = source.at(scaling.needed(wanted.tolist(), num_frames, (facts.height, facts.width)))
         started = time.perf_counter()
         frames = scale_frames(scaling, frames, wanted)
     logits = stage.logits([[frames[int(index)] for index in clip] for clip in sampled]).mean(0)

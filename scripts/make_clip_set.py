@@ -23,7 +23,7 @@ import numpy as np
 from detectors.adapters.onnx import OnnxPoseConfig
 from detectors.persons import PersonDetectorConfig
 from parsing.geometry import clip_boxes
-from parsing.media.video import read_frames
+from parsing.media.sources import open_source
 from parsing.motion import motion_states
 from parsing.pose import STATE_NAMES, part_boxes, part_states
 from parsing.recorded.stages import match_boxes
@@ -49,7 +49,8 @@ def main() -> None:
     truth = {split: ({}, {}) for split in ("train", "val")}
     for number, row in enumerate(rows, 1):
         source = arguments.labels.parent / row["file"]
-        frames = list(read_frames(source, range(0, MOST_FRAMES, EVERY)))
+        found = open_source(source).at(range(0, MOST_FRAMES, EVERY))
+        frames = [frame for index, frame in sorted(found.items()) if frame.index == index]
         persons = [found.select(np.arange(len(found))[:MOST_PERSONS]) for frame in frames for found in detector([frame])]
         keypoints = [estimate.keypoints for estimate in pose(frames, persons)]
         humans = annotate(frames, persons, keypoints)

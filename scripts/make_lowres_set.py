@@ -37,7 +37,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from parsing.measures.pictures import save_png
-from parsing.media.video import VideoReader, read_nearest
+from parsing.media.sources import open_source
 from parsing.types import Array
 
 NUM_CLIPS = {"train": 800, "val": 250}
@@ -173,8 +173,7 @@ def write_clip(recipe: Recipe, folder: Path, seed: int) -> dict:
 
 def window(source: Source, num_frames: int, short_side_px: int, random: np.random.Generator) -> Array:
     """(T, H, W, 3) of a source at FPS: of three random windows the one with the most motion, cropped to it."""
-    with VideoReader(source.path) as reader:
-        shown = [(frame.time_s, frame.image) for frame in reader]
+    shown = [(frame.time_s, frame.image) for frame in open_source(source.path).frames()]
     times = np.array([time for time, _ in shown])
     wanted = np.arange(0, times[-1] + 0.5 / FPS, 1 / FPS)
     images = np.stack([image for _, image in shown])
@@ -287,7 +286,7 @@ def contact_sheet(clips: list[dict], folder: Path) -> Figure:
     for i, clip in enumerate(clips[: SHEET_ROWS * SHEET_COLUMNS]):
         axes = figure.add_subplot(SHEET_ROWS, SHEET_COLUMNS, i + 1)
         middle = clip["dim"][0] // 2
-        axes.imshow(read_nearest(folder / clip["path"], [middle])[middle].image, interpolation="nearest")
+        axes.imshow(open_source(folder / clip["path"]).at([middle])[middle].image, interpolation="nearest")
         axes.set_title(f"{clip['id']} {clip['dim'][2]}x{clip['dim'][1]}\n" + ", ".join(clip["label"]), fontsize=7)
         axes.set_axis_off()
     return figure

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from parsing.configs import parse_config
-from parsing.media.video import count_frames, read_nearest
+from parsing.media.sources import open_source
 from parsing.networks.weights import read_header
 from parsing.types import Array
 from recognizers.clips.store import shrink
@@ -64,10 +64,11 @@ def main() -> None:
 
 def read_around(video: Path, frame: int | None, short_side_px: int | None) -> tuple[Array, int]:
     """Frames around one, and which of them it is."""
-    num_frames = count_frames(video)
+    source = open_source(video)
+    num_frames = source.num_frames
     wanted = num_frames // 2 if frame is None else min(frame, num_frames - 1)
     indices = range(max(0, wanted - AROUND), min(num_frames, wanted + AROUND + 1))
-    found = read_nearest(video, indices)
+    found = source.at(indices)
     images = [found[i].image for i in indices]
     frames = np.stack(images)
     return shrink(frames, short_side_px) if short_side_px else frames, wanted - indices[0]

@@ -11,7 +11,7 @@ import pytest
 from builders import write_video
 
 from parsing.datasets.tinyvirat import check_files, read_class_map, read_tinyvirat
-from parsing.media.video import read_frames
+from parsing.media.video import Video
 from parsing.types import Array
 
 SCRIPT = Path(__file__).parents[1] / "scripts/make_lowres_set.py"
@@ -102,7 +102,7 @@ def test_the_set_is_what_it_says(script: ModuleType, tmp_path: Path, monkeypatch
         check_files(clips, root / "videos" / split)
         scenes[split] = {scene for clip in clips for scene in made[clip.id]["scenes"].split()}
         for clip in clips:
-            frames = list(read_frames(root / "videos" / split / clip.path, range(1000)))
+            frames = list(Video(root / "videos" / split / clip.path).frames())
             assert (len(frames), *frames[0].image_hw) == clip.dim
             assert min(clip.dim[1:]) <= 112
             sources = {Path(name).name for name in made[clip.id]["sources"].split()}

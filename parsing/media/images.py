@@ -1,8 +1,13 @@
-"""Images from files: sizes from headers, pixels in display orientation."""
+"""Images from files: sizes from headers, pixels in display orientation.
+
+Pillow reads them, the same pixels as OpenCV, whose codecs write complaints to stderr.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +19,21 @@ from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.types import Array
 
-MAX_SIDE_PX, MAX_PIXELS = 32_000, 300_000_000  # OpenCV's warps count in 16 bits
+MAX_SIDE_PX, MAX_PIXELS = 32_000, 200_000_000  # OpenCV's warps count in 16 bits
+Image.MAX_IMAGE_PIXELS = None  # the limit above is checked before anything is decoded
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # Pillow's other readers start programs or are rarely used
 ORIENTATION_TAG = 0x0112
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 JPEG_END_WITHIN = 16  # bytes: some writers put a few more after the end marker
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by EXIF orientation
 
 
 @dataclass(frozen=True)
@@ -39,19 +55,9 @@ def read_header(path: Path) -> ImageHeader:
     Raises:
         InputError: the file is missing, no image, or larger than can be handled.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is checked here
-            with Image.open(path) as image:
-                width, height = image.size
-                turned = image.getexif().get(ORIENTATION_TAG, 1)
-    except (OSError, Image.DecompressionBombError, SyntaxError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise InputError(f"{path}: {'image not found' if missing else 'not a readable image'}") from None
-    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
-        limit = f"{MAX_SIDE_PX} px a side and {MAX_PIXELS // 10**6} million pixels"
-        raise InputError(f"{path}: an image of {width} x {height} px; at most {limit} are read")
-    return ImageHeader((int(height), int(width)), turned if turned in range(1, 9) else 1)
+    with _opened(path) as image:
+        width, height = image.size
+        return ImageHeader((height, width), _orientation(image))
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -79,19 +85,22 @@ def check_image(path: Path) -> None:
 
 
 def read_image(path: Path) -> Array:
-    """(H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+    """(H, W, 3) uint8 RGB, turned as its EXIF orientation says; transparency is left out, 16 bits are cut to 8.
 
     Raises:
         InputError: the file is missing, no image, cut off, or too large.
     """
-    read_header(path)
-    data = path.read_bytes()
-    if data[:2] == JPEG_START and JPEG_END not in data[-JPEG_END_WITHIN:]:
-        _refuse_truncated(path)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path}: not a readable image")
-    return np.ascontiguousarray(image[:, :, ::-1])
+    with _opened(path) as image:
+        orientation = _orientation(image)
+        try:
+            image.load()
+            if image.mode.startswith("I"):
+                image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+            shown = image.convert("RGB")
+        except Exception as error:
+            reason = "is cut off" if "truncated" in str(error) else f"cannot be decoded ({error})"
+            raise InputError(f"{path}: the image {reason}") from None
+        return np.array(shown if orientation not in TURNS else shown.transpose(TURNS[orientation]))
 
 
 def write_image(path: Path, image: Array) -> None:
@@ -108,10 +117,28 @@ def write_image(path: Path, image: Array) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def _refuse_truncated(path: Path) -> None:
-    """A JPEG without its end marker decodes to a grey rest under OpenCV; Pillow tells whether pixels are missing."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image of which the header alone was read, and whose size is bounded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata
+        try:
+            image = Image.open(path, formats=FORMATS)
+        except FileNotFoundError:
+            raise InputError(f"{path}: image not found") from None
+        except Exception:  # Pillow's readers raise many kinds on damaged headers
+            raise InputError(f"{path}: not a readable image") from None
+        with image:
+            width, height = image.size
+            if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
+                limit = f"{MAX_SIDE_PX} px a side and {MAX_PIXELS // 10**6} million pixels"
+                raise InputError(f"{path}: an image of {width} x {height} px; at most {limit} are read")
+            yield image
+
+
+def _orientation(image: Image.Image) -> int:
     try:
-        with Image.open(path) as image:
-            image.load()
-    except OSError:
-        raise InputError(f"{path}: the JPEG is cut off") from None
+        found = int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # damaged EXIF says nothing
+        return 1
+    return found if found in TURNS else 1

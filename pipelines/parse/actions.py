@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
-from parsing.media.video import VideoReader, read_nearest
-from parsing.types import ActionScores, ActionWindow, Array, Branch, Frame, ModelFacts, VideoFacts
+from parsing.media.sources import Source
+from parsing.types import ActionScores, ActionWindow, Array, Branch, Frame, ModelFacts
 from recognizers.by_size import Route
 from recognizers.clips.test_views import with_short_side
 from recognizers.windows import Timeline, Window, Windows, recognize
@@ -25,22 +24,22 @@ class VideoActions:
         self.windows: list[ActionWindow] = []
         self.used: set[tuple[Branch, ModelFacts]] = set()
 
-    def read(self, path: Path, facts: VideoFacts, num_frames: int) -> None:
+    def read(self, source: Source) -> None:
         """Recognize a file before it is parsed; afterwards everything is known.
 
         A video of one window gives the frames that its recognizer wants at once. Of a longer one, whose windows may
         overlap, every frame is seen once and in order.
         """
+        facts, num_frames = source.facts, source.num_frames
         if self.route is None or num_frames == 0:
             return
         if num_frames == 1 or 0 < facts.duration_s <= self.route.windows.window_s:
             recognizer = self.route.recognizer
-            frames = read_nearest(path, recognizer.indices(num_frames).tolist())
+            frames = source.at(recognizer.indices(num_frames).tolist())
             self._note(self.route, recognizer(frames, num_frames), 0.0, facts.duration_s)
             return
-        with VideoReader(path) as reader:
-            for _ in self.watch(reader):
-                pass
+        for _ in self.watch(source.frames()):
+            pass
 
     def watch(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Pass the frames of a source that is read only once on, and recognize each window when its last frame has come."""

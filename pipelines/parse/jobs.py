@@ -18,7 +18,7 @@ from parsing.document import ParseWriter
 from parsing.media.encoding import VideoWriter
 from parsing.media.images import write_image
 from parsing.progress import Counter
-from parsing.types import Frame, FrameParse, main_action
+from parsing.types import Frame, FrameParse, VideoFacts, main_action
 from pipelines.command import complain_of
 from pipelines.parse.parser import ParseStream, VideoParser
 from pipelines.parse.rendering import draw_parse
@@ -70,12 +70,17 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
             num_frames += 1
             progress.advance()
         writer.finish(stream.parse())
-    if not stream.complete and not quiet:
-        facts = stream.facts
-        complain(f"{job.source}: damaged: {facts.frames_decoded} of {facts.frames_declared} frames decoded, {facts.decode_errors} errors")
+    if stream.complete is False and not quiet:
+        complain(f"{job.source}: {loss(stream.facts)}")
     best = main_action(stream.actions)
     action = f"{best.label} {best.score:.2f}" if best else ""
     return Outcome(job, num_frames, writer.num_tracks, action, time.monotonic() - started)
+
+
+def loss(facts: VideoFacts) -> str:
+    """What an incomplete video gave, in words."""
+    declared = f" of {facts.frames_declared}" if facts.frames_declared is not None else ""
+    return f"damaged or cut off: {facts.frames_decoded}{declared} frames decoded, {facts.decode_errors} errors"
 
 
 class _Drawing:

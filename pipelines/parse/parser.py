@@ -14,9 +14,9 @@ import torch
 from parsing.document import VideoParse
 from parsing.errors import InputError
 from parsing.media.prefetch import prefetched
-from parsing.media.video import VideoReader, count_frames, probe
+from parsing.media.sources import open_source
 from parsing.stages import ActionRecognizer, PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
-from parsing.types import ActionScore, Array, Branch, Frame, FrameParse, ModelFacts
+from parsing.types import ActionScore, Array, Branch, Completeness, Frame, FrameParse, ModelFacts
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
 from pipelines.parse.actions import VideoActions
@@ -26,7 +26,7 @@ from pipelines.parse.tubes import Item, TrackActions
 from recognizers.by_size import BySize, Route
 from recognizers.ensemble import Ensemble
 
-GROUP_FRAMES = 48
+GROUP_FRAMES, GROUP_BYTES = 48, 256 * 2**20
 
 
 class VideoParser:
@@ -130,14 +130,13 @@ class ParseStream:
     """
 
     def __init__(self, parser: VideoParser, path: Path) -> None:
-        self.parser, self.path = parser, path
-        self.facts = probe(path)
-        self.num_frames = count_frames(path)
+        self.parser, self.source = parser, open_source(path)
+        self.facts, self.num_frames = self.source.facts, self.source.num_frames
         self.branch = parser.by_size.explain(self.facts.width, self.facts.height)
         self._video_actions = VideoActions(parser.by_size(max(self.facts.width, self.facts.height)))
-        self._video_actions.read(path, self.facts, self.num_frames)
+        self._video_actions.read(self.source)
         self._track_actions = None if parser.track_actions is None else TrackActions(parser.track_actions, parser.by_size)
-        self.complete = False
+        self.complete: Completeness = False
 
     @property
     def actions(self) -> Sequence[ActionScore]:
@@ -174,17 +173,15 @@ class ParseStream:
             keep_images: False lets images between key frames go early; their frames then hold one black pixel.
         """
         # Closed in this order: the thread that decodes must have ended before its file is closed.
-        with VideoReader(self.path) as reader, closing(self._parsed(reader, keep_images)) as parsed:
+        with closing(self.source), closing(self._parsed(keep_images)) as parsed:
             items, state_filter = parsed if self._track_actions is None else self._track_actions(parsed), self.parser.state_filter
             yield from fill_between(items if state_filter is None else state_filter(items))
-            self.facts = reader.facts
-        declared = self.facts.frames_declared
-        self.complete = self.facts.decode_errors == 0 and (declared is None or self.facts.frames_decoded >= declared)
+            self.facts, self.complete = self.source.facts, self.source.complete
 
-    def _parsed(self, reader: VideoReader, keep_images: bool) -> Generator[Item]:
+    def _parsed(self, keep_images: bool) -> Generator[Item]:
         """Every frame, with a parse where it is a key frame."""
         tracker = self.parser.new_tracker()
-        with closing(prefetched(self._groups(reader, keep_images))) as groups:
+        with closing(prefetched(self._groups(keep_images))) as groups:
             for group, actions in groups:
                 parses = iter(self.parser.parse_key_frames([frame for frame in group if self._is_key(frame)], tracker, actions))
                 yield from ((frame, next(parses) if self._is_key(frame) else None) for frame in group)
@@ -192,21 +189,22 @@ class ParseStream:
     def _is_key(self, frame: Frame) -> bool:
         return frame.index % self.parser.settings.every == 0
 
-    def _groups(self, reader: Iterable[Frame], keep_images: bool) -> Iterator[tuple[list[Frame], Array | None]]:
+    def _groups(self, keep_images: bool) -> Iterator[tuple[list[Frame], Array | None]]:
         """Frames in runs that share a distribution of actions, with it.
 
-        A run has at most `batch` key frames, and at most GROUP_FRAMES frames, which bounds the memory.
+        A run has at most `batch` key frames, and at most GROUP_FRAMES frames of GROUP_BYTES, which bounds the memory.
         """
         group: list[Frame] = []
-        num_keys, actions = 0, self._video_actions.at(0.0)
-        for frame in reader:
+        num_keys, num_bytes, actions = 0, 0, self._video_actions.at(0.0)
+        for frame in self.source.frames():
             is_key, before, actions = self._is_key(frame), actions, self._video_actions.at(frame.time_s)
-            is_full = len(group) == GROUP_FRAMES or (is_key and num_keys == self.parser.settings.batch)
-            if group and (is_full or actions is not before):
-                yield group, before
-                group, num_keys = [], 0
-            num_keys += is_key
             kept = frame if is_key or keep_images else Frame(frame.video, frame.index, frame.time_s, np.zeros((1, 1, 3), np.uint8))
+            is_full = len(group) == GROUP_FRAMES or num_bytes + kept.image.nbytes > GROUP_BYTES
+            if group and (is_full or (is_key and num_keys == self.parser.settings.batch) or actions is not before):
+                yield group, before
+                group, num_keys, num_bytes = [], 0, 0
+            num_keys += is_key
+            num_bytes += kept.image.nbytes
             group.append(kept)
         if group:
             yield group, actions

@@ -11,7 +11,7 @@ import torch
 
 from parsing.datasets.clips import ClipRecord
 from parsing.errors import InputError
-from parsing.media.video import count_frames, probe, read_nearest
+from parsing.media.sources import open_source
 from parsing.types import Array
 from recognizers.clips.frame_sampling import Dense, Sampling, Segments
 from recognizers.clips.test_views import with_short_side
@@ -25,7 +25,7 @@ def readable(records: Sequence[ClipRecord]) -> list[ClipRecord]:
     kept = []
     for record in records:
         try:
-            probe(record.path)
+            open_source(record.path).close()
             kept.append(record)
         except InputError as error:
             log.warning("%s; left out", error)
@@ -88,8 +88,9 @@ class ClipStore:
 
     def _decode(self, index: int) -> Array:
         path = self.records[index].path
-        wanted = kept_frames(count_frames(path), self.sampling, self.most_frames).tolist()
-        found = read_nearest(path, wanted)
+        source = open_source(path)
+        wanted = kept_frames(source.num_frames, self.sampling, self.most_frames).tolist()
+        found = source.at(wanted)
         lost = sum(found[place].index != place for place in wanted)
         if lost and not self.patched[index]:
             self.patched[index] = True

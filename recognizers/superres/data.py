@@ -15,7 +15,7 @@ from torch import Tensor
 from parsing.configs import config
 from parsing.datasets.clips import ClipFormat, ClipRecord
 from parsing.errors import InputError
-from parsing.media.video import count_frames, read_nearest
+from parsing.media.sources import open_source
 from parsing.types import Array
 from recognizers.clips.store import shrink
 from recognizers.superres.degradation import SECOND_PASS, DegradationPass, Share, degrade, downscale
@@ -65,9 +65,10 @@ def cache_frames(records: Sequence[ClipRecord], most_frames: int, short_side_px:
     cached = []
     for record in records:
         try:
-            num_frames = count_frames(record.path)
+            source = open_source(record.path)
+            num_frames = source.num_frames
             kept = np.arange(min(num_frames, most_frames)) + max(0, num_frames - most_frames) // 2
-            frames = read_nearest(record.path, kept)
+            frames = source.at(kept)
         except InputError as error:
             log.warning("%s; left out", error)
             continue

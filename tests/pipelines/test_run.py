@@ -16,7 +16,7 @@ from builders import ramp, write_video
 
 from parsing.document import json_schema
 from parsing.errors import InputError
-from parsing.media.video import probe
+from parsing.media.video import Video
 from pipelines.parse.sources import plan_jobs
 from pipelines.run import build_parser, main
 
@@ -45,7 +45,7 @@ def test_one_video(tiny_pipeline: Path, clip: Path, tmp_path: Path) -> None:
     document = json.loads((tmp_path / "p.json").read_text())
     jsonschema.validate(document, json_schema())
     assert len(document["frames"]) == 6
-    assert probe(tmp_path / "p.parsed.mp4").frames_declared == 6
+    assert Video(tmp_path / "p.parsed.mp4").facts.frames_declared == 6
     assert "c.mp4" in done.stdout
 
 

@@ -13,6 +13,7 @@ from builders import ramp, write_clips, write_video
 from parsing.configs import parse_config
 from parsing.datasets.clips import ClipRecord, read_clip_records, read_csv, trainable_actions
 from parsing.errors import InputError
+from parsing.media.video import Video
 from parsing.networks.weights import read_header, save_weights
 from recognizers.balance import BalanceConfig
 from recognizers.clips.frame_sampling import Dense, Segments
@@ -375,7 +376,7 @@ def test_frames_that_cannot_be_decoded_are_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     records = read_csv(write_clips(tmp_path / "c") / "labels.csv")
-    monkeypatch.setattr("recognizers.clips.store.count_frames", lambda _: 8)  # of which the file holds 6
+    monkeypatch.setattr(Video, "num_frames", 8)  # of which the file holds 6
     store = ClipStore(records, Segments(2), 16, 32, 1)
     for _ in range(2):
         assert len(store._decode(0)) == 8

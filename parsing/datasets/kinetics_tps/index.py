@@ -19,8 +19,8 @@ from parsing.datasets.kinetics_tps.annotations import FRAME_NAME, HumanEntry, fr
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.json_files import read_json
+from parsing.media.sources import open_source
 from parsing.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from parsing.media.video import read_frames
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES
 
@@ -164,8 +164,8 @@ def extract_frames(
         source = video_path(videos, action, video)
         if source is None:
             raise InputError(f"{video}: frame {wanted[0] + 1}: no picture below {frames} and no video below {videos}")
-        found = {frame.index: frame for frame in read_frames(source, wanted)}
-        if lost := sorted(set(wanted) - found.keys()):
+        found = open_source(source).at(wanted)
+        if lost := sorted(number for number, frame in found.items() if frame.index != number):
             raise InputError(f"{source}: lacks frame {lost[0] + 1}, which is annotated")
         for picture in found.values():
             save(frames / action / video / f"img_{picture.index + 1:05d}.jpg", picture.image)

@@ -8,13 +8,13 @@ import pytest
 from builders import ramp, write_video
 
 from parsing.errors import InputError
-from parsing.media.video import VideoReader, count_frames, probe, read_frames
+from parsing.media.sources import open_source
+from parsing.media.video import Video
 
 
 def shades(path: Path) -> list[int]:
     """Which picture of the ramp each decoded frame shows."""
-    with VideoReader(path) as reader:
-        return [round((float(frame.image.mean()) - 10) / 8) for frame in reader]
+    return [round((float(frame.image.mean()) - 10) / 8) for frame in Video(path).frames()]
 
 
 def turned(path: Path, degrees: int) -> Path:
@@ -30,23 +30,24 @@ def turned(path: Path, degrees: int) -> Path:
 
 def test_frames_come_in_order_with_their_times(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [ramp(i) for i in range(12)], fps=10)
-    with VideoReader(path) as reader:
-        frames = list(reader)
-        facts = reader.facts
+    with Video(path) as video:
+        frames = list(video.frames())
+        facts = video.facts
     assert [frame.index for frame in frames] == list(range(12))
     assert [frame.time_s for frame in frames] == pytest.approx([i / 10 for i in range(12)])
     assert shades(path) == list(range(12))
     assert (facts.width, facts.height, facts.fps, facts.frames_declared, facts.frames_decoded) == (64, 48, 10.0, 12, 12)
     assert facts.decode_errors == 0
     assert facts.duration_s == pytest.approx(1.2)
-    assert count_frames(path) == 12
+    assert video.complete is True
+    assert video.num_frames == 12
 
 
 def test_variable_rate_keeps_presentation_times(tmp_path: Path) -> None:
     times = [0, 40, 50, 1000, 1500]
     path = write_video(tmp_path / "v.mp4", [ramp(i) for i in range(5)], times_ms=times)
-    with VideoReader(path) as reader:
-        assert [frame.time_s for frame in reader] == pytest.approx([t / 1000 for t in times], abs=1e-3)
+    with Video(path) as video:
+        assert [frame.time_s for frame in video.frames()] == pytest.approx([t / 1000 for t in times], abs=1e-3)
 
 
 @pytest.mark.parametrize(("degrees", "hw", "corner"), [(90, (64, 48), (0, -1)), (180, (48, 64), (-1, -1)), (270, (64, 48), (-1, 0))])
@@ -54,11 +55,12 @@ def test_rotation_is_applied(tmp_path: Path, degrees: int, hw: tuple[int, int], 
     picture = np.full((48, 64, 3), 30, np.uint8)
     picture[:16, :16] = 230  # the left top corner, before turning
     path = turned(write_video(tmp_path / "r.mp4", [picture] * 3), degrees)
-    (frame,) = read_frames(path, [1])
+    video = Video(path)
+    (frame,) = video.at([1]).values()
     assert frame.image_hw == hw
     assert frame.image[corner].mean() > 200
     assert frame.image[0, 0].mean() < 60
-    assert (probe(path).height, probe(path).width, probe(path).rotation) == (*hw, degrees)
+    assert (video.facts.height, video.facts.width, video.facts.rotation, video.facts.mirrored) == (*hw, degrees, False)
 
 
 @pytest.mark.parametrize("hw", [(49, 63), (17, 33)])
@@ -66,7 +68,7 @@ def test_odd_sizes_keep_their_last_row_and_column(tmp_path: Path, hw: tuple[int,
     picture = np.full((*hw, 3), 40, np.uint8)
     picture[:, -5:], picture[-5:] = 220, 220
     path = write_video(tmp_path / "o.mkv", [picture] * 2, codec="ffv1", pix_fmt="yuv444p")
-    (frame,) = read_frames(path, [0])
+    (frame,) = Video(path).at([0]).values()
     assert frame.image_hw == hw
     assert frame.image[2, -1].mean() == pytest.approx(220, abs=4)
     assert frame.image[-1, 2].mean() == pytest.approx(220, abs=4)
@@ -77,10 +79,21 @@ def test_ten_bit(tmp_path: Path) -> None:
     assert shades(path) == [0, 1, 2, 3]
 
 
-def test_only_wanted_frames_are_converted(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", [ramp(i) for i in range(12)])
-    assert [frame.index for frame in read_frames(path, [7, 2, 2, 99])] == [2, 7]
-    assert list(read_frames(path, [])) == []
+def test_frames_at_indices(tmp_path: Path) -> None:
+    video = Video(write_video(tmp_path / "a.mp4", [ramp(i) for i in range(12)]))
+    found = video.at([7, 2, 2, 99])
+    assert {wanted: frame.index for wanted, frame in found.items()} == {2: 2, 7: 7, 99: 11}
+    assert found[7].time_s == pytest.approx(0.7)
+    assert video.at([]) == {}
+
+
+def test_passes_do_not_disturb_each_other(tmp_path: Path) -> None:
+    with Video(write_video(tmp_path / "a.mp4", [ramp(i) for i in range(12)])) as video:
+        one, other = video.frames(), video.frames()
+        pairs = [(next(one).index, next(other).index, video.at([i])[i].index) for i in range(12)]
+    assert pairs == [(i, i, i) for i in range(12)]
+    with pytest.raises(ValueError, match="was closed"):
+        next(video.frames())
 
 
 def test_one_frame(tmp_path: Path) -> None:
@@ -90,11 +103,12 @@ def test_one_frame(tmp_path: Path) -> None:
 
 def test_images_are_videos_of_one_frame(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "i.png"), np.full((20, 30, 3), (0, 0, 255), np.uint8))
-    (frame,) = read_frames(tmp_path / "i.png", [0])
+    source = open_source(tmp_path / "i.png")
+    (frame,) = source.frames()
     assert frame.image[0, 0].tolist() == [255, 0, 0]  # RGB
-    facts = probe(tmp_path / "i.png")
+    facts = source.facts
     assert (facts.width, facts.height, facts.frames_declared) == (30, 20, 1)
-    assert count_frames(tmp_path / "i.png") == 1
+    assert (source.num_frames, source.complete) == (1, True)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
@@ -107,13 +121,10 @@ def test_truncated_files_yield_what_is_left_and_say_so(tmp_path: Path, suffix: s
     path = write_video(tmp_path / f"a.{suffix}", noise, fps=2, codec=codec, container_options=movable)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    with VideoReader(path) as reader:
-        decoded = sum(1 for _ in reader)
-        facts = reader.facts
-    assert 0 < decoded < 60
-    lost = facts.frames_declared is not None and facts.frames_declared > facts.frames_decoded
+    with Video(path) as video:
+        assert 0 < sum(1 for _ in video.frames()) < 60
     # A transport stream has no header that would tell how much there was.
-    assert lost or facts.decode_errors > 0 or suffix == "ts"
+    assert video.complete is False or (suffix == "ts" and video.complete == "unknown")
 
 
 def test_garbage_in_the_middle_is_counted(tmp_path: Path) -> None:
@@ -124,17 +135,17 @@ def test_garbage_in_the_middle_is_counted(tmp_path: Path) -> None:
     middle = len(data) // 2
     data[middle : middle + 3000] = bytes(random.integers(0, 255, 3000, np.uint8))
     path.write_bytes(bytes(data))
-    with VideoReader(path) as reader:
-        decoded = sum(1 for _ in reader)
-        assert 20 <= decoded <= 40
-        assert reader.facts.decode_errors > 0
+    with Video(path) as video:
+        assert 20 <= sum(1 for _ in video.frames()) <= 40
+        assert video.facts.decode_errors > 0
+        assert video.complete is False
 
 
 def test_no_index_is_one_clear_line(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [ramp(i) for i in range(20)])
     path.write_bytes(path.read_bytes()[:-1200])  # the index (moov) stands last
-    with pytest.raises(InputError, match=r"a\.mp4: not a readable video: .* cut off before its index"):
-        probe(path)
+    with pytest.raises(InputError, match=r"a\.mp4: not a readable video: .* cut off before the end of its index"):
+        open_source(path)
 
 
 def test_no_video_stream(tmp_path: Path) -> None:
@@ -147,7 +158,7 @@ def test_no_video_stream(tmp_path: Path) -> None:
         container.mux(stream.encode(sound))
         container.mux(stream.encode(None))
     with pytest.raises(InputError, match=r"sound\.mp4: holds no video stream"):
-        probe(path)
+        open_source(path)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.jpg"])
@@ -155,7 +166,7 @@ def test_no_video_stream(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=rf"{name}: ") as caught:
-        probe(tmp_path / name)
+        open_source(tmp_path / name)
     assert "\n" not in str(caught.value)
 
 
@@ -167,23 +178,23 @@ def test_playlists_open_nothing(tmp_path: Path, text: str, name: str) -> None:
     write_video(tmp_path / "real.mp4", [ramp(i) for i in range(3)])
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match="not a readable video"):
-        probe(tmp_path / name)
+        open_source(tmp_path / name)
 
 
 def test_only_local_regular_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     for path in (tmp_path / "pipe.mp4", tmp_path):
         with pytest.raises(InputError, match="not a regular file"):
-            probe(path)
+            open_source(path)
     for path in (tmp_path / "none.mp4", Path("http://localhost/a.mp4"), Path("concat:a|b")):
         with pytest.raises(InputError, match="cannot be read"):
-            probe(path)
+            open_source(path)
 
 
 def test_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parsing.media.video.MAX_PIXELS", 1000)
+    monkeypatch.setattr("parsing.media.containers.MAX_PIXELS", 1000)
     with pytest.raises(InputError, match="64 x 48 pixels"):
-        probe(write_video(tmp_path / "a.mp4", [ramp(0)]))
+        open_source(write_video(tmp_path / "a.mp4", [ramp(0)]))
 
 
 def test_nothing_reaches_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -191,6 +202,5 @@ def test_nothing_reaches_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str
     data = bytearray(path.read_bytes())
     data[len(data) // 3 : len(data) // 3 + 200] = b"\xa5" * 200
     path.write_bytes(bytes(data))
-    with VideoReader(path) as reader:
-        list(reader)
+    list(Video(path).frames())
     assert capfd.readouterr() == ("", "")

@@ -11,7 +11,7 @@ from builders import write_bias_network, write_video
 
 from parsing.document import json_schema, read_parse
 from parsing.errors import InputError
-from parsing.media.video import VideoReader, count_frames, probe
+from parsing.media.video import Video
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from pipelines import VideoParser
 from pipelines.parse.actions import VideoActions
@@ -53,7 +53,7 @@ def day_and_night(path: Path, num_frames: int, hw: tuple[int, int] = (48, 64)) -
 
 def read(path: Path, recognizer: Brightness, **options: float) -> VideoActions:
     actions = VideoActions(Route("recognizers", recognizer, WindowConfig(**{"window_s": 2.0, "every_s": 1.0} | options)))  # type: ignore[arg-type]
-    actions.read(path, probe(path), count_frames(path))
+    actions.read(Video(path))
     return actions
 
 
@@ -92,10 +92,9 @@ def test_a_source_that_is_read_once_knows_what_is_complete(tmp_path: Path) -> No
     path = day_and_night(tmp_path / "v.mp4", 80)
     actions = VideoActions(Route("recognizers", Brightness(), WindowConfig(window_s=2.0, every_s=1.0)))
     known, indices = {}, []
-    with VideoReader(path) as reader:
-        for frame in actions.watch(reader):
-            indices.append(frame.index)
-            known[frame.index] = actions.at(frame.time_s)
+    for frame in actions.watch(Video(path).frames()):
+        indices.append(frame.index)
+        known[frame.index] = actions.at(frame.time_s)
     assert indices == list(range(80))
     assert (known[0], known[19]) == (None, None)
     assert known[20] is known[29] is actions.windows[0].probabilities
@@ -112,13 +111,9 @@ def test_what_waits_in_a_window_is_small(tmp_path: Path) -> None:
 def test_nothing_to_recognize(tmp_path: Path) -> None:
     path = day_and_night(tmp_path / "v.mp4", 4)
     actions = VideoActions(None)
-    actions.read(path, probe(path), 4)
-    with VideoReader(path) as reader:
-        assert len(list(actions.watch(reader))) == 4
+    actions.read(Video(path))
+    assert len(list(actions.watch(Video(path).frames()))) == 4
     assert (actions.windows, actions.timeline.actions, actions.at(0.0)) == ([], [], None)
-    empty = VideoActions(Route("recognizers", Brightness(), WindowConfig()))
-    empty.read(path, probe(path), 0)
-    assert empty.windows == []
 
 
 def test_windows_condition_the_parse_of_long_videos(tiny_pipeline: Path, tmp_path: Path) -> None:

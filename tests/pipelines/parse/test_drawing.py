@@ -7,7 +7,7 @@ from builders import VOCABULARY, frame, frame_parse, ramp
 
 from parsing.errors import InputError
 from parsing.media.encoding import VideoWriter
-from parsing.media.video import VideoReader, probe, read_frames
+from parsing.media.video import Video
 from parsing.types import ActionScore
 from pipelines.parse.rendering import PART_COLOURS, draw_parse
 
@@ -70,10 +70,10 @@ def test_video_keeps_its_times(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", (48, 64), 10) as writer:
         for i, time_s in enumerate(times):
             writer.add(ramp(i), time_s)
-    with VideoReader(tmp_path / "a.mp4") as reader:
-        frames = list(reader)
+    with Video(tmp_path / "a.mp4") as video:
+        frames = list(video.frames())
         assert [frame.time_s for frame in frames] == pytest.approx(times)
-        assert reader.facts.duration_s == pytest.approx(2.6, abs=0.01)
+        assert video.facts.duration_s == pytest.approx(2.6, abs=0.01)
     assert [round((float(frame.image.mean()) - 10) / 8) for frame in frames] == [0, 1, 2, 3, 4]
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert container.streams.video[0].codec_context.name == "h264"
@@ -82,7 +82,7 @@ def test_video_keeps_its_times(tmp_path: Path) -> None:
 def test_odd_sizes_gain_a_row_and_a_column(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", (33, 51), 10) as writer:
         writer.add(ramp(20, (33, 51)), 0.0)
-    (frame,) = read_frames(tmp_path / "a.mp4", [0])
+    (frame,) = Video(tmp_path / "a.mp4").at([0]).values()
     assert frame.image_hw == (34, 52)
     assert frame.image.min() > 160
 
@@ -108,4 +108,4 @@ def test_times_that_stand_still_are_pushed_on(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "a.mp4", (48, 64), 10) as writer:
         for _ in range(3):
             writer.add(ramp(1), 0.5)
-    assert probe(tmp_path / "a.mp4").frames_declared == 3
+    assert Video(tmp_path / "a.mp4").facts.frames_declared == 3

@@ -2,7 +2,6 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from builders import VOCABULARY, ramp, write_video
 
 from parsing.errors import InputError
 from parsing.media.prefetch import prefetched
-from parsing.media.video import VideoReader
+from parsing.media.video import Video
 from pipelines import VideoParser
 
 
@@ -192,14 +191,14 @@ def test_the_decoding_thread_ends_before_its_file_is_closed(tiny_pipeline: Path,
     """Otherwise FFmpeg reads what is no longer there, and the process dies."""
     path = write_video(tmp_path / "a.mp4", [ramp(i % 20) for i in range(80)])
     alive: list[bool] = []
-    leave = VideoReader.__exit__
+    close = Video.close
 
-    def closing(self: VideoReader, *failure: Any) -> None:
+    def closing(self: Video) -> None:
         alive.append(any(thread.name == "decode" for thread in threading.enumerate()))
-        leave(self, *failure)
+        close(self)
 
+    monkeypatch.setattr(Video, "close", closing)
     stream = VideoParser.from_config(str(tiny_pipeline), device="cpu").stream(path)
-    monkeypatch.setattr(VideoReader, "__exit__", closing)
     frames = stream.with_frames()
     next(frames)
     assert "decode" in {thread.name for thread in threading.enumerate()}

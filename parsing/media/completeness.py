@@ -1,0 +1,171 @@
+"""Whether a container holds all of its video, as far as its own structure can tell."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from parsing.media.boxes import Box, boxes
+from parsing.media.containers import Cursor, VideoFile
+from parsing.media.packets import Survey
+from parsing.types import Completeness
+
+TAIL_BYTES = 1 << 17  # an Ogg page has at most 65,307
+SLACK_S = 0.05  # beside one frame: frames of sound end later or earlier than those of the video
+ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+TS_PACKETS = ((188, 0), (192, 4))  # length, place of the sync byte 0x47
+
+
+def completeness(file: VideoFile, found: Survey) -> Completeness:
+    """True or False where the container tells, `unknown` where it cannot: streams without any header of the whole."""
+    if found.damages or (found.num_indexed is not None and found.num_frames < found.num_indexed):
+        return False
+    told = next((check(file.cursor(), found) for name, check in CHECKS.items() if name in found.formats), None)
+    return "unknown" if told is None else told
+
+
+def _mp4(cursor: Cursor, found: Survey) -> bool | None:
+    """An index of all frames, or fragments that reach the file's end and that a `sidx` or `mfra` counts."""
+    if found.num_indexed is not None:
+        return True
+    indexed_to = end = 0
+    for box in boxes(cursor):
+        if box.kind == b"mfra":
+            return box.end <= cursor.size  # stands behind the last fragment
+        if box.kind == b"sidx":
+            indexed_to = max(indexed_to, box.end + _sidx_bytes(cursor, box))
+        end = box.end
+    return False if end != cursor.size else indexed_to <= end if indexed_to else None
+
+
+def _sidx_bytes(cursor: Cursor, box: Box) -> int:
+    """From the end of a segment index to that of what it lists (8.16.3)."""
+    cursor.seek(box.start + 8)
+    body = cursor.read(min(box.end - box.start - 8, 1 << 22))
+    entries = 32 if body[:1] == b"\1" else 24  # by the width of times and offsets
+    first = int.from_bytes(body[20:28] if entries == 32 else body[16:20], "big")
+    sizes = (int.from_bytes(body[at : at + 4], "big") & 0x7FFFFFFF for at in range(entries, len(body) - 11, 12))
+    return first + sum(sizes)
+
+
+def _matroska(cursor: Cursor, _: Survey) -> bool | None:
+    """The size of the segment, which a file that was streamed lacks."""
+    head = cursor.read(1 << 12)
+    at = head.find(b"\x18\x53\x80\x67") + 4
+    if at < 4 or at >= len(head):
+        return None
+    width = 9 - head[at].bit_length()
+    size = int.from_bytes(head[at : at + width], "big") & ((1 << 7 * width) - 1)
+    if size == (1 << 7 * width) - 1:
+        return None
+    return at + width + size <= cursor.size
+
+
+def _riff(cursor: Cursor, _: Survey) -> bool | None:
+    """The sizes of the file's RIFF chunks, which a file that was not closed lacks."""
+    place = 0
+    while place + 12 <= cursor.size:
+        cursor.seek(place)
+        kind, length = struct.unpack("<4sI", cursor.read(8))
+        if kind != b"RIFF":
+            break
+        if length in (0, 0xFFFFFFFF):
+            return None
+        place += 8 + length
+    return place <= cursor.size + 1  # the last byte that pads may be left out
+
+
+def _flv(cursor: Cursor, found: Survey) -> bool | None:
+    """The size that follows the last tag, and the duration of the metadata against the end of the last stream."""
+    at = (head := cursor.read(1 << 14)).find(b"\x00\x08duration\x00") + 11
+    duration_s = struct.unpack(">d", head[at : at + 8])[0] if 11 <= at <= len(head) - 8 else 0.0
+    cursor.seek(cursor.size - 4)
+    length = int.from_bytes(cursor.read(4), "big")
+    cursor.seek(cursor.size - 4 - length + 1)
+    if length < 11 or int.from_bytes(cursor.read(3), "big") != length - 11:
+        return False
+    step_s = 1 / found.fps if found.fps > 0 else 0.0
+    return bool(found.last_s >= duration_s - SLACK_S - step_s) if duration_s > 0 else None
+
+
+def _asf(cursor: Cursor, _: Survey) -> bool | None:
+    """The file's size as its header gives it; 0 where it was streamed."""
+    at = (head := cursor.read(1 << 16)).find(ASF_FILE_PROPERTIES)
+    size = int.from_bytes(head[at + 40 : at + 48], "little") if at >= 0 else 0
+    return cursor.size >= size if size else None
+
+
+def _transport_stream(cursor: Cursor, _: Survey) -> bool | None:
+    """Nothing says where a transport stream ends, but it does not end within a packet."""
+    head = cursor.read(1 << 10)
+    for length, sync in TS_PACKETS:
+        if all(head[at : at + 1] == b"\x47" for at in range(sync, min(len(head), 4 * length), length)):
+            return False if cursor.size % length else None
+    return None
+
+
+def _program_stream(cursor: Cursor, _: Survey) -> bool | None:
+    """The end code, which many programs leave out."""
+    return True if b"\0\0\1\xb9" in _tail(cursor)[-2048:] else None
+
+
+def _ogg(cursor: Cursor, _: Survey) -> bool | None:
+    """The mark of the last page."""
+    tail = _tail(cursor)
+    at = tail.rfind(b"OggS")
+    if at < 0 or len(tail) < at + 27 or len(tail) < (body := at + 27 + tail[at + 26]):
+        return False
+    if body + sum(tail[at + 27 : body]) > len(tail):
+        return False
+    return True if tail[at + 5] & 4 else None
+
+
+def _gif(cursor: Cursor, _: Survey) -> bool | None:
+    """The trailer, behind all blocks (GIF89a)."""
+    colours = _gif_colours(cursor.read(13)[10:])
+    cursor.seek(cursor.place + colours)
+    while kind := cursor.read(1):
+        if kind == b";":
+            return True
+        if kind == b",":
+            colours = _gif_colours(cursor.read(9)[8:])
+            cursor.seek(cursor.place + colours + 1)
+        elif kind == b"!":
+            cursor.read(1)
+        else:
+            return False
+        while length := cursor.read(1):
+            if length == b"\0":
+                break
+            cursor.seek(cursor.place + length[0])
+    return False
+
+
+def _gif_colours(flags: bytes) -> int:
+    """Bytes of the colour table that the first of these announces."""
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0
+
+
+def _ivf(cursor: Cursor, found: Survey) -> bool | None:
+    """The number of frames in the header; 0 where it was streamed."""
+    declared = int.from_bytes(cursor.read(32)[24:28], "little")
+    return found.num_frames >= declared if declared else None
+
+
+def _tail(cursor: Cursor) -> bytes:
+    cursor.seek(max(0, cursor.size - TAIL_BYTES))
+    return cursor.read(TAIL_BYTES)
+
+
+CHECKS: dict[str, Callable[[Cursor, Survey], bool | None]] = {
+    "mov": _mp4,
+    "matroska": _matroska,
+    "avi": _riff,
+    "flv": _flv,
+    "asf": _asf,
+    "mpegts": _transport_stream,
+    "mpeg": _program_stream,
+    "ogg": _ogg,
+    "gif": _gif,
+    "ivf": _ivf,
+}
