@@ -89,11 +89,13 @@ def parse_config(config_class: type[T], value: Any, where: str) -> T:
     try:
         return pydantic.TypeAdapter(config_class).validate_python(value)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         path = ".".join(str(step) for step in first["loc"])
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             known = _field_names(config_class, value, first["loc"][:-1])
             raise InputError(f"{where}: unknown key {path!r:.80}; {nearest(str(first['loc'][-1]), known)}") from None
+        if first["type"] == "value_error":  # of a config's own check, which says what it found
+            raise InputError(": ".join(filter(None, [where, path[:160], first["msg"].removeprefix("Value error, ")[:300]]))) from None
         found = "" if first["type"] in ("missing", "choice") else f" (found {first['input']!r:.80})"
         message = "expected a list" if first["type"] == "tuple_type" else first["msg"]  # YAML has no tuples
         raise InputError(f"{where}: {path or 'value':.160}: {message:.300}{found}") from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, FailFast, Field
 
 from parsing.configs import config
 from parsing.types import Branch, Completeness
@@ -14,6 +14,8 @@ from parsing.types import Branch, Completeness
 # may be unknown; and the video says how its pictures were mirrored, stretched and tone-mapped.
 SCHEMA_VERSION = "1.2"
 Pixel = Annotated[float, Field(ge=-1e7, le=1e7)]  # beyond, float32 does not hold single pixels
+T = TypeVar("T")
+Entries = Annotated[list[T], FailFast()]  # the first that does not fit is told; a million errors are as large as the file
 Box = tuple[Pixel, Pixel, Pixel, Pixel]
 Score = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=2**53)]  # the integers that every reader of JSON holds exactly
@@ -105,7 +107,7 @@ class PartEntry:
     box: Box | None
     score: Score
     visible: bool
-    states: list[StateEntry]
+    states: Entries[StateEntry]
 
 
 @config
@@ -125,7 +127,7 @@ class FrameEntry:
     index: Count
     time_s: float
     key: bool
-    persons: list[PersonEntry]
+    persons: Entries[PersonEntry]
 
 
 @config
@@ -171,8 +173,8 @@ class ParseDocument:
     vocabulary: VocabularyEntry
     actions: list[ActionEntry]
     models: list[ModelEntry]
-    frames: list[FrameEntry]
-    tracks: list[TrackEntry]
+    frames: Entries[FrameEntry]
+    tracks: Entries[TrackEntry]
     video: VideoEntry
     complete: Completeness
     branch: BranchEntry | None = None

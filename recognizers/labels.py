@@ -5,17 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor
 
+from parsing.configs import config, parse_config
 from parsing.errors import InputError
 from parsing.networks.weights import WeightsHeader
 from parsing.types import Array
 
 SIDES = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
 _SIDE = re.compile(r"(?<![A-Za-z])(left|right)(?![A-Za-z])|(Left|Right)(?![a-z])")  # of turn_left, turn left, TurnLeft; not of upright
+
+
+@config
+class _LabelsEntry:
+    """The labels of a weights file."""
+
+    actions: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=10_000)]
+    multi_label: bool = False
+    mirrors: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.actions)) < len(self.actions):
+            raise ValueError("actions holds a name twice")
 
 
 @dataclass(frozen=True)
@@ -35,11 +50,9 @@ class ActionLabels:
     @classmethod
     def from_header(cls, header: WeightsHeader, where: str) -> ActionLabels:
         """From a header, where files written before call `multi_label` `many`; raises InputError where it lists no actions."""
-        names = header.labels.get("actions")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InputError(f"{where}: header lists no actions")
-        mirrors = tuple((str(a), str(b)) for a, b in header.labels.get("mirrors", ()))
-        return cls(tuple(names), bool(header.labels.get("multi_label", header.labels.get("many", False))), mirrors)
+        before = {"multi_label" if key == "many" else key: value for key, value in header.labels.items()}
+        labels = parse_config(_LabelsEntry, before, f"{where}: labels")
+        return cls(labels.actions, labels.multi_label, labels.mirrors)
 
     def to_header(self) -> dict[str, Any]:
         return {"actions": list(self.names), "multi_label": self.multi_label, "mirrors": [list(pair) for pair in self.mirrors]}

@@ -14,7 +14,7 @@ from torch import nn
 from parsing.batching import BatchSize
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
-from parsing.networks.weights import load_weights, model_facts, read_header, weights_path
+from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from recognizers.clips.flow import network_input
 from recognizers.clips.test_views import View
@@ -64,8 +64,7 @@ def load_recognizer(name: NetworkName, weights: str, device: str) -> tuple[nn.Mo
     header, path = read_header(weights, name), weights_path(weights)
     architecture = parse_architecture(name, header.architecture, str(path))
     labels = ActionLabels.from_header(header, str(path))
-    network = architecture.build(len(labels.names))
-    load_weights(network, weights)
+    network = restore(lambda: architecture.build(len(labels.names)), weights)
     return network.eval().to(device), architecture, labels
 
 

@@ -24,7 +24,7 @@ from detectors.networks.retinanet import RetinaNet
 from parsing.configs import parse_config
 from parsing.errors import InputError
 from parsing.networks.backbones import Pretrained
-from parsing.networks.weights import WeightsHeader, load_weights, read_header, weights_path
+from parsing.networks.weights import WeightsHeader, read_header, restore, weights_path
 
 NetworkName = Literal["cascade_rcnn", "retinanet", "gfl"]
 NETWORKS: dict[str, tuple[type[DetectorArchitecture], type[nn.Module]]] = {
@@ -73,8 +73,7 @@ def load_network(name: str, weights: str, class_names: Sequence[str] | None, dev
     architecture = parse_architecture(name, header.architecture, str(weights_path(weights)))
     if class_names is not None and architecture.class_names != tuple(class_names):
         raise InputError(f"{weights_path(weights)}: detects {', '.join(architecture.class_names)}; expected {', '.join(class_names)}")
-    network = build_network(name, architecture)
-    load_weights(network, weights)
+    network = restore(lambda: build_network(name, architecture), weights)
     if header.calibration:
         network.calibration = read_calibration(header, len(architecture.class_names), str(weights_path(weights)))  # type: ignore[assignment]
     return cast(DetectionNetwork, network.eval().to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from parsing.configs import config
+
+# Bounds keep a header of a few bytes from asking for gigabytes.
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Level = Annotated[int, Field(ge=0, le=9)]
+Levels = Annotated[tuple[Level, ...], Field(min_length=1, max_length=10)]
+Width = Annotated[int, Field(ge=1, le=1024)]
+Side = Annotated[int, Field(ge=32, le=4096)]
+Most = Annotated[int, Field(ge=1, le=100_000)]
+Positive = Annotated[float, Field(gt=0, le=4096)]
+Ratios = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=16)]
 
 
 @config
@@ -22,14 +35,20 @@ class DetectorArchitecture:
         heatmaps: number of keypoint heatmaps that follow the three colours in the input; 0 or 17.
     """
 
-    class_names: tuple[str, ...]
+    class_names: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10_000)]
     backbone: str = "resnet50"
-    levels: tuple[int, ...] = (1, 2, 3, 4)
-    fpn_channels: int = 256
-    input_px: int = 1333
-    shorter_px: int | None = None
-    context: float = 1.2
-    heatmaps: int = 0
+    levels: Levels = (1, 2, 3, 4)
+    fpn_channels: Width = 256
+    input_px: Side = 1333
+    shorter_px: Side | None = None
+    context: Annotated[float, Field(ge=0.1, le=10)] = 1.2
+    heatmaps: Literal[0, 17] = 0
+
+    def __post_init__(self) -> None:
+        if any(after <= before for before, after in pairwise(self.levels)):
+            raise ValueError(f"levels {self.levels}, expected rising ones")
+        if len(set(self.class_names)) < len(self.class_names):
+            raise ValueError("class_names holds a name twice")
 
 
 @config
@@ -46,13 +65,20 @@ class CascadeArchitecture(DetectorArchitecture):
         roi_samples: sampling points per bin and axis of RoIAlign; 0 adapts to the size of the RoI.
     """
 
-    anchor_sizes: tuple[tuple[float, ...], ...] = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))
-    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    hidden: int = 1024
-    finest_scale_px: float = 56.0
-    proposals: int = 1000
-    rois: int = 512
-    roi_samples: int = 0
+    anchor_sizes: Annotated[tuple[Ratios, ...], Field(max_length=11)] = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))
+    anchor_ratios: Ratios = (0.5, 1.0, 2.0)
+    hidden: Annotated[int, Field(ge=1, le=4096)] = 1024
+    finest_scale_px: Positive = 56.0
+    proposals: Most = 1000
+    rois: Most = 512
+    roi_samples: Annotated[int, Field(ge=0, le=16)] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.anchor_sizes) != len(self.levels) + 1 or len({len(row) for row in self.anchor_sizes}) != 1:
+            raise ValueError(
+                f"anchor_sizes has rows of {[len(row) for row in self.anchor_sizes]}, expected {len(self.levels) + 1} equal ones"
+            )
 
 
 @config
@@ -66,11 +92,11 @@ class RetinaNetArchitecture(DetectorArchitecture):
         candidates: most (box, class) pairs of a level that are kept at test time.
     """
 
-    levels: tuple[int, ...] = (2, 3, 4)
-    anchor_scale: float = 4.0
-    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    convs: int = 4
-    candidates: int = 1000
+    levels: Levels = (2, 3, 4)
+    anchor_scale: Positive = 4.0
+    anchor_ratios: Ratios = (0.5, 1.0, 2.0)
+    convs: Annotated[int, Field(ge=1, le=16)] = 4
+    candidates: Most = 1000
 
 
 @config
@@ -85,12 +111,12 @@ class GFLArchitecture(DetectorArchitecture):
         candidates: most (box, class) pairs of a level that are kept at test time.
     """
 
-    levels: tuple[int, ...] = (2, 3, 4)
-    anchor_scale: float = 8.0
-    convs: int = 4
-    bins: int = 16
-    nearest: int = 9
-    candidates: int = 1000
+    levels: Levels = (2, 3, 4)
+    anchor_scale: Positive = 8.0
+    convs: Annotated[int, Field(ge=1, le=16)] = 4
+    bins: Annotated[int, Field(ge=1, le=256)] = 16
+    nearest: Annotated[int, Field(ge=1, le=1000)] = 9
+    candidates: Most = 1000
 
 
 @dataclass

@@ -9,8 +9,6 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +16,7 @@ from torch.nn import functional as F
 from parsing.errors import InputError
 from parsing.networks.checkpoints import fill
 from parsing.networks.movenet import MOVENET_WIDTHS, from_folded, movenet_trunk
+from parsing.networks.tensors import read_tensors
 
 Pretrained = str  # `none`, `imagenet`, or a safetensors file
 _LITE0 = "tf_efficientnet_lite0"
@@ -54,7 +53,11 @@ class Backbone(nn.Module):
         extra_channels: int = 0,
     ) -> None:
         super().__init__()
-        self.net = _movenet(name, levels, pretrained) if name in MOVENET_WIDTHS else _from_timm(name, levels, pretrained, drop_path)
+        try:
+            self.net = _movenet(name, levels, pretrained) if name in MOVENET_WIDTHS else _from_timm(name, levels, pretrained, drop_path)
+        except (AssertionError, LookupError, RuntimeError) as error:  # of timm
+            reason = " ".join(str(error).split())
+            raise InputError(f"backbone {name!r}: no features of levels {levels} ({reason:.160})") from None
         info = self.net.feature_info
         self.channels: list[int] = info.channels()
         self.strides: list[int] = info.reduction()
@@ -84,6 +87,8 @@ class Backbone(nn.Module):
         modules = dict(self.net.named_modules())
         if level < 0:
             return list(modules.values())
+        if level >= len(self._level_modules):
+            raise InputError(f"feature level {level}; the backbone has those from 0 to {len(self._level_modules) - 1}")
         last = self._level_modules[level].replace(".", "_")
         names = [name for name in modules if name]
         # Modules are listed in the order of the data; children share the prefix of their level's module.
@@ -113,7 +118,7 @@ class Backbone(nn.Module):
 
 def _from_timm(name: str, levels: tuple[int, ...], pretrained: Pretrained, drop_path: float) -> Any:
     if name not in (timm.list_pretrained() if "." in name else timm.list_models()):  # NAME or NAME.TAG of its weights
-        raise InputError(f"backbone {name!r}: timm has no such model")
+        raise InputError(f"backbone {name!r:.80}: timm has no such model")
     from_timm = pretrained == "imagenet" and name != _LITE0
     extra: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     if name.startswith("swin_"):  # any size of input, always whole windows that are shifted, as Swin's detectors do
@@ -125,7 +130,7 @@ def _from_timm(name: str, levels: tuple[int, ...], pretrained: Pretrained, drop_
     if pretrained == "imagenet" and name == _LITE0:
         _load_lite0(net)
     elif pretrained not in ("none", "imagenet"):
-        fill(net, _read_tensors(Path(pretrained)), f"backbone {name}", Path(pretrained))
+        fill(net, _tensors_of(pretrained), f"backbone {name}", Path(pretrained))
     return net
 
 
@@ -134,18 +139,14 @@ def _movenet(name: str, levels: tuple[int, ...], pretrained: Pretrained) -> Any:
         raise InputError(f"pretrained: 'imagenet', but {name} was trained on COCO's people; expected a safetensors file or none")
     net = movenet_trunk(MOVENET_WIDTHS[name], levels)
     if pretrained != "none":
-        fill(net, from_folded(net, _read_tensors(Path(pretrained))), f"backbone {name}", Path(pretrained))
+        fill(net, from_folded(net, _tensors_of(pretrained)), f"backbone {name}", Path(pretrained))
     return net
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"pretrained: {path} not found; expected none, imagenet or a safetensors file") from None
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
-    return tensors
+def _tensors_of(pretrained: Pretrained) -> dict[str, Tensor]:
+    if not Path(pretrained).is_file():
+        raise InputError(f"pretrained: {pretrained} not found; expected none, imagenet or a safetensors file")
+    return read_tensors(Path(pretrained))
 
 
 def _colour_scale(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from parsing.errors import InputError
+from parsing.networks.tensors import fill_network
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]  # a pattern, and what stands in its place
 
@@ -48,18 +49,9 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], target: str, path: P
         target: what the checkpoint should be, and `path`, for messages.
 
     Raises:
-        InputError: tensors are missing, left over, or of another shape; names the first of each.
+        InputError: tensors are missing, left over, of another shape or kind, or hold NaN or infinity; names the first.
     """
-    expected = network.state_dict()
-    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    if missing or extra:
-        parts = [f"{len(n)} {what} (first {n[0]!r})" for n, what in ((missing, "missing"), (extra, "unexpected")) if n]
-        raise InputError(f"{path}: not a checkpoint of {target}: {', '.join(parts)}")
-    for key, tensor in tensors.items():
-        if tensor.shape != expected[key].shape:
-            shapes = f"{tuple(tensor.shape)}, expected {tuple(expected[key].shape)}"
-            raise InputError(f"{path}: not a checkpoint of {target}: {key!r} has shape {shapes}")
-    network.load_state_dict(dict(tensors))
+    fill_network(network, tensors, f"{path}: not a checkpoint of {target}")
 
 
 def rewrite(name: str, rules: Sequence[Rule]) -> str:

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
+from parsing.configs import config, parse_config
 from parsing.errors import InputError
 from parsing.files import atomic, naming_full_disk
+from parsing.json_files import parse_json
+from parsing.networks.tensors import fill_network, open_safetensors, read_tensors
 from parsing.types import ModelFacts
+
+Network = TypeVar("Network", bound=nn.Module)
 
 # Name in a config -> package that ships the file under its `weights` folder.
 SHIPPED = {
@@ -35,7 +40,7 @@ SHIPPED = {
 }
 
 
-@dataclass(frozen=True)
+@config
 class WeightsHeader:
     """What a weights file says of itself.
 
@@ -68,39 +73,39 @@ def read_header(weights: str, component: str) -> WeightsHeader:
         InputError: the file is missing, is no safetensors file of this project, or belongs to another component.
     """
     path = weights_path(weights)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        header = WeightsHeader(**json.loads(metadata["partwise"]))
-    except FileNotFoundError:
-        raise InputError(f"{path}: weights not found") from None
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: safetensors file without this project's header; expected weights of {component!r}") from None
+    with open_safetensors(path) as file:
+        metadata = (file.metadata() or {}).get("partwise")
+    if metadata is None:
+        raise InputError(f"{path}: safetensors file without this project's header; expected weights of {component!r}")
+    header = parse_config(WeightsHeader, parse_json(metadata, f"{path}: header"), f"{path}: header")
     if header.component != component:
-        raise InputError(f"{path}: weights of {header.component!r}, expected {component!r}")
+        raise InputError(f"{path}: weights of {header.component!r:.80}, expected {component!r}")
     return header
+
+
+def restore(build: Callable[[], Network], weights: str) -> Network:
+    """The network that `build` makes of a file's header, filled from that file.
+
+    Raises:
+        InputError: no network can be built as the header says, or the tensors are not its own; names the file.
+    """
+    path = weights_path(weights)
+    try:
+        network = build()
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: no network can be built as its header says ({reason:.200})") from None
+    load_weights(network, weights)
+    return network
 
 
 def load_weights(module: nn.Module, weights: str) -> None:
     """Fill a module from a file whose header was read; half-precision tensors become the module's own dtype.
 
     Raises:
-        InputError: names or shapes of the tensors are not the module's.
+        InputError: names, shapes or kinds of the tensors are not the module's, or a number is not finite.
     """
-    path = weights_path(weights)
-    with safe_open(path, framework="pt") as file:
-        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    expected = module.state_dict()
-    for name in sorted(expected.keys() ^ tensors.keys()):
-        problem = "lacks" if name in expected else "has an unexpected"
-        raise InputError(f"{path}: weights of another network: the file {problem} tensor {name!r}")
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            found, wanted = tuple(tensor.shape), tuple(expected[name].shape)
-            raise InputError(f"{path}: weights of another network: {name!r} has shape {found}, expected {wanted}")
-    module.load_state_dict(tensors)
+    fill_network(module, read_tensors(weights_path(weights)), f"{weights_path(weights)}: weights of another network")
 
 
 def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: torch.dtype = torch.float16) -> None:

@@ -43,14 +43,14 @@ class PartStateArchitecture:
     backbone: str
     part_level: Level = 2
     person_level: Level = 4
-    input_px: Annotated[int, Field(ge=16, le=4096)] = 224
+    input_px: Annotated[int, Field(ge=16, le=1024)] = 224
     context: Annotated[float, Field(gt=0, le=10)] = 1.15
-    dim: Annotated[int, Field(ge=1, le=8192)] = 256
-    heads: Annotated[int, Field(ge=1)] = 8
-    depth: Annotated[int, Field(ge=0)] = 1
+    dim: Annotated[int, Field(ge=1, le=1024)] = 256
+    heads: Annotated[int, Field(ge=1, le=64)] = 8
+    depth: Annotated[int, Field(ge=0, le=24)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     roi_pooling: bool = True
-    part_crop_px: Annotated[int, Field(ge=16)] = 64
+    part_crop_px: Annotated[int, Field(ge=16, le=512)] = 64
     head: Head = "sigmoid"
     action: Literal["none", "top", "distribution"] = "distribution"
     action_drop: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -58,6 +58,8 @@ class PartStateArchitecture:
     def __post_init__(self) -> None:
         if self.depth and self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
+        if self.part_level >= self.person_level:
+            raise ValueError(f"part_level {self.part_level}, expected one below person_level {self.person_level}")
 
 
 class PartStateNet(nn.Module):

@@ -14,7 +14,7 @@ from parsing.batching import BatchSize
 from parsing.configs import Choice, StageConfig, config, parse_config
 from parsing.errors import InputError
 from parsing.geometry import Crop
-from parsing.networks.weights import load_weights, model_facts, read_header, weights_path
+from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.stages import PartStateRecognizer
 from parsing.states import PART_STATES
 from parsing.states.network import PartStateArchitecture, PartStateNet
@@ -100,8 +100,7 @@ def load_part_state_net(weights: str, device: str) -> tuple[PartStateNet, Vocabu
         vocabulary = Vocabulary.from_json(header.labels)
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: its vocabulary cannot be read ({error})") from None
-    network = PartStateNet(architecture, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions))
-    load_weights(network, weights)
+    network = restore(lambda: PartStateNet(architecture, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions)), weights)
     return network.eval().to(device), vocabulary
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
-from parsing.networks.weights import load_weights, model_facts, read_header, weights_path
+from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.states.filters import Item, Window, neighbourhoods, same_track
 from parsing.states.network import Head, state_scores
 from parsing.types import Array, FrameParse, ModelFacts, PartStates
@@ -37,9 +37,9 @@ class TemporalArchitecture:
     head: Head
     steps: Annotated[int, Field(ge=1, le=8)] = 2
     window_s: Window = 0.6
-    spacing_s: Annotated[float, Field(ge=0)] = 0.15
-    dim: Annotated[int, Field(ge=1, le=4096)] = 64
-    depth: Annotated[int, Field(ge=1)] = 2
+    spacing_s: Annotated[float, Field(ge=0, le=10)] = 0.15
+    dim: Annotated[int, Field(ge=1, le=1024)] = 64
+    depth: Annotated[int, Field(ge=1, le=24)] = 2
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
@@ -106,8 +106,7 @@ def load_temporal_head(weights: str, device: str) -> tuple[TemporalHead, Vocabul
         vocabulary = Vocabulary.from_json(header.labels)
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: its vocabulary cannot be read ({error})") from None
-    head = TemporalHead(architecture, torch.from_numpy(vocabulary.allowed))
-    load_weights(head, weights)
+    head = restore(lambda: TemporalHead(architecture, torch.from_numpy(vocabulary.allowed)), weights)
     return head.eval().to(device), vocabulary
 
 

@@ -38,7 +38,7 @@ class Variants:
     squeeze_excite: bool = False
     tam: bool = False
     attention: bool = False
-    non_local: tuple[Annotated[int, Field(ge=1, le=4)], ...] = ()
+    non_local: Annotated[tuple[Annotated[int, Field(ge=1, le=4)], ...], Field(max_length=4)] = ()
 
 
 def activation(variants: Variants) -> nn.Module:

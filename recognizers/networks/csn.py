@@ -23,16 +23,16 @@ class CSNArchitecture:
         colours, norm_eps: that its weights were trained with: PyTorchVideo's are `middle` and 1e-5.
     """
 
-    frames: Annotated[int, Field(ge=4)] = 32
-    interval: Annotated[int, Field(ge=1)] = 2
+    frames: Annotated[int, Field(ge=4, le=256)] = 32
+    interval: Annotated[int, Field(ge=1, le=1024)] = 2
     sampler: Sampler = "dense"
     depth: Literal[26, 50, 101, 152] = 152
-    width: Annotated[int, Field(ge=8)] = 64
+    width: Annotated[int, Field(ge=8, le=256)] = 64
     mode: Literal["ir", "ip"] = "ir"
-    input_px: Annotated[int, Field(ge=32)] = 224
+    input_px: Annotated[int, Field(ge=32, le=1024)] = 224
     input: InputKind = "rgb"
     colours: ColourName = "imagenet"
-    norm_eps: Annotated[float, Field(gt=0)] = 1e-3
+    norm_eps: Annotated[float, Field(gt=0, le=1)] = 1e-3
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
     @property

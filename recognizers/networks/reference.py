@@ -20,10 +20,10 @@ class VideoSwinArchitecture:
     """Video Swin tiny, small or base, as torchvision builds it."""
 
     size: Literal["tiny", "small", "base"] = "base"
-    frames: Annotated[int, Field(ge=2)] = 32
-    interval: Annotated[int, Field(ge=1)] = 2
+    frames: Annotated[int, Field(ge=2, le=256)] = 32
+    interval: Annotated[int, Field(ge=1, le=1024)] = 2
     sampler: Sampler = "dense"
-    input_px: Annotated[int, Field(ge=32)] = 224
+    input_px: Annotated[int, Field(ge=32, le=1024)] = 224
     input: SingleKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
@@ -57,10 +57,10 @@ class R2Plus1DArchitecture:
     """R(2+1)D of 18 or 34 layers; the 34-layer one is laid out as the weights of IG-65M."""
 
     depth: Literal[18, 34] = 34
-    frames: Annotated[int, Field(ge=2)] = 32
-    interval: Annotated[int, Field(ge=1)] = 2
+    frames: Annotated[int, Field(ge=2, le=256)] = 32
+    interval: Annotated[int, Field(ge=1, le=1024)] = 2
     sampler: Sampler = "dense"
-    input_px: Annotated[int, Field(ge=32)] = 112
+    input_px: Annotated[int, Field(ge=32, le=1024)] = 112
     input: InputKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 

@@ -31,14 +31,14 @@ class SlowFastArchitecture:
         colours: mean and deviation that its weights were trained with; PyTorchVideo's are `middle`.
     """
 
-    frames: Annotated[int, Field(ge=4)] = 32
-    interval: Annotated[int, Field(ge=1)] = 2
+    frames: Annotated[int, Field(ge=4, le=256)] = 32
+    interval: Annotated[int, Field(ge=1, le=1024)] = 2
     sampler: Sampler = "dense"
     depth: Literal[26, 50, 101] = 50
-    width: Annotated[int, Field(ge=8)] = 64
-    alpha: Annotated[int, Field(ge=1)] = 8
-    beta: Annotated[int, Field(ge=1)] = 8
-    input_px: Annotated[int, Field(ge=32)] = 224
+    width: Annotated[int, Field(ge=8, le=256)] = 64
+    alpha: Annotated[int, Field(ge=1, le=64)] = 8
+    beta: Annotated[int, Field(ge=1, le=64)] = 8
+    input_px: Annotated[int, Field(ge=32, le=1024)] = 224
     input: InputKind = "rgb"
     colours: ColourName = "imagenet"
     slow_frames: Literal["strided", "spread"] = "strided"

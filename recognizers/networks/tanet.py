@@ -27,8 +27,8 @@ class TANetArchitecture:
     """
 
     backbone: str = "resnet50"
-    segments: Annotated[int, Field(ge=3)] = 8
-    input_px: Annotated[int, Field(ge=32)] = 224
+    segments: Annotated[int, Field(ge=3, le=256)] = 8
+    input_px: Annotated[int, Field(ge=32, le=1024)] = 224
     input: SingleKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 

@@ -39,16 +39,16 @@ class TSMArchitecture:
     """
 
     backbone: str
-    level: int = 4
-    num_segments: Annotated[int, Field(ge=1)] = 8
-    snippet: Annotated[int, Field(ge=1)] = 1
-    step: Annotated[int, Field(ge=1)] = 2
+    level: Annotated[int, Field(ge=-1, le=9)] = 4
+    num_segments: Annotated[int, Field(ge=1, le=256)] = 8
+    snippet: Annotated[int, Field(ge=1, le=32)] = 1
+    step: Annotated[int, Field(ge=1, le=1024)] = 2
     sampler: Sampler = "uniform"
     input: SingleKind = "rgb"
-    shift_after: int = -1
+    shift_after: Annotated[int, Field(ge=-1, le=9)] = -1
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.125
-    input_px: Annotated[int, Field(ge=32)] = 224
-    dropout: float = 0.5
+    input_px: Annotated[int, Field(ge=32, le=1024)] = 224
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
     @property
     def sampling(self) -> Sampling:

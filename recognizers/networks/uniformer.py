@@ -24,10 +24,10 @@ class UniFormerArchitecture:
     """What the network is made of; `size` small and base are published."""
 
     size: Literal["tiny", "small", "base"] = "base"
-    frames: Annotated[int, Field(ge=2)] = 16
-    interval: Annotated[int, Field(ge=1)] = 4
+    frames: Annotated[int, Field(ge=2, le=256)] = 16
+    interval: Annotated[int, Field(ge=1, le=1024)] = 4
     sampler: Sampler = "dense"
-    input_px: Annotated[int, Field(ge=32, multiple_of=32)] = 224
+    input_px: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] = 224
     input: InputKind = "rgb"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from parsing.configs import config
 from recognizers.superres.spynet import SPyNet, warp
 
-Count = Annotated[int, Field(ge=1)]
+Blocks = Annotated[int, Field(ge=1, le=100)]
+Width = Annotated[int, Field(ge=1, le=256)]
 SLOPE = 0.1  # of the leaky ReLUs
 Flows = tuple[list[Tensor | None], list[Tensor | None]]
 
@@ -33,12 +34,12 @@ class BasicVSRArchitecture:
     """
 
     scale: Literal[2, 4] = 4
-    channels: Count = 64
-    blocks: Count = 30
-    hr_channels: Count = 64
+    channels: Width = 64
+    blocks: Blocks = 30
+    hr_channels: Width = 64
     flow: Literal["none", "spynet"] = "spynet"
-    flow_levels: Count = 6
-    flow_channels: tuple[Count, ...] = (32, 64, 32, 16)
+    flow_levels: Annotated[int, Field(ge=1, le=8)] = 6
+    flow_channels: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (32, 64, 32, 16)
     base: Literal["bilinear", "bicubic"] = "bilinear"
 
     def build(self) -> nn.Module:

@@ -9,14 +9,13 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.networks.checkpoints import read_checkpoint
+from parsing.networks.tensors import check_finite, check_kinds, read_tensors
 from parsing.networks.weights import model_facts
 from parsing.types import Array
 from recognizers.superres.cache import CacheConfig
@@ -85,17 +84,16 @@ def load_image_network(path: Path, device: str) -> Any:
         raise InputError(f"{path}: no network that spandrel knows ({why})") from None
     if not isinstance(network, spandrel.ImageModelDescriptor) or (network.input_channels, network.output_channels) != (3, 3):
         raise InputError(f"{path}: a network of {network.architecture.name} that does not go from RGB images to RGB images")
+    filled = network.model.state_dict()
+    check_kinds(tensors, filled, str(path))
+    check_finite(filled, str(path))
     return network.eval()
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix != ".safetensors":
         return read_checkpoint(path)[0]
-    try:
-        tensors: dict[str, torch.Tensor] = safetensors.torch.load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
-    return tensors
+    return read_tensors(path)
 
 
 @torch.inference_mode()

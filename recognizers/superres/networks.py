@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, cast
 from torch import nn
 
 from parsing.configs import parse_config
-from parsing.networks.weights import load_weights, read_header, weights_path
+from parsing.networks.weights import read_header, restore, weights_path
 
 NetworkName = Literal["basicvsr", "realbasicvsr"]
 # Name in a config -> its architecture, imported only when chosen.
@@ -47,6 +47,5 @@ def load_network(name: NetworkName, weights: str, device: str) -> tuple[nn.Modul
     """
     header = read_header(weights, name)
     architecture = parse_architecture(name, header.architecture, str(weights_path(weights)))
-    network = architecture.build()
-    load_weights(network, weights)
+    network = restore(architecture.build, weights)
     return network.eval().to(device), architecture

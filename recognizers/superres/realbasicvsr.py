@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from parsing.configs import config
-from recognizers.superres.basicvsr import BasicVSR, BasicVSRArchitecture, Count, Trunk
+from recognizers.superres.basicvsr import BasicVSR, BasicVSRArchitecture, Blocks, Trunk
 
 MOST_CLEANINGS = 3  # as published, found by trial
 
@@ -23,8 +23,8 @@ class RealBasicVSRArchitecture(BasicVSRArchitecture):
         refine_until: mean change of a cleaning, in [0, 1], below which no further one follows; 1.5 / 255 is the paper's.
     """
 
-    blocks: Count = 20
-    cleaning_blocks: Count = 20
+    blocks: Blocks = 20
+    cleaning_blocks: Blocks = 20
     refine_until: Annotated[float, Field(gt=0, le=1)] = 1.5 / 255
 
     def build(self) -> nn.Module:

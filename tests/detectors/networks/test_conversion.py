@@ -64,7 +64,7 @@ def test_other_files_are_named(tmp_path: Path) -> None:
 def test_missing_and_extra_tensors_are_named() -> None:
     found = tensors("retinanet_r50")
     with pytest.raises(InputError, match=r"not a checkpoint of cascade_rcnn_r50: .* missing \(first '.*'\), .* unexpected \(first"):
-        convert(found, "cascade_rcnn_r50", ["a"] * 80, Path("r.pth"))
+        convert(found, "cascade_rcnn_r50", [f"c{i}" for i in range(80)], Path("r.pth"))
     del found["neck.lateral_convs.0.conv.bias"]
     with pytest.raises(InputError, match=r"1 missing \(first 'pyramid\.fpn\.inner_blocks\.0\.0\.bias'\)"):
         convert(found, "retinanet_r50", [str(i) for i in range(80)], Path("r.pth"))

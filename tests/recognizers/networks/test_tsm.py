@@ -124,7 +124,7 @@ def test_stage_gives_probabilities_and_averages_logits(tmp_path: Path) -> None:
     assert scores.probabilities == pytest.approx(mean / mean.sum(), abs=1e-4)
     assert scores.holds.tolist() == [bool(mean[0] > mean[1]), bool(mean[1] > mean[0])]
     save_weights(network, path, WeightsHeader("tsm", asdict(TINY), {}))
-    with pytest.raises(InputError, match="lists no actions"):
+    with pytest.raises(InputError, match="labels: actions: Field required"):
         VideoRecognizerConfig("tsm", str(path)).build("cpu")
 
 
