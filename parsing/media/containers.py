@@ -28,16 +28,15 @@ av.logging.set_level(None)  # damaged files are reported by the callers, not by 
 class Cursor:
     """A place in an open file, which several readers of the same file each have for themselves; what PyAV reads from.
 
-    Args:
-        size: in bytes; what lies behind is not read.
+    What lies behind `size` bytes is not read.
     """
 
-    def __init__(self, descriptor: int, size: int) -> None:
-        self.descriptor, self.size, self.place = descriptor, size, 0
+    def __init__(self, file: VideoFile) -> None:
+        self.file, self.size, self.place = file, file.size, 0
 
     def read(self, num_bytes: int = -1) -> bytes:
         left = max(0, self.size - self.place)
-        data = os.pread(self.descriptor, left if num_bytes < 0 else min(left, num_bytes), self.place)
+        data = os.pread(self.file.descriptor, left if num_bytes < 0 else min(left, num_bytes), self.place)
         self.place += len(data)
         return data
 
@@ -59,23 +58,23 @@ class VideoFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = _open_regular(path)
-        self.size = os.fstat(self._descriptor).st_size
+        self.descriptor = _open_regular(path)
+        self.size = os.fstat(self.descriptor).st_size
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor = -1
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor = -1
 
     def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
+        if hasattr(self, "descriptor"):
             self.close()
 
     def cursor(self) -> Cursor:
         """A reader that begins at the file's first byte."""
-        if self._descriptor < 0:
+        if self.descriptor < 0:
             raise ValueError(f"{self.path}: was closed")
-        return Cursor(self._descriptor, self.size)
+        return Cursor(self)
 
 
 @dataclass(frozen=True, eq=False)
