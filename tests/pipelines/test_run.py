@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import jsonschema
@@ -180,7 +181,8 @@ def test_interrupt_leaves_nothing(tiny_pipeline: Path, tmp_path: Path) -> None:
     path, out = write_video(tmp_path / "long.mp4", [ramp(i % 20) for i in range(3000)], fps=30), tmp_path / "p.json"
     command = [sys.executable, "-m", "pipelines.run", path, "--out", out, "--save-video", "--config", tiny_pipeline, "--every", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests that run in the background pass on that it is ignored
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=heard) as process:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(".*.partwise*")) and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
