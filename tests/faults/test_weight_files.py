@@ -200,7 +200,7 @@ LOADERS: dict[str, tuple[Callable[[str], Any], dict[str, Any], dict[str, Any]]] 
         ("tsm", {"shift_after": 7}, {}, "feature level 7; the backbone has those from 0 to 4"),
         ("tsm", {"dropout": 2.0}, {}, "dropout"),
         ("tsm", {}, {"actions": [1]}, r"labels: actions\.0: Input should be a valid string"),
-        ("tsm", {}, {"actions": "walk"}, "labels: actions: Input should be a valid tuple"),
+        ("tsm", {}, {"actions": "walk"}, "labels: actions: expected a list"),
         ("tsm", {}, {"actions": []}, "labels: actions"),
         ("tsm", {}, {"actions": ["a", "a"]}, "labels: actions holds a name twice"),
         ("tsm", {}, {"mirrors": [["a"]]}, "labels: mirrors"),
