@@ -95,13 +95,13 @@ def part_items(detector: PartDetector, records: Sequence[ImageRecord]) -> list[I
     """Every person whose parts are known, and the parts that a stage finds when it is given the true person."""
     items = []
     for record in records:
-        known = [person for person in record.persons if person.has_parts and not person.crowd]
+        known = [person for person in record.persons if person.has_parts(detector.part_names) and not person.crowd]
         if not known:
             continue
         persons = Detections(np.stack([person.xyxy for person in known]), np.ones(len(known)), np.zeros(len(known)))
         found = detector([frame_of(record)], [persons])[0]
         for i, person in enumerate(known):
-            boxes, sure, ignored = true_parts(person)
+            boxes, sure, ignored = true_parts(person, detector.part_names)
             judged = np.flatnonzero(sure | ignored)
             truth = BoxTruth(boxes[judged], judged, ignored[judged])
             shown = np.flatnonzero(found.visible[i])

@@ -24,7 +24,7 @@ from detectors.sampling import Sampling, item_weights
 from detectors.views import PartViews, PersonViews, collate
 from parsing.configs import config, resolve
 from parsing.datasets import Format, OnError, Problems, read_records, usable
-from parsing.datasets.records import PERSON, ImageRecord, true_parts
+from parsing.datasets.records import PERSON, ImageRecord, ObjectRecord, true_parts
 from parsing.datasets.split import held, read_val_share
 from parsing.errors import InputError
 from parsing.learning.fit import FitConfig, fit
@@ -32,7 +32,6 @@ from parsing.learning.runs import RunFolder
 from parsing.networks.backbones import Pretrained
 from parsing.networks.weights import read_header, save_weights
 from parsing.stages import PoseEstimator
-from parsing.vocabulary import PART_NAMES
 
 log = logging.getLogger(__name__)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -176,14 +175,11 @@ class TrainConfig:
         return figures_by_source(part_items(stage, self.data.read("val")), stage.part_names)
 
     def _architecture(self) -> DetectorArchitecture:
-        architecture = parse_architecture(self.name, self.architecture, "architecture")
-        if self.target == "parts" and architecture.class_names != PART_NAMES:
-            raise InputError(f"architecture.class_names: found {architecture.class_names}, expected {PART_NAMES}")
-        return architecture
+        return parse_architecture(self.name, self.architecture, "architecture")
 
     def _check_classes(self, records: list[ImageRecord], val: list[ImageRecord], architecture: DetectorArchitecture) -> None:
-        """Stop where there is nothing to learn or nothing to measure by; of the ten parts, a data set may know some only."""
-        found, measured = _count_boxes(records, self.target), _count_boxes(val, self.target)
+        """Stop where there is nothing to learn or nothing to measure by; of the parts, a data set may know some only."""
+        found, measured = (_count_boxes(split, self.target, architecture.class_names) for split in (records, val))
         lacking = [name for name in architecture.class_names if not found[name]]
         there = ", ".join(f"{name} {count}" for name, count in found.most_common(20)) or "no box at all"
         line = f"{self.data.where('train')}: no box of class {', '.join(lacking)} in {len(records)} images to train on; found {there}"
@@ -205,23 +201,27 @@ class TrainConfig:
         size = self.data.view_px or architecture.input_px
         if self.target == "persons":
             return PersonViews(records, architecture.class_names, size, self.data.mosaic, self.data.rotation_deg)
-        return PartViews(records, size, architecture.context, self.data.rotation_deg, bool(architecture.heatmaps))
+        return PartViews(records, architecture.class_names, size, architecture.context, self.data.rotation_deg, bool(architecture.heatmaps))
 
     def _weights(self, views: PersonViews | PartViews) -> list[float] | None:
         if isinstance(views, PersonViews):
             records, classes = list(views.records), [[item.label for item in record.objects] for record in views.records]
         else:
             records = [record for record, _ in views.persons]
-            classes = [[PART_NAMES[i] for i in np.flatnonzero(true_parts(person)[1])] for _, person in views.persons]
+            classes = [_known_parts(person, views.class_names) for _, person in views.persons]
         return item_weights(classes, self.data.sampling, [self.data.source_weights.get(record.source, 1.0) for record in records])
 
 
-def _count_boxes(records: list[ImageRecord], target: Target) -> Counter[str]:
+def _count_boxes(records: list[ImageRecord], target: Target, names: tuple[str, ...]) -> Counter[str]:
     """How many boxes of each class can be learned from."""
     if target == "persons":
         return Counter(item.label for record in records for item in record.objects if not item.crowd)
-    persons = [person for record in records for person in record.persons if person.has_parts and not person.crowd]
-    return Counter(PART_NAMES[i] for person in persons for i in np.flatnonzero(true_parts(person)[1]))
+    persons = [person for record in records for person in record.persons if person.has_parts(names) and not person.crowd]
+    return Counter(name for person in persons for name in _known_parts(person, names))
+
+
+def _known_parts(person: ObjectRecord, names: tuple[str, ...]) -> list[str]:
+    return [names[i] for i in np.flatnonzero(true_parts(person, names)[1])]
 
 
 class DetectionTask(nn.Module):

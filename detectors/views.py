@@ -17,7 +17,7 @@ from parsing.learning.augmentation import flip_view, jitter_colour, view_matrix,
 from parsing.media.images import read_image
 from parsing.pose import COCO_SWAP, coco_keypoints
 from parsing.types import Array
-from parsing.vocabulary import PART_NAMES, flip_permutation
+from parsing.vocabulary import flip_permutation
 
 MIN_SIDE_PX = 4.0  # smaller boxes in a view are ignored
 MIN_SHARE = 0.35  # of a box that must be left in a view
@@ -101,19 +101,29 @@ class PersonViews:
 
 
 class PartViews:
-    """Ten parts in crops of single persons; part boxes by rule follow the turned keypoints and stay tight.
+    """Parts in crops of single persons; part boxes by rule follow the turned keypoints and stay tight.
 
     Args:
+        class_names: parts that are learned; names that differ in left and right alone change places in a mirrored crop.
         size: side of the crops.
         context: side of a crop over the longer side of the person's box.
         rotation_deg: largest turn to either side.
         heatmaps: give the keypoints, a little disturbed, as maps after the colours; persons without keypoints have none.
     """
 
-    def __init__(self, records: Sequence[ImageRecord], size: int, context: float, rotation_deg: float, heatmaps: bool) -> None:
-        self.persons = [(r, p) for r in records for p in r.persons if p.has_parts and not p.crowd]
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        class_names: tuple[str, ...],
+        size: int,
+        context: float,
+        rotation_deg: float,
+        heatmaps: bool,
+    ) -> None:
+        self.class_names = class_names
+        self.persons = [(r, p) for r in records for p in r.persons if p.has_parts(class_names) and not p.crowd]
         self.size, self.context, self.rotation_deg, self.heatmaps = size, context, rotation_deg, heatmaps
-        self._swap = flip_permutation(PART_NAMES)
+        self._swap = flip_permutation(class_names)
 
     def __len__(self) -> int:
         return len(self.persons)
@@ -128,8 +138,8 @@ class PartViews:
         matrix = view_matrix(centre, self.size / side, random.uniform(-self.rotation_deg, self.rotation_deg), self.size)
         image = warp_image(read_image(record.path), matrix, self.size)
         turned = warp_object(person, matrix)
-        boxes, known, ignored = true_parts(turned)
-        labels = np.arange(1, len(PART_NAMES) + 1)
+        boxes, known, ignored = true_parts(turned, self.class_names)
+        labels = np.arange(1, len(self.class_names) + 1)
         flip = random.random() < 0.5
         if flip:
             image, boxes = flip_view(image, boxes)

@@ -19,13 +19,13 @@ PART_NAMES = (
 
 
 def flip_permutation(names: tuple[str, ...]) -> Array:
-    """(P,) indices that swap left_* and right_* names, as a mirrored image does."""
+    """(P,) indices that swap left_* and right_* names, as a mirrored image does; a name without its other side stays."""
 
     def mirrored(name: str) -> str:
         side, _, rest = name.partition("_")
         return {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, name) if rest else name
 
-    return np.array([names.index(mirrored(name)) for name in names])
+    return np.array([names.index(mirrored(name) if mirrored(name) in names else name) for name in names])
 
 
 def read_list(path: Path) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from parsing.datasets.records import ImageRecord, true_parts
 from parsing.geometry import Crop
 from parsing.stages import PoseEstimator
 from parsing.types import Array, Detections
-from parsing.vocabulary import PART_NAMES
 
 TILE_PX, COLUMNS, NUM_EXAMPLES = 224, 4, 8
 SHOWN_SCORE = 0.4
@@ -55,7 +54,8 @@ def draw_examples(
     network: DetectionNetwork, records: Sequence[ImageRecord], target: Target, device: str, pose: PoseEstimator | None
 ) -> Array:
     """A sheet of validation images spread over the set: truth green, found orange."""
-    usable = [r for r in records if (any(p.has_parts for p in r.persons) if target == "parts" else r.objects)]
+    names = network.architecture.class_names
+    usable = [r for r in records if (any(p.has_parts(names) for p in r.persons) if target == "parts" else r.objects)]
     chosen = [usable[i] for i in np.unique(np.linspace(0, len(usable) - 1, NUM_EXAMPLES).round().astype(int))] if usable else []
     draw = _persons_tile if target == "persons" else _parts_tile
     return contact_sheet([draw(network, record, device, pose) for record in chosen])
@@ -72,13 +72,13 @@ def _persons_tile(network: DetectionNetwork, record: ImageRecord, device: str, p
 
 
 def _parts_tile(network: DetectionNetwork, record: ImageRecord, device: str, pose: PoseEstimator | None) -> Array:
-    frame = frame_of(record)
-    person = next(p for p in record.persons if p.has_parts)
-    thresholds = np.full(len(PART_NAMES), SHOWN_SCORE, np.float32)
+    frame, names = frame_of(record), network.architecture.class_names
+    person = next(p for p in record.persons if p.has_parts(names))
+    thresholds = np.full(len(names), SHOWN_SCORE, np.float32)
     persons = Detections(person.xyxy[None], np.ones(1), np.zeros(1))
     found = NetworkPartDetector(network, device, thresholds, 1, pose=pose)([frame], [persons])[0]
     crop = Crop.around(person.xyxy, TILE_PX, network.architecture.context)
-    boxes, sure, _ = true_parts(person)
+    boxes, sure, _ = true_parts(person, names)
     tile = draw_boxes(crop.pixels(frame.image), crop.to_crop(boxes[sure]), TRUTH_COLOUR)
     shown = np.flatnonzero(found.visible[0])
-    return draw_boxes(tile, crop.to_crop(found.xyxy[0, shown]), FOUND_COLOUR, [PART_NAMES[i] for i in shown])
+    return draw_boxes(tile, crop.to_crop(found.xyxy[0, shown]), FOUND_COLOUR, [names[i] for i in shown])

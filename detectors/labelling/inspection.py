@@ -23,13 +23,14 @@ def summary_lines(records: Sequence[ImageRecord], problems: Problems) -> list[st
     objects = [item for record in records for item in record.objects]
     classes = Counter(item.label for item in objects)
     areas = np.array([(i.xyxy[2] - i.xyxy[0]) * (i.xyxy[3] - i.xyxy[1]) for i in objects], float)
-    known = np.array([true_parts(item)[1] for item in objects if item.has_parts], bool).reshape(-1, len(PART_NAMES)).sum(0)
+    names = _part_names(records)
+    known = np.array([true_parts(item, names)[1] for item in objects], bool).reshape(-1, len(names)).sum(0)
     states = Counter(state for item in objects for part in item.parts for state in part.states)
     lines = [f"images    {len(records)}, without any object {sum(not record.objects for record in records)}"]
     lines += [f"source    {name}: {count} images" for name, count in sorted(Counter(record.source for record in records).items())]
     lines += [f"class     {name}: {count}" for name, count in classes.most_common()]
     lines += [f"crowd     {sum(item.crowd for item in objects)}", f"keypoints {sum(item.best_keypoints is not None for item in objects)}"]
-    lines += [f"part      {name}: {count}" for name, count in zip(PART_NAMES, known.tolist(), strict=True) if count]
+    lines += [f"part      {name}: {count}" for name, count in zip(names, known.tolist(), strict=True) if count]
     lines += [f"state     {name}: {count}" for name, count in states.most_common()]
     lines += [f"size      {name}: {int(((areas >= low) & (areas < high)).sum())}" for name, low, high in SIZES]
     if len(areas):
@@ -44,13 +45,20 @@ def sheet(records: Sequence[ImageRecord]) -> Array:
     """Images spread over the set with their boxes: objects green, parts orange, ignored grey."""
     shown = [record for record in records if record.objects] or list(records)
     chosen = [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, SHEET_TILES).round().astype(int))] if shown else []
-    return contact_sheet([_tile(record) for record in chosen], columns=6)
+    names = _part_names(records)
+    return contact_sheet([_tile(record, names) for record in chosen], columns=6)
 
 
-def _tile(record: ImageRecord) -> Array:
+def _part_names(records: Sequence[ImageRecord]) -> tuple[str, ...]:
+    """The ten parts that follow from keypoints by rule, then the data set's own."""
+    own = {part.name for record in records for item in record.objects for part in item.parts}
+    return (*PART_NAMES, *sorted(own - set(PART_NAMES)))
+
+
+def _tile(record: ImageRecord, names: tuple[str, ...]) -> Array:
     tile, crop = fit_tile(read_image(record.path))
     for item in record.objects:
-        boxes, known, ignored = true_parts(item)
+        boxes, known, ignored = true_parts(item, names)
         tile = draw_boxes(tile, crop.to_crop(boxes[known]), FOUND_COLOUR)
         tile = draw_boxes(tile, crop.to_crop(boxes[ignored]), IGNORED_COLOUR)
         tile = draw_boxes(tile, crop.to_crop(item.xyxy[None]), IGNORED_COLOUR if item.crowd else TRUTH_COLOUR, [item.label])

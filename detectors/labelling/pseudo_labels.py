@@ -74,7 +74,7 @@ def add_pseudo_labels(
         additions: counts, filled on the way.
     """
     for record in records:
-        people = [person for person in record.persons if not person.crowd and (person.has_parts or settings.persons == "all")]
+        people = [person for person in record.persons if not person.crowd and (person.has_parts() or settings.persons == "all")]
         if not people:
             yield record
             continue

@@ -16,11 +16,10 @@ from parsing.datasets.joints import as_points, foot_names, hand_names, head_betw
 from parsing.datasets.labels import unified_labels
 from parsing.datasets.outlines import outline_box
 from parsing.datasets.problems import Problems, checked_box, what
-from parsing.datasets.records import ImageRecord, ObjectRecord, PartRecord
+from parsing.datasets.records import PERSON, ImageRecord, ObjectRecord, PartRecord
 from parsing.errors import InputError
 from parsing.json_files import read_json
 from parsing.types import Array
-from parsing.vocabulary import PART_NAMES
 
 Row = dict[str, Any]
 
@@ -118,7 +117,7 @@ def _sort_in(row: Row, rows: _Rows) -> None:
     if image not in rows.images:
         raise ValueError(f"image_id {row['image_id']!r} is not among the images")
     category = _category(row, rows)
-    if category["label"] in PART_NAMES and "person_id" in row:
+    if category["label"] != PERSON and row.get("person_id") is not None:
         part = _part(row, category["label"], rows.images[image].image_hw)
         rows.parts[record_key(row["person_id"])].append((row, part))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ class PartRecord:
     """One annotated part of a person.
 
     Args:
-        name: one of PART_NAMES.
+        name: of the data set's own vocabulary.
         xyxy: (4,) float32 pixels of the image.
         source: who says so: `human`, `teacher` or `pseudo`.
         score: in [0, 1]; 1 for what a person has drawn.
@@ -64,9 +65,10 @@ class ObjectRecord:
         """The richer of the two sets of keypoints; None without any."""
         return self.keypoints33 if self.keypoints33 is not None else self.keypoints17
 
-    @property
-    def has_parts(self) -> bool:
-        return bool(self.parts) or self.best_keypoints is not None
+    def has_parts(self, names: Sequence[str] = PART_NAMES) -> bool:
+        """Whether boxes are given for some of these parts, or keypoints from which some follow by rule."""
+        by_rule = self.best_keypoints is not None and not set(names).isdisjoint(PART_NAMES)
+        return by_rule or any(part.name in names for part in self.parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,20 +87,25 @@ class ImageRecord:
         return tuple(item for item in self.objects if item.label == PERSON)
 
 
-def true_parts(person: ObjectRecord) -> tuple[Array, Array, Array]:
+def true_parts(person: ObjectRecord, names: Sequence[str] = PART_NAMES) -> tuple[Array, Array, Array]:
     """Ground truth of a person's parts: given boxes win over boxes by rule from keypoints.
 
+    Args:
+        names: P part names; the rules know those of PART_NAMES, all others are known where their box is given.
+
     Returns:
-        (10, 4) float32 px in the order of PART_NAMES, (10,) bool whether the part is known, and (10,) bool whether it
+        (P, 4) float32 px in the order of the names, (P,) bool whether the part is known, and (P,) bool whether it
         is only an ignored region. All that is unknown is zero.
     """
-    boxes, known = np.zeros((len(PART_NAMES), 4), np.float32), np.zeros(len(PART_NAMES), bool)
+    position = {name: i for i, name in enumerate(names)}
+    boxes, known, ignored = np.zeros((len(names), 4), np.float32), np.zeros(len(names), bool), np.zeros(len(names), bool)
     if person.best_keypoints is not None:
-        boxes, known = part_boxes(person.best_keypoints, person.xyxy)
-    ignored = np.zeros(len(PART_NAMES), bool)
+        for name, box, sure in zip(PART_NAMES, *part_boxes(person.best_keypoints, person.xyxy), strict=True):
+            if name in position:
+                boxes[position[name]], known[position[name]] = box, sure
     for part in person.parts:
-        i = PART_NAMES.index(part.name)
-        if known[i] and (part.ignored or part.source == "pseudo"):
-            continue  # ground truth wins
+        i = position.get(part.name)
+        if i is None or (known[i] and (part.ignored or part.source == "pseudo")):
+            continue  # not among the names, or ground truth wins
         boxes[i], known[i], ignored[i] = part.xyxy, not part.ignored, part.ignored
     return boxes, known, ignored

@@ -65,7 +65,7 @@ def test_crowds_are_ignored(record: ImageRecord) -> None:
 
 
 def test_part_views_swap_sides_when_flipped(record: ImageRecord) -> None:
-    views = PartViews([record], 96, context=1.2, rotation_deg=0, heatmaps=False)
+    views = PartViews([record], PART_NAMES, 96, context=1.2, rotation_deg=0, heatmaps=False)
     left, right = PART_NAMES.index("left_arm") + 1, PART_NAMES.index("right_arm") + 1
     for seed in range(20):
         view = views[(0, seed)]

@@ -84,7 +84,7 @@ def test_a_part_that_annotators_gave_to_the_other_side_is_not_added(people: Path
 def test_views_train_on_positives_and_ignore_the_rest(people: Path) -> None:
     teacher = Teacher({FEET[0]: 0.9, FEET[1]: 0.3})
     labelled = list(add_pseudo_labels(without_feet(people), teacher, settings(), Additions()))  # type: ignore[arg-type]
-    view = PartViews(labelled, 96, 1.2, 0.0, heatmaps=False)[(0, 3)]
+    view = PartViews(labelled, PART_NAMES, 96, 1.2, 0.0, heatmaps=False)[(0, 3)]
     assert {FEET[0] + 1, FEET[1] + 1} & set(view.labels.tolist())
     assert len(view.ignored) >= 1
 
