@@ -98,7 +98,8 @@ def parse_config(config_class: type[T], value: Any, where: str) -> T:
             raise InputError(": ".join(filter(None, [where, path[:160], first["msg"].removeprefix("Value error, ")[:300]]))) from None
         found = "" if first["type"] in ("missing", "choice") else f" (found {first['input']!r:.80})"
         message = "expected a list" if first["type"] == "tuple_type" else first["msg"]  # YAML has no tuples
-        raise InputError(f"{where}: {path or 'value':.160}: {message:.300}{found}") from None
+        place = f"{path:.160}: " if path else "" if first["type"] == "choice" else "value: "
+        raise InputError(f"{where}: {place}{message:.300}{found}") from None
 
 
 def _field_names(kind: Any, value: Any, path: Sequence[Any]) -> list[str]:
