@@ -13,6 +13,13 @@ from parsing.types import Completeness
 TAIL_BYTES = 1 << 17  # an Ogg page has at most 65,307
 SLACK_S = 0.05  # beside one frame: frames of sound end later or earlier than those of the video
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+MATROSKA_SEGMENT, MATROSKA_CLUSTER = bytes.fromhex("18538067"), bytes.fromhex("1f43b675")
+MATROSKA_ELEMENTS = (  # RFC 9559
+    {MATROSKA_CLUSTER, b"\x11\x4d\x9b\x74", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b"}  # SeekHead, Info, Tracks
+    | {b"\x1c\x53\xbb\x6b", b"\x19\x41\xa4\x69", b"\x10\x43\xa7\x70", b"\x12\x54\xc3\x67"}  # Cues, Attachments, Chapters, Tags
+    | {b"\xe7", b"\xa3", b"\xa0", b"\xab", b"\xa7", b"\x58\x54", b"\xaf"}  # of a cluster: Timestamp, SimpleBlock, BlockGroup, …
+    | {b"\xec", b"\xbf"}  # anywhere: Void, CRC-32
+)
 TS_PACKETS = ((188, 0), (192, 4))  # length, place of the sync byte 0x47
 
 
@@ -49,16 +56,38 @@ def _sidx_bytes(cursor: Cursor, box: Box) -> int:
 
 
 def _matroska(cursor: Cursor, _: Survey) -> bool | None:
-    """The size of the segment, which a file that was streamed lacks."""
+    """The size of the segment, which a file that was streamed lacks, and elements that follow each other without a gap."""
     head = cursor.read(1 << 12)
-    at = head.find(b"\x18\x53\x80\x67") + 4
-    if at < 4 or at >= len(head):
+    at = head.find(MATROSKA_SEGMENT)
+    if at < 0:
         return None
-    width = 9 - head[at].bit_length()
-    size = int.from_bytes(head[at : at + width], "big") & ((1 << 7 * width) - 1)
-    if size == (1 << 7 * width) - 1:
+    place, end = _element(cursor, at)[1:]
+    if end is None:
         return None
-    return at + width + size <= cursor.size
+    if end > cursor.size:
+        return False
+    while place < end:
+        kind, content, after = _element(cursor, place)
+        if kind not in MATROSKA_ELEMENTS:
+            return False
+        if kind == MATROSKA_CLUSTER:  # its blocks come one by one
+            place = content
+        elif after is None or after > end:
+            return False
+        else:
+            place = after
+    return True
+
+
+def _element(cursor: Cursor, place: int) -> tuple[bytes, int, int | None]:
+    """An EBML element (RFC 8794): its id, where its content begins and ends; None where it does not say."""
+    cursor.seek(place)
+    head = cursor.read(12).ljust(12, b"\0")
+    id_width = 9 - head[0].bit_length()
+    width = 9 - head[min(id_width, 11)].bit_length()
+    size = int.from_bytes(head[id_width : id_width + width], "big") & ((1 << 7 * width) - 1)
+    content = place + id_width + width
+    return head[:id_width], content, None if size == (1 << 7 * width) - 1 else content + size
 
 
 def _riff(cursor: Cursor, _: Survey) -> bool | None:
