@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -349,3 +350,88 @@ def flv_tags(data: bytes) -> list[bytes]:
         tags.append(data[at : at + length])
         at += length + 4
     return tags
+
+
+def plain_loop(path: Path) -> int:
+    """Frames that the shortest loop over packets gives in one thread."""
+    count = 0
+    with av.open(str(path), metadata_errors="ignore") as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for packet in container.demux(stream):
+            try:
+                count += len(packet.decode())
+            except av.error.FFmpegError:
+                continue
+    return count
+
+
+def zeroed(path: Path, start: float, end: float) -> Path:
+    data = bytearray(path.read_bytes())
+    begin, stop = int(len(data) * start), int(len(data) * end)
+    data[begin:stop] = bytes(stop - begin)
+    path.write_bytes(bytes(data))
+    return path
+
+
+def test_no_fewer_frames_than_a_plain_loop(tmp_path: Path) -> None:
+    """Threads lose pictures of damaged files, and how many depends on the machine."""
+    options = {"g": "10"}
+    for path in (
+        cut(write_video(tmp_path / "a.mp4", noise(50), 25, options=options, container_options=FRAGMENTED), 0.2),
+        zeroed(write_video(tmp_path / "b.mp4", noise(50), 25, options=options), 0.05, 0.9),
+        zeroed(write_video(tmp_path / "c.mkv", noise(50), 25, options=options), 0.4, 0.46),
+        zeroed(write_video(tmp_path / "d.mpg", noise(50), 25, codec="mpeg2video"), 0.3, 0.45),
+    ):
+        with Video(path) as video:
+            assert sum(1 for _ in video.frames()) == plain_loop(path) > 0
+        assert video.complete is False
+
+
+def test_what_cannot_be_decoded_is_replaced_by_the_last_frame_that_can(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", noise(50), 25, codec="mpeg4")
+    data = bytearray(path.read_bytes())
+    start, end = data.index(b"mdat") + 4, data.rindex(b"moov")
+    keep = (end - start) // 10
+    data[start + keep : end] = bytes(end - start - keep)
+    path.write_bytes(bytes(data))
+    with Video(path) as video:
+        found = video.at([30, 49])
+    assert set(found) == {30, 49}
+    assert found[30].index == found[49].index < 10
+
+
+def test_dv_has_a_rate(tmp_path: Path) -> None:
+    with Video(write_video(tmp_path / "a.dv", noise(5, (576, 720)), 25, codec="dvvideo")) as video:
+        assert sum(1 for _ in video.frames()) == 5
+    assert (video.facts.fps, video.facts.width, video.facts.height) == (25, 768, 576)
+    assert video.facts.duration_s == pytest.approx(0.2)
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_the_size_of_a_png_is_bounded_too(tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", 31_999, 31_999, 8, 2, 0, 0, 0)
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with pytest.raises(InputError, match=r"an image of 31999 x 31999 px; at most 32000 px a side and 200 million pixels"):
+        open_source(tmp_path / "a.png")
+
+
+def test_nothing_reaches_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Damaged images and videos, and colour profiles that libpng complains of."""
+    cv2.imwrite(str(tmp_path / "a.png"), noise(1)[0])
+    png = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "profile.png").write_bytes(png[:33] + png_chunk(b"iCCP", b"bad\0\0" + zlib.compress(b"no profile")) + png[33:])
+    assert read_image(tmp_path / "profile.png").shape == (96, 128, 3)
+    (tmp_path / "cut.png").write_bytes(png[: len(png) // 2])
+    cv2.imwrite(str(tmp_path / "a.jpg"), noise(1)[0])
+    cut(tmp_path / "a.jpg", 0.5)
+    for name in ("cut.png", "a.jpg"):
+        with pytest.raises(InputError, match=f"{name}: the image is cut off"):
+            open_source(tmp_path / name)
+    with Video(zeroed(write_video(tmp_path / "a.mkv", noise(20), codec="mpeg4"), 0.4, 0.5)) as video:
+        assert sum(1 for _ in video.frames()) > 0
+    assert capfd.readouterr() == ("", "")

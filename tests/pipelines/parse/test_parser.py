@@ -44,10 +44,13 @@ def test_batches_do_not_change_the_parse(tiny_pipeline: Path, clip: Path) -> Non
         assert one.states.scores == pytest.approx(other.states.scores, abs=1e-3)
 
 
-def test_groups_of_frames_do_not_change_the_parse(tiny_pipeline: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "value"), [("GROUP_FRAMES", 3), ("GROUP_BYTES", 2 * 48 * 64 * 3), ("GROUP_BYTES", 1)])
+def test_groups_of_frames_do_not_change_the_parse(
+    tiny_pipeline: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
     parser = VideoParser.from_config(str(tiny_pipeline), ["every=4"], "cpu")
     whole = parser(clip)
-    monkeypatch.setattr("pipelines.parse.parser.GROUP_FRAMES", 3)  # some groups now hold no key frame
+    monkeypatch.setattr(f"pipelines.parse.parser.{limit}", value)  # some groups now hold no key frame
     for one, other in zip(whole.frames, parser(clip).frames, strict=True):
         assert (one.index, one.key) == (other.index, other.key)
         assert one.persons.xyxy == pytest.approx(other.persons.xyxy, abs=0.01)
