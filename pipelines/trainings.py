@@ -12,8 +12,8 @@ from parsing.configs import parse_config
 STAGES = {
     "person_detector": "detectors.train:TrainConfig",
     "part_detector": "detectors.train:TrainConfig",
-    "part_states": "parsing.states.train:TrainConfig",
-    "state_filter": "parsing.states.temporal_train:TemporalTrainConfig",
+    "part_states": "parsing.states.train:PartStateTraining",
+    "state_filter": "parsing.states.temporal_train:StateFilterTraining",
     "recognizer": "recognizers.train:TrainConfig",
     "super_resolution": "recognizers.superres.train:TrainConfig",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, field
 from itertools import pairwise
@@ -17,9 +16,10 @@ from torch import Tensor, nn
 from parsing.batching import BatchSize
 from parsing.configs import config
 from parsing.errors import InputError
-from parsing.learning.fit import FitConfig, fit
+from parsing.learning.experiment import Evaluated, experiment
+from parsing.learning.fit import Epoch, FitConfig, fit
 from parsing.learning.runs import RunFolder
-from parsing.networks.weights import WeightsHeader, save_weights
+from parsing.networks.weights import WeightsHeader
 from parsing.recorded.stages import match_boxes
 from parsing.states.data import StateTable
 from parsing.states.filters import Window
@@ -33,7 +33,6 @@ from parsing.states.train import frequencies, score_states
 from parsing.types import Array
 from parsing.vocabulary import Vocabulary
 
-log = logging.getLogger(__name__)
 NEIGHBOUR_DROP = 0.15  # tracks lose persons, and videos end
 
 Count = Annotated[int, Field(ge=1)]
@@ -42,7 +41,7 @@ TemporalItem = tuple[Array, Array, Array, Array]
 
 
 @config
-class TemporalTrainConfig:
+class StateFilterTraining:
     """A training of the temporal head.
 
     Args:
@@ -64,26 +63,28 @@ class TemporalTrainConfig:
     most_gap: Count = 10
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
-        """Train into the run folder `out`; `weights.safetensors` holds the epoch of the best mean AP."""
+        """Train into the run folder `out`; the best epoch is that of the best mean AP."""
         base, vocabulary = load_part_state_net(self.base, device)
         a = TemporalArchitecture(base.architecture.head, steps=self.steps, window_s=self.window_s, dim=self.dim, depth=self.depth)
         torch.manual_seed(self.fit.seed)
         head = TemporalHead(a, torch.from_numpy(vocabulary.allowed))
         train, val = (self._windows(split, a, device) for split in ("train", "val"))
         run = RunFolder(out, asdict(self), resume)
-        best = run.best("all", "mean_ap")
         task = TemporalTask(head, frequencies(train.table), self.loss)
-        for epoch in fit(task, train, collate, self.fit, run, device=device, resume=resume, quiet=quiet):
-            current = cast(TemporalTask, epoch.module).head
-            metrics = evaluate_head(current, val, vocabulary, device)
-            run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **metrics})
-            score = metrics["all"]["mean_ap"] or 0.0
-            log.info("epoch %d  mAP %.4f, single frames %.4f", epoch.number + 1, score, metrics["single"]["mean_ap"] or 0.0)
-            if score > best and run.writes:
-                best = score
-                training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "base": self.base}
-                header = WeightsHeader(self.name, asdict(a), vocabulary.to_json(), metrics, training)
-                save_weights(current, out / "weights.safetensors", header)
+        epochs = fit(task, train, collate, self.fit, run, device=device, resume=resume, quiet=quiet)
+
+        def judged(epoch: Epoch) -> Evaluated:
+            return self._evaluated(epoch, val, vocabulary, device)
+
+        experiment(epochs, judged, run, self.fit.epochs, 1, ("all", "mean_ap"))
+
+    def _evaluated(self, epoch: Epoch, val: Windows, vocabulary: Vocabulary, device: str) -> Evaluated:
+        head = cast(TemporalTask, epoch.module).head
+        metrics = evaluate_head(head, val, vocabulary, device)
+        training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "base": self.base}
+        header = WeightsHeader(self.name, asdict(head.architecture), vocabulary.to_json(), metrics, training)
+        text = f"mAP {metrics['all']['mean_ap'] or 0.0:.4f}, single frames {metrics['single']['mean_ap'] or 0.0:.4f}"
+        return Evaluated(head, header, text)
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation videos: `single` of the network alone, `all` with the head."""

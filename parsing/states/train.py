@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -17,10 +18,11 @@ from torch.nn import functional as F
 from parsing.batching import BatchSize
 from parsing.configs import config
 from parsing.errors import InputError
-from parsing.learning.fit import FitConfig, fit
+from parsing.learning.experiment import Evaluated, experiment
+from parsing.learning.fit import Epoch, FitConfig, fit
 from parsing.learning.runs import RunFolder
 from parsing.networks.backbones import Pretrained
-from parsing.networks.weights import WeightsHeader, save_weights
+from parsing.networks.weights import WeightsHeader
 from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateTable, collate, sample_weights
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
 from parsing.states.metrics import state_metrics, top1
@@ -37,7 +39,7 @@ VOTE_SHARES = (0.25, 0.5, 1.0)
 
 
 @config
-class TrainConfig:
+class PartStateTraining:
     """A training of the part-state network.
 
     Args:
@@ -58,7 +60,7 @@ class TrainConfig:
     eval_every: Annotated[int, Field(ge=1)] = 1
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
-        """Train into the run folder `out`; `weights.safetensors` holds the epoch of the best mean AP, with its decoder fitted."""
+        """Train into the run folder `out`; the best epoch is that of the best mean AP, and each file has its decoder fitted."""
         a = self.architecture
         if a.head == "softmax" and self.loss.kind == "asymmetric":
             raise InputError("loss.kind: asymmetric is for independent states; expected architecture.head sigmoid")
@@ -73,35 +75,25 @@ class TrainConfig:
             else PlainCrops(train, a.input_px, a.context)
         )
         run = RunFolder(out, asdict(self), resume)
-        best = run.best("all", "mean_ap")
         task = StateTask(network, frequencies(train), self.loss, self.doubt_rate)
         weights = sample_weights(train, self.data.balance)
-        for epoch in fit(
-            task,
-            crops,  # both take the sampler's keys
-            collate,
-            self.fit,
-            run,
-            sample_weights=weights,
-            device=device,
-            resume=resume,
-            quiet=quiet,
-        ):
-            if (epoch.number + 1) % self.eval_every and epoch.number + 1 < self.fit.epochs:
-                continue
-            current = cast(StateTask, epoch.module).network
-            scores = StateScores.of(current, val, device)
-            metrics = evaluate_states(current, vocabulary, val, scores)
-            run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **metrics})
-            score = metrics["all"]["mean_ap"] or 0.0
-            log.info("epoch %d  top-1 %.4f  mAP %.4f", epoch.number + 1, metrics["all"]["top1"] or 0.0, score)
-            if score > best and run.writes:
-                best = score
-                training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
-                fitted = fit_decoder(current, val, scores, self.fit_thresholds)
-                header = WeightsHeader(self.name, asdict(a), vocabulary.to_json(), metrics, training)
-                save_weights(fitted, out / "weights.safetensors", header)
-                reset_decoder(fitted)
+        # Both kinds of crops take the sampler's keys.
+        epochs = fit(task, crops, collate, self.fit, run, sample_weights=weights, device=device, resume=resume, quiet=quiet)
+
+        def judged(epoch: Epoch) -> Evaluated:
+            return self._evaluated(epoch, val, vocabulary, device)
+
+        experiment(epochs, judged, run, self.fit.epochs, self.eval_every, ("all", "mean_ap"))
+
+    def _evaluated(self, epoch: Epoch, val: StateTable, vocabulary: Vocabulary, device: str) -> Evaluated:
+        """The network with its decoder fitted, in a copy, for training goes on without."""
+        network = cast(StateTask, epoch.module).network
+        scores = StateScores.of(network, val, device)
+        metrics = evaluate_states(network, vocabulary, val, scores)
+        training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
+        header = WeightsHeader(self.name, asdict(self.architecture), vocabulary.to_json(), metrics, training)
+        text = f"top-1 {metrics['all']['top1'] or 0.0:.4f}  mAP {metrics['all']['mean_ap'] or 0.0:.4f}"
+        return Evaluated(fit_decoder(deepcopy(network), val, scores, self.fit_thresholds), header, text)
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation data with its true part boxes."""
@@ -217,12 +209,6 @@ def fit_decoder(network: PartStateNet, table: StateTable, scores: StateScores, t
     if thresholds and not one_state:
         network.decoder.fit_thresholds(best, table.holds, table.known)
     return network.to(device)
-
-
-def reset_decoder(network: PartStateNet) -> None:
-    """Take back what was fitted, before training goes on."""
-    network.decoder.prior_weight.zero_()
-    network.decoder.thresholds.fill_(0.5)
 
 
 def decoded_and_voted(network: PartStateNet, table: StateTable, scores: Array, vocabulary: Vocabulary) -> tuple[float | None, float | None]:

@@ -17,7 +17,7 @@ from parsing.pose import pose_vocabulary
 from parsing.states.data import StateTable
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.temporal import TemporalArchitecture, TemporalFilter, TemporalHead, TemporalHeadConfig, load_temporal_head
-from parsing.states.temporal_train import TemporalTrainConfig, Windows, link
+from parsing.states.temporal_train import StateFilterTraining, Windows, link
 from parsing.types import FrameParse, ModelFacts
 from parsing.vocabulary import PART_NAMES, Vocabulary
 
@@ -141,7 +141,7 @@ def test_it_learns_what_moves(tmp_path: Path) -> None:
         "fit": {"epochs": 20, "batch_size": 8, "lr": 0.02, "ema_decay": 0.0},
         "dim": 16,
     }
-    training = parse_config(TemporalTrainConfig, settings, "t")
+    training = parse_config(StateFilterTraining, settings, "t")
     training.train(tmp_path / "run", device="cpu", resume=False, quiet=True)
     metrics = training.evaluate(str(tmp_path / "run/weights.safetensors"), device="cpu")
     assert metrics["all"]["mean_ap"] == 1
