@@ -10,8 +10,9 @@ from parsing.media.containers import Cursor, VideoFile
 from parsing.media.packets import Survey
 from parsing.types import Completeness
 
-TAIL_BYTES = 1 << 17  # an Ogg page has at most 65,307
+TAIL_BYTES = 2048  # a pack of a program stream
 SLACK_S = 0.05  # beside one frame: frames of sound end later or earlier than those of the video
+FLV_TAGS = (8, 9, 18)  # sound, video, data
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 MATROSKA_SEGMENT, MATROSKA_CLUSTER = bytes.fromhex("18538067"), bytes.fromhex("1f43b675")
 MATROSKA_ELEMENTS = (  # RFC 9559
@@ -105,23 +106,42 @@ def _riff(cursor: Cursor, _: Survey) -> bool | None:
 
 
 def _flv(cursor: Cursor, found: Survey) -> bool | None:
-    """The size that follows the last tag, and the duration of the metadata against the end of the last stream."""
+    """Tags that follow each other up to the end, and the duration of the metadata against the end of the last stream."""
     at = (head := cursor.read(1 << 14)).find(b"\x00\x08duration\x00") + 11
     duration_s = struct.unpack(">d", head[at : at + 8])[0] if 11 <= at <= len(head) - 8 else 0.0
-    cursor.seek(cursor.size - 4)
-    length = int.from_bytes(cursor.read(4), "big")
-    cursor.seek(cursor.size - 4 - length + 1)
-    if length < 11 or int.from_bytes(cursor.read(3), "big") != length - 11:
-        return False
+    place = int.from_bytes(head[5:9], "big") + 4
+    while place < cursor.size:
+        cursor.seek(place)
+        tag = cursor.read(4)
+        length = 11 + int.from_bytes(tag[1:], "big")
+        cursor.seek(place + length)
+        if not tag or tag[0] & 0x1F not in FLV_TAGS or int.from_bytes(cursor.read(4), "big") != length:
+            return False
+        place += length + 4
     step_s = 1 / found.fps if found.fps > 0 else 0.0
     return bool(found.last_s >= duration_s - SLACK_S - step_s) if duration_s > 0 else None
 
 
 def _asf(cursor: Cursor, _: Survey) -> bool | None:
-    """The file's size as its header gives it; 0 where it was streamed."""
+    """The file's size as its header gives it, 0 where it was streamed, and packets that all begin as the first one does."""
     at = (head := cursor.read(1 << 16)).find(ASF_FILE_PROPERTIES)
-    size = int.from_bytes(head[at + 40 : at + 48], "little") if at >= 0 else 0
-    return cursor.size >= size if size else None
+    properties = head[at : at + 104]
+    if at < 0 or len(properties) < 104:
+        return None
+    size, num_packets = struct.unpack("<Q8xQ", properties[40:64])
+    length = struct.unpack("<I", properties[92:96])[0]
+    if not size or not length:
+        return None
+    start = int.from_bytes(head[16:24], "little") + 50  # behind the head of the data object
+    if cursor.size < size or start + num_packets * length > cursor.size:
+        return False
+    flags = {_byte(cursor, start + i * length) & 0x80 for i in range(num_packets)}  # whether error correction is there
+    return len(flags) <= 1
+
+
+def _byte(cursor: Cursor, place: int) -> int:
+    cursor.seek(place)
+    return cursor.read(1)[0]
 
 
 def _transport_stream(cursor: Cursor, _: Survey) -> bool | None:
@@ -135,18 +155,22 @@ def _transport_stream(cursor: Cursor, _: Survey) -> bool | None:
 
 def _program_stream(cursor: Cursor, _: Survey) -> bool | None:
     """The end code, which many programs leave out."""
-    return True if b"\0\0\1\xb9" in _tail(cursor)[-2048:] else None
+    cursor.seek(max(0, cursor.size - TAIL_BYTES))
+    return True if b"\0\0\1\xb9" in cursor.read() else None
 
 
 def _ogg(cursor: Cursor, _: Survey) -> bool | None:
-    """The mark of the last page."""
-    tail = _tail(cursor)
-    at = tail.rfind(b"OggS")
-    if at < 0 or len(tail) < at + 27 or len(tail) < (body := at + 27 + tail[at + 26]):
-        return False
-    if body + sum(tail[at + 27 : body]) > len(tail):
-        return False
-    return True if tail[at + 5] & 4 else None
+    """Pages that follow each other (RFC 3533), and the mark of the last one."""
+    place, flags = 0, 0
+    while place < cursor.size:
+        cursor.seek(place)
+        head = cursor.read(27)
+        lengths = cursor.read(head[26]) if len(head) == 27 else b""
+        place += 27 + len(lengths) + sum(lengths)
+        if head[:4] != b"OggS" or not lengths or place > cursor.size:
+            return False
+        flags = head[5]
+    return True if flags & 4 else None
 
 
 def _gif(cursor: Cursor, _: Survey) -> bool | None:
@@ -179,11 +203,6 @@ def _ivf(cursor: Cursor, found: Survey) -> bool | None:
     """The number of frames in the header; 0 where it was streamed."""
     declared = int.from_bytes(cursor.read(32)[24:28], "little")
     return found.num_frames >= declared if declared else None
-
-
-def _tail(cursor: Cursor) -> bytes:
-    cursor.seek(max(0, cursor.size - TAIL_BYTES))
-    return cursor.read(TAIL_BYTES)
 
 
 CHECKS: dict[str, Callable[[Cursor, Survey], bool | None]] = {

@@ -98,3 +98,16 @@ def test_segments_that_are_missing_are_known_from_their_index(tmp_path: Path) ->
     data = path.read_bytes()
     path.write_bytes(data[: data.rindex(b"moof") - 4])
     assert read(path)[1].complete is False
+
+
+@pytest.mark.parametrize("start", [0.35, 0.5, 0.7])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".flv", ".wmv", ".ogv", ".gif"])
+def test_files_that_lost_something_within_are_never_complete(tmp_path: Path, suffix: str, start: float) -> None:
+    path = write(tmp_path / f"a{suffix}", {})
+    data = bytearray(path.read_bytes())
+    begin, end = int(len(data) * start), int(len(data) * (start + 0.12))
+    data[begin:end] = bytes(end - begin)
+    path.write_bytes(bytes(data))
+    num_frames, video = read(path)
+    assert 0 < num_frames <= NUM_FRAMES
+    assert video.complete in (False, "unknown")
