@@ -24,11 +24,17 @@ BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )  # ITU-R BT.2087-0
 PQ_M1, PQ_M2, PQ_C1, PQ_C2, PQ_C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
+STRIP_PIXELS = 1 << 16  # at once: light needs many times the memory of its codes
 STEPS = 4096  # of tables over the square root of light, finer than 8 bits in the shadows
 
 
 def to_sdr(codes: Array, curve: Hdr) -> Array:
     """(H, W, 3) uint16 RGB codes of the full range, BT.2020, to (H, W, 3) uint8 RGB, BT.709."""
+    rows = max(1, STRIP_PIXELS // codes.shape[1])
+    return np.concatenate([_strip_to_sdr(codes[top : top + rows], curve) for top in range(0, len(codes), rows)])
+
+
+def _strip_to_sdr(codes: Array, curve: Hdr) -> Array:
     light = _light(curve)[codes]  # (H, W, 3), 1 is the peak
     if curve == "hlg":
         scene = light @ LUMINANCE
