@@ -32,7 +32,7 @@ class EnsemblePersonsConfig:
 
     name: Literal["ensemble"]
     members: Annotated[tuple[Annotated[StageConfig, Choice(PERSON_DETECTORS)], ...], Field(min_length=1)]
-    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    weights: tuple[Annotated[float, Field(gt=0, le=1e6)], ...] = ()
     iou: Share = 0.55
     score_threshold: Share = 0.3
 
@@ -53,7 +53,7 @@ class EnsemblePartsConfig:
 
     name: Literal["ensemble"]
     members: Annotated[tuple[Annotated[StageConfig, Choice(PART_DETECTORS)], ...], Field(min_length=1)]
-    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    weights: tuple[Annotated[float, Field(gt=0, le=1e6)], ...] = ()
     iou: Share = 0.55
     score_threshold: Share = 0.2
 

@@ -27,7 +27,7 @@ from parsing.stages import PoseEstimator
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, Poses
 from parsing.vocabulary import PART_NAMES, flip_permutation
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
 PoseChoice = Annotated[StageConfig, Choice(POSE_ESTIMATORS)]
 
 

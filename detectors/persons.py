@@ -21,7 +21,7 @@ from parsing.geometry import clip_boxes
 from parsing.networks.weights import model_facts, weights_path
 from parsing.types import Detections, Frame, ModelFacts
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 @config
@@ -41,7 +41,7 @@ class PersonDetectorConfig:
     score_threshold: Share = 0.3
     suppression: Suppression = field(default_factory=Suppression)
     max_persons: Count = 50
-    input_px: Annotated[int, Field(ge=64)] | None = None
+    input_px: Annotated[int, Field(ge=64, le=4096)] | None = None
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
     precision: Precision = "float32"

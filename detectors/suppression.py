@@ -34,7 +34,7 @@ class Suppression:
 
     method: Literal["nms", "soft_nms", "wbf"] = "nms"
     iou: Share = 0.6
-    sigma: Annotated[float, Field(gt=0)] = 0.5
+    sigma: Annotated[float, Field(gt=0, le=100)] = 0.5
     drop_groups: bool = False
 
 

@@ -35,7 +35,7 @@ class ByteTrackConfig:
     """
 
     name: Literal["bytetrack"]
-    lost_s: Annotated[float, Field(ge=0)] = 1.5
+    lost_s: Annotated[float, Field(ge=0, le=3600)] = 1.5
     new_score: Share = 0.5
     high_score: Share = 0.5
     min_iou: Share = 0.1

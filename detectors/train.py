@@ -63,12 +63,12 @@ class DetectionDataConfig:
     images: str = "images"
     on_error: OnError = "fail"
     sources: tuple[str, ...] = ()
-    source_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    source_weights: dict[str, Annotated[float, Field(ge=0, le=1e6)]] = Field(default_factory=dict)
     sampling: Sampling = "uniform"
     rotation_deg: Annotated[float, Field(ge=0, le=180)] = 8.0
     mosaic: Share = 0.25
     view_px: Annotated[int, Field(ge=0, le=4096)] = 0
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[int, Field(ge=1, le=10**9)] | None = None
 
     def read(self, split: Literal["train", "val"]) -> list[ImageRecord]:
         """The records of `train` or `val` whose image is there and whole, as `pipelines.inspect_data` counts them.
@@ -116,8 +116,8 @@ class TrainConfig:
     fit: FitConfig
     pose: PoseChoice | None = None
     pretrained: Pretrained = "imagenet"
-    frozen_level: Annotated[int, Field(ge=-1)] = -1
-    eval_every: Annotated[int, Field(ge=1)] = 1
+    frozen_level: Annotated[int, Field(ge=-1, le=9)] = -1
+    eval_every: Annotated[int, Field(ge=1, le=100_000)] = 1
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
         """Train into the run folder `out`; `weights.safetensors` holds the epoch of the best validation AP."""

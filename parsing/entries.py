@@ -19,7 +19,8 @@ Entries = Annotated[list[T], FailFast()]  # the first that does not fit is told;
 Box = tuple[Pixel, Pixel, Pixel, Pixel]
 Score = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=2**53)]  # the integers that every reader of JSON holds exactly
-Rate = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, le=1e9)]
+Seconds = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
 @config
@@ -33,7 +34,7 @@ class VideoEntry:
     name: str
     width: Count
     height: Count
-    rotation: int
+    rotation: Annotated[int, Field(ge=-360, le=360)]
     fps: Rate
     duration_s: Rate
     frames_declared: Count | None
@@ -65,8 +66,8 @@ class ActionEntry:
 
     label: str
     score: Score
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
     branch: Branch = "recognizers"
 
 
@@ -78,8 +79,8 @@ class ActionWindowEntry:
     independent.
     """
 
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
     branch: Branch
     scores: dict[str, Score]
 
@@ -125,7 +126,7 @@ class FrameEntry:
     """One frame; `key` is false where boxes were carried over from the frames that the networks saw."""
 
     index: Count
-    time_s: float
+    time_s: Seconds
     key: bool
     persons: Entries[PersonEntry]
 
@@ -138,8 +139,8 @@ class TrackEntry:
     """
 
     track_id: Count
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
     first_frame: Count
     last_frame: Count
     num_frames: Count

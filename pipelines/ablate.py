@@ -68,7 +68,7 @@ class Ablation:
     config: str
     metrics: dict[str, str]
     rows: Annotated[tuple[AblationRow, ...], Field(min_length=1)]
-    seeds: Annotated[int, Field(ge=1)] = 3
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 3
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -32,7 +32,7 @@ class BalanceConfig:
     exponent: Share = 0.5
     repeat_factor: Share = 0.0
     double_tail: Share = 0.0
-    repeat: Annotated[int, Field(ge=1)] = 1
+    repeat: Annotated[int, Field(ge=1, le=100_000)] = 1
 
     def entries(self, holds: Array, names: Sequence[str]) -> list[tuple[int, bool]]:
         """(index of a clip, whether mirrored) of each item of an epoch, from (N, A) labels."""

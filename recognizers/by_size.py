@@ -85,9 +85,9 @@ class LowResConfig:
     """
 
     when: Literal["auto", "always", "never"] = "auto"
-    max_side_px: Annotated[int, Field(ge=1)] = 128
+    max_side_px: Annotated[int, Field(ge=1, le=4096)] = 128
     recognizers: tuple[Annotated[StageConfig, Choice(RECOGNIZERS)], ...] = ()
-    weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    weights: tuple[Annotated[float, Field(ge=0, le=1e6)], ...] = ()
     scaling: ScalingConfig = field(default_factory=ScalingConfig)
     thresholds: str = ""
     groups: str = ""

@@ -41,7 +41,7 @@ class ThresholdsConfig:
     members: dict[str, Annotated[float, Field(ge=0, le=1)]]
     mix: Mix
     clips: str
-    num_clips: int
+    num_clips: Annotated[int, Field(ge=0, le=10**9)]
     shrinkage: float
     common: Probability
     thresholds: dict[str, Probability]

@@ -62,9 +62,9 @@ class ClipDataConfig:
     classes: str = "classes.txt"
     actions: tuple[str, ...] = ()
     mirrors: tuple[tuple[str, str], ...] = ()
-    most_frames: Annotated[int, Field(ge=1)] = 96
-    short_side_px: Annotated[int, Field(ge=32)] = 192
-    most_mb: Annotated[int, Field(ge=1)] = 4096
+    most_frames: Annotated[int, Field(ge=1, le=100_000)] = 96
+    short_side_px: Annotated[int, Field(ge=32, le=4096)] = 192
+    most_mb: Annotated[int, Field(ge=1, le=10**7)] = 4096
     scaling: ScalingConfig | None = None
 
     def records(self) -> list[ClipRecord]:
@@ -120,16 +120,16 @@ class TrainConfig:
     pretrained: Pretrained = "none"
     initial: str = ""
     freeze_norm: FreezeNorm = "none"
-    frozen_level: Annotated[int, Field(ge=-1)] = -1
-    mixup: Annotated[float, Field(ge=0)] = 0.0
-    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    frozen_level: Annotated[int, Field(ge=-1, le=9)] = -1
+    mixup: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    cutmix: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     multigrid: Cycles = "none"
     checkpoint: bool = False
     stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
-    keep_epochs: Annotated[int, Field(ge=0)] = 0
+    keep_epochs: Annotated[int, Field(ge=0, le=100_000)] = 0
     crop: Literal["squeeze", "whole"] = "squeeze"
-    num_clips: Annotated[int, Field(ge=1)] = 2
-    eval_every: Annotated[int, Field(ge=1)] = 1
+    num_clips: Annotated[int, Field(ge=1, le=256)] = 2
+    eval_every: Annotated[int, Field(ge=1, le=100_000)] = 1
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
         """Train into the run folder `out`: `weights.safetensors` holds the last epoch, `best.safetensors` the best one.

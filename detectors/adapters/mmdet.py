@@ -23,7 +23,7 @@ from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts
 from parsing.vocabulary import PART_NAMES
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 @config
@@ -65,8 +65,8 @@ class MMDetPartsConfig:
     classes: tuple[str, ...] = PART_NAMES
     score_threshold: Share = 0.25
     score_thresholds: dict[str, Share] = field(default_factory=dict)
-    context: Annotated[float, Field(gt=0)] = 1.2
-    crop_px: Annotated[int, Field(ge=32)] = 320
+    context: Annotated[float, Field(gt=0, le=10)] = 1.2
+    crop_px: Annotated[int, Field(ge=32, le=4096)] = 320
 
     def build(self, device: str) -> MMDetParts:
         model = MMDetModel(self.config, self.weights, self.classes, device)

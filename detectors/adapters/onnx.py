@@ -34,7 +34,7 @@ class OnnxPoseConfig:
 
     name: Literal["onnx"]
     weights: str
-    context: Annotated[float, Field(gt=0)] = 1.05
+    context: Annotated[float, Field(gt=0, le=10)] = 1.05
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     bgr: bool = False

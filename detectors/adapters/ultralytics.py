@@ -21,7 +21,7 @@ from parsing.geometry import box_ious, clip_boxes
 from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
 MIN_OVERLAP = 0.3  # of a pose's box with the person that it belongs to
 
 
@@ -34,7 +34,7 @@ class UltralyticsPersonsConfig:
     score_threshold: Share = 0.3
     nms_iou: Share = 0.6
     max_persons: Count = 50
-    input_px: Annotated[int, Field(ge=64)] = 640
+    input_px: Annotated[int, Field(ge=64, le=4096)] = 640
 
     def build(self, device: str) -> UltralyticsPersons:
         model = load_yolo(self.weights)
@@ -53,7 +53,7 @@ class UltralyticsPoseConfig:
     name: Literal["ultralytics"]
     weights: str
     score_threshold: Share = 0.1
-    input_px: Annotated[int, Field(ge=64)] = 640
+    input_px: Annotated[int, Field(ge=64, le=4096)] = 640
 
     def build(self, device: str) -> UltralyticsPose:
         model = load_yolo(self.weights)

@@ -43,7 +43,7 @@ class PseudoLabelConfig:
     positive: Share = 0.4
     ignore: Share = 0.1
     persons: Literal["annotated", "all"] = "annotated"
-    min_side_px: Annotated[float, Field(ge=0)] = 3.0
+    min_side_px: Annotated[float, Field(ge=0, le=1e6)] = 3.0
 
     def __post_init__(self) -> None:
         if self.ignore > self.positive:

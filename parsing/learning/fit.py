@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 # A block of a timm backbone: `layers_2.blocks.5`, `layer3.4`, `blocks.2.1`.
 _BLOCK = re.compile(r"(layers?_?\d+\.(blocks\.)?\d+|blocks\.\d+\.\d+|layers_\d+\.downsample)")
 _DEAD_WORKER = "DataLoader worker (pid"  # PyTorch has no type for it
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class SeededDataset(Protocol):
@@ -78,7 +78,7 @@ class FitConfig:
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.03
     backbone_lr_scale: Annotated[float, Field(ge=0, le=1000)] = 1.0
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    clip_grad: Annotated[float, Field(gt=0)] = 5.0
+    clip_grad: Annotated[float, Field(gt=0, le=1e12)] = 5.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

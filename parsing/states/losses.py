@@ -11,7 +11,7 @@ from torch import Tensor
 from parsing.configs import config
 from parsing.learning.losses import sigmoid_loss
 
-NonNegative = Annotated[float, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0, le=1e6)]
 
 
 @config

@@ -36,7 +36,7 @@ class PartStateNetConfig:
 
     name: Literal["part_state_net"]
     weights: str = "default/part_states"
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 16
     scales: Annotated[tuple[Share, ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
 
@@ -58,7 +58,7 @@ class StateEnsembleConfig:
 
     name: Literal["ensemble"]
     members: Annotated[tuple[Annotated[StageConfig, Choice(PART_STATES)], ...], Field(min_length=1)]
-    weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    weights: tuple[Annotated[float, Field(ge=0, le=1e6)], ...] = ()
 
     def build(self, device: str) -> StateEnsemble:
         stages: list[PartStateRecognizer] = [member.build(device) for member in self.members]

@@ -35,7 +35,7 @@ from parsing.vocabulary import Vocabulary
 
 NEIGHBOUR_DROP = 0.15  # tracks lose persons, and videos end
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
 # Features, presence, holds, known.
 TemporalItem = tuple[Array, Array, Array, Array]
 

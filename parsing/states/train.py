@@ -57,7 +57,7 @@ class PartStateTraining:
     doubt_rate: Annotated[float, Field(ge=0, le=1)] = 0.7
     fit_thresholds: bool = False
     pretrained: Pretrained = "imagenet"
-    eval_every: Annotated[int, Field(ge=1)] = 1
+    eval_every: Annotated[int, Field(ge=1, le=100_000)] = 1
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
         """Train into the run folder `out`; the best epoch is that of the best mean AP, and each file has its decoder fitted."""

@@ -39,7 +39,7 @@ class WeightedRecognizer:
 
 @config
 class _Weight:
-    weight: Annotated[float, Field(ge=0)] = 1.0
+    weight: Annotated[float, Field(ge=0, le=1e6)] = 1.0
 
 
 def _weighted(value: Any) -> WeightedRecognizer:
@@ -77,8 +77,8 @@ class PipelineConfig:
     track_actions: TrackActionsConfig | None = None
     low_res: LowResConfig | None = None
     every: Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)] = 1
-    batch: Annotated[int, Field(ge=1)] = 4
-    max_persons: Annotated[int, Field(ge=1)] = 20
+    batch: Annotated[int, Field(ge=1, le=100_000)] = 4
+    max_persons: Annotated[int, Field(ge=1, le=100_000)] = 20
     early_exit_margin: Annotated[float, Field(ge=0, le=1)] | None = None
 
     def __post_init__(self) -> None:

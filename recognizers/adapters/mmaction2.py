@@ -38,7 +38,7 @@ class MMActionConfig:
     config: str
     weights: str
     classes: str
-    clips: Annotated[int, Field(ge=1)] | None = None
+    clips: Annotated[int, Field(ge=1, le=256)] | None = None
 
     def build(self, device: str) -> MMActionRecognizer:
         facts = model_facts("recognizer", self, self.weights)

@@ -34,11 +34,11 @@ class View:
         interval: frames between two of a dense clip; None takes the network's.
     """
 
-    clips: Annotated[int, Field(ge=1)] = 1
+    clips: Annotated[int, Field(ge=1, le=256)] = 1
     crop: Crop = "squeeze"
     flip: bool = False
     order: Order = "forward"
-    interval: Annotated[int, Field(ge=1)] | None = None
+    interval: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     def sample(self, sampling: Sampling, num_frames: int) -> list[Array]:
         """Frame indices of each clip.

@@ -46,12 +46,12 @@ class ViewConfig:
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.7
     stretch: Annotated[float, Field(ge=1, le=2)] = 1.15
     corners: bool = False
-    intervals: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    intervals: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = ()
     still: bool = False
     reverse: Share = 0.0
     flip: Share = 0.5
     colour: bool = True
-    randaugment: Annotated[int, Field(ge=0)] = 0
+    randaugment: Annotated[int, Field(ge=0, le=10)] = 0
     magnitude: Annotated[int, Field(ge=0, lt=31)] = 9
 
 

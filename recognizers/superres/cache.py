@@ -28,7 +28,7 @@ class CacheConfig:
     """Where results are kept, and how many megabytes (10^6 bytes) of them at most."""
 
     folder: str
-    most_mb: Annotated[float, Field(gt=0)] = 1000.0
+    most_mb: Annotated[float, Field(gt=0, le=1e7)] = 1000.0
 
     def build(self) -> ArrayCache:
         return ArrayCache(Path(self.folder), round(self.most_mb * 1e6))

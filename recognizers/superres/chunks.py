@@ -13,8 +13,8 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.types import Array
 
-Count = Annotated[int, Field(ge=1)]
-Overlap = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+Overlap = Annotated[int, Field(ge=0, le=100_000)]
 
 
 @config

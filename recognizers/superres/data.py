@@ -21,7 +21,7 @@ from recognizers.clips.store import shrink
 from recognizers.superres.degradation import SECOND_PASS, DegradationPass, Share, degrade, downscale
 
 log = logging.getLogger(__name__)
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 @config
@@ -45,10 +45,10 @@ class SuperResolutionDataConfig:
     format: ClipFormat = "csv"
     labels: str = "labels.csv"
     classes: str = "classes.txt"
-    short_side_px: Annotated[int, Field(ge=16)] = 128
+    short_side_px: Annotated[int, Field(ge=16, le=4096)] = 128
     most_frames: Count = 24
-    frames: Annotated[int, Field(ge=2)] = 7
-    crop_px: Annotated[int, Field(ge=8)] = 32
+    frames: Annotated[int, Field(ge=2, le=100_000)] = 7
+    crop_px: Annotated[int, Field(ge=8, le=4096)] = 32
     repeat: Count = 1
     real: Share = 0.5
     degradation: tuple[DegradationPass, ...] = field(default=(DegradationPass(), SECOND_PASS))

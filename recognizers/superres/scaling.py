@@ -17,7 +17,7 @@ from recognizers.superres import SUPER_RESOLVERS
 from recognizers.superres.images import BicubicConfig
 from recognizers.superres.resolver import SuperResolver, needed_frames, upscale_some
 
-Pixels = Annotated[int, Field(ge=0)]
+Pixels = Annotated[int, Field(ge=0, le=4096)]
 
 
 @config

@@ -36,7 +36,7 @@ from recognizers.superres.video import run_network
 
 log = logging.getLogger(__name__)
 KINDS = ("clean", "real")  # degradations that are evaluated
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 @config
@@ -62,7 +62,7 @@ class TrainConfig:
     cleaning_weight: Weight = 1.0
     vgg: str = ""
     perceptual_weight: Weight = 1.0
-    eval_every: Annotated[int, Field(ge=1)] = 1
+    eval_every: Annotated[int, Field(ge=1, le=100_000)] = 1
 
     def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
         """Train into the run folder `out`; `weights.safetensors` holds the last epoch."""

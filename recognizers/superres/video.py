@@ -34,7 +34,7 @@ class VideoSuperResolverConfig:
     weights: str
     scale: Literal[2, 4] | None = None
     cut: Chunking = field(default_factory=Chunking)
-    reach: Annotated[int, Field(ge=0)] = 4
+    reach: Annotated[int, Field(ge=0, le=100)] = 4
     cache: CacheConfig | None = None
 
     def build(self, device: str) -> SuperResolver:

@@ -30,7 +30,9 @@ class KineticsTpsReport:
     classes: Annotated[Path | None, Option("list of actions that predictions are checked against", "FILE")] = None
     states: Annotated[Path | None, Option("list of part states that all verbs are checked against", "FILE")] = None
     missing: Annotated[Literal["error", "zero"], Option("of videos in one file only")] = "error"
-    workers: Annotated[int, Field(ge=1), Option("processes; without, one a core", "N")] = field(default_factory=lambda: os.cpu_count() or 1)
+    workers: Annotated[int, Field(ge=1, le=1024), Option("processes; without, one a core", "N")] = field(
+        default_factory=lambda: os.cpu_count() or 1
+    )
 
     def outputs(self, out: Path) -> list[Path]:
         return report_files(out, ("curve", "confusion"))

@@ -32,7 +32,7 @@ class TinyViratReport(ScoreSource):
     mix: Annotated[Literal["logits", "probabilities"], Option("what an ensemble averages")] = "logits"
     thresholds: Annotated[Path | None, Option("fitted on other clips; without, fitted across folds of these", "FILE")] = None
     fit_thresholds: Annotated[Path | None, Option("write thresholds fitted on all these clips, for other clips", "FILE")] = None
-    shrinkage: Annotated[float, Field(ge=0), Option("clips from which a class's own threshold counts half", "K")] = 20.0
+    shrinkage: Annotated[float, Field(ge=0, le=1e6), Option("clips from which a class's own threshold counts half", "K")] = 20.0
 
     def __post_init__(self) -> None:
         if sum(map(bool, (self.answer, self.scores, self.component))) != 1:
