@@ -4,7 +4,7 @@ OUT ?= demo
 VIDEO ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-openmmlab check lock audit clean
+.PHONY: demo test test-openmmlab check lock audit faults clean
 
 demo: .venv/installed .venv/demo-clip
 	@mkdir -p $(OUT)
@@ -45,6 +45,10 @@ test-openmmlab: .venv-openmmlab/installed
 
 lock:
 	scripts/lock
+
+# The long runs against faults, about ten minutes; the table of what was tried and held goes to docs/faults.md.
+faults: .venv/installed
+	$(BIN)/python scripts/faults.py --out docs/faults.md
 
 # Known advisories of what is locked, asked from the package index; it fails where the index does not tell.
 audit: .venv-audit/installed

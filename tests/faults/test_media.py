@@ -100,6 +100,18 @@ def test_a_whole_file_is_never_called_damaged(tmp_path: Path, suffix: str) -> No
     assert video.facts.duration_s == pytest.approx(2.0, abs=0.1)
 
 
+def test_a_cluster_that_is_passed_over_is_missed(tmp_path: Path) -> None:
+    """FFmpeg looks for the next cluster behind one whose header is damaged, and says nothing; the duration tells."""
+    path = write_video(tmp_path / "a.webm", noise(60), 25, codec="libvpx", container_options={"cluster_time_limit": "400"})
+    data = bytearray(path.read_bytes())
+    last = data.rindex(b"\x1f\x43\xb6\x75")
+    data[last : last + 4] = bytes(4)
+    path.write_bytes(bytes(data))
+    with Video(path) as video:
+        assert 30 < sum(1 for _ in video.frames()) < 60
+    assert video.complete is False
+
+
 def test_sound_that_is_longer_than_the_video(tmp_path: Path) -> None:
     with Video(with_sound(tmp_path / "a.mkv", [ramp(i) for i in range(20)], 10)) as video:
         assert shades(video) == list(range(20))
