@@ -28,9 +28,9 @@ warnings.filterwarnings("ignore")
 from make_mmaction_fixtures import MODELS_2D, NUM_CLASSES, seeded_models
 from seeded import seeded_clip
 
+from recognizers.clips.inputs import Normalise
 from recognizers.networks.conversion import convert
 from recognizers.networks.folding import fold_norms
-from recognizers.networks.inputs import Normalise
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from detectors import PART_DETECTORS, PERSON_DETECTORS
-from detectors.calibration import fit_calibration
+from detectors.drawing import draw_examples
 from detectors.evaluation import Target, evaluate_network, figures_by_source, network_items, part_items, person_items
-from detectors.labelling.drawing import draw_examples
 from detectors.networks import DetectionNetwork, NetworkName, build_network, header_of, load_network, parse_architecture
 from detectors.networks.architectures import DetectorArchitecture, Targets
+from detectors.networks.calibration import fit_calibration
 from detectors.parts import PoseChoice
 from detectors.sampling import Sampling, item_weights
 from detectors.views import PartViews, PersonViews, collate

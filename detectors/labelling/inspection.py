@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detectors.labelling.drawing import FOUND_COLOUR, IGNORED_COLOUR, TRUTH_COLOUR, contact_sheet, draw_boxes, fit_tile
+from detectors.drawing import FOUND_COLOUR, IGNORED_COLOUR, TRUTH_COLOUR, contact_sheet, draw_boxes, fit_tile
 from parsing.datasets import Problems
 from parsing.datasets.records import ImageRecord, true_parts
 from parsing.media.images import read_image

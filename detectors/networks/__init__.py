@@ -9,7 +9,6 @@ from typing import Any, Literal, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from detectors.calibration import ScoreCalibration
 from detectors.networks.architectures import (
     Candidates,
     CascadeArchitecture,
@@ -18,6 +17,7 @@ from detectors.networks.architectures import (
     RetinaNetArchitecture,
     Targets,
 )
+from detectors.networks.calibration import ScoreCalibration
 from detectors.networks.cascade_rcnn import CascadeRCNN
 from detectors.networks.gfl import GFL
 from detectors.networks.retinanet import RetinaNet

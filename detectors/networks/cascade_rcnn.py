@@ -14,9 +14,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import box_iou, clip_boxes_to_image
 
-from detectors.calibration import ScoreCalibration
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, CascadeArchitecture, Targets
+from detectors.networks.calibration import ScoreCalibration
 from detectors.networks.pooling import align_regions
 from detectors.networks.targets import box_in_region, match, sample_balanced
 from parsing.networks.backbones import Backbone, Pretrained

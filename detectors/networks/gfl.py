@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss
 
-from detectors.calibration import ScoreCalibration
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, GFLArchitecture, Targets
+from detectors.networks.calibration import ScoreCalibration
 from detectors.networks.dense import dense_candidates
 from detectors.networks.targets import loss_norm, match_atss
 from parsing.networks.backbones import Backbone, Pretrained

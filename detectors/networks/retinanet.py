@@ -9,9 +9,9 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import sigmoid_focal_loss
 
-from detectors.calibration import ScoreCalibration
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, RetinaNetArchitecture, Targets
+from detectors.networks.calibration import ScoreCalibration
 from detectors.networks.dense import dense_candidates
 from detectors.networks.targets import loss_norm, match_anchors
 from parsing.networks.backbones import Backbone, Pretrained

@@ -48,7 +48,7 @@ class WeightsHeader:
         component: name in the stage's table.
         architecture: the component's architecture dataclass as JSON; whoever loads the file builds the network from it.
         labels: the vocabulary in the component's own form.
-        calibration: of a detector's scores, see `detectors.calibration`; empty where they are the network's own.
+        calibration: of a detector's scores, see `detectors.networks.calibration`; empty where they are the network's own.
     """
 
     component: str

@@ -13,7 +13,7 @@ import numpy as np
 from parsing.errors import InputError
 from parsing.types import Array
 from recognizers.clips.frame_sampling import Sampling
-from recognizers.networks.inputs import InputKind
+from recognizers.clips.inputs import InputKind
 
 # 20 px where the short side has 256, as two-stream networks clip it (Wang et al., ECCV 2016; Carreira and Zisserman, CVPR 2017).
 BOUND = 20 / 256

@@ -19,9 +19,9 @@ from parsing.learning.augmentation import jitter_colour
 from parsing.types import Array
 from recognizers.clips.flow import network_input
 from recognizers.clips.frame_sampling import Sampling, Segments
+from recognizers.clips.inputs import InputKind
 from recognizers.clips.store import ClipStore
 from recognizers.clips.test_views import limits, scale
-from recognizers.networks.inputs import InputKind
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Batch = tuple[Tensor, Tensor, Tensor]

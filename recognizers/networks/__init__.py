@@ -13,7 +13,7 @@ from torch import nn
 from parsing.configs import parse_config
 from parsing.networks.backbones import Pretrained
 from recognizers.clips.frame_sampling import Sampling
-from recognizers.networks.inputs import InputKind
+from recognizers.clips.inputs import InputKind
 
 NetworkName = Literal["tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "r2plus1d"]
 # Name in a config -> its architecture, imported only when chosen.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from parsing.configs import config
 from parsing.networks.backbones import Pretrained
 from recognizers.clips.frame_sampling import Sampler, Sampling, clip_sampling
-from recognizers.networks.inputs import CHANNELS, ColourName, InputKind, Normalise, no_images
+from recognizers.clips.inputs import CHANNELS, ColourName, InputKind, Normalise, no_images
 from recognizers.networks.resnet3d import ResNet3d
 
 

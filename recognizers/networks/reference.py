@@ -12,7 +12,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dSte
 from parsing.configs import config
 from parsing.networks.backbones import Pretrained
 from recognizers.clips.frame_sampling import Sampler, Sampling, clip_sampling
-from recognizers.networks.inputs import CHANNELS, InputKind, Normalise, SingleKind, no_images
+from recognizers.clips.inputs import CHANNELS, InputKind, Normalise, SingleKind, no_images
 
 
 @config

@@ -13,8 +13,8 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.networks.backbones import Pretrained
 from recognizers.clips.frame_sampling import Segments
+from recognizers.clips.inputs import Normalise, SingleKind
 from recognizers.networks.blocks import TemporalAdaptive
-from recognizers.networks.inputs import Normalise, SingleKind
 
 
 @config

@@ -16,7 +16,7 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.networks.backbones import Backbone, Pretrained
 from recognizers.clips.frame_sampling import Dense, Sampler, Sampling, Segments
-from recognizers.networks.inputs import SingleKind
+from recognizers.clips.inputs import SingleKind
 
 RESIDUAL_GAIN = 4.0  # differences are small beside the colours that pre-trained weights know
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from parsing.configs import config
 from parsing.networks.backbones import Pretrained
 from recognizers.clips.frame_sampling import Sampler, Sampling, clip_sampling
-from recognizers.networks.inputs import CHANNELS, InputKind, Normalise, no_images
+from recognizers.clips.inputs import CHANNELS, InputKind, Normalise, no_images
 
 SIZES = {"tiny": (1, 1, 2, 1), "small": (3, 4, 8, 3), "base": (5, 8, 20, 7)}
 WIDTHS, HEAD_WIDTH = (64, 128, 320, 512), 64

@@ -14,12 +14,12 @@ from parsing.errors import InputError
 from parsing.types import Array, Frame
 from recognizers.clips.flow import flow_images, network_input
 from recognizers.clips.frame_sampling import Dense, Sampling, Segments
+from recognizers.clips.inputs import CHANNELS, InputKind, Normalise
 from recognizers.clips.store import ClipStore
 from recognizers.clips.test_views import View
 from recognizers.clips.training_views import ClipViews, Targets, ViewConfig, collate
 from recognizers.labels import ActionLabels
 from recognizers.networks import NETWORKS, Architecture, NetworkName, parse_architecture
-from recognizers.networks.inputs import CHANNELS, InputKind, Normalise
 from recognizers.video import VideoRecognizer
 
 TINY: dict[NetworkName, dict[str, object]] = {

@@ -12,9 +12,9 @@ from torchvision.models import video
 from parsing.errors import InputError
 from parsing.types import Frame
 from pipelines import convert as convert_command
+from recognizers.clips.inputs import COLOURS, Normalise
 from recognizers.clips.test_views import View
 from recognizers.networks.conversion import TARGETS, convert, num_actions_of
-from recognizers.networks.inputs import COLOURS, Normalise
 from recognizers.video import VideoRecognizerConfig
 
 DATA = Path(__file__).parents[2] / "data"

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from recognizers.clips.inputs import Normalise
 from recognizers.networks.blocks import MixedConv, NonLocal, SpaceTimeAttention, SqueezeExcite, TemporalAdaptive, Variants
 from recognizers.networks.csn import CSN, CSNArchitecture
-from recognizers.networks.inputs import Normalise
 from recognizers.networks.reference import R2Plus1D, R2Plus1DArchitecture, VideoSwin, VideoSwinArchitecture
 from recognizers.networks.slowfast import SlowFast, SlowFastArchitecture
 from recognizers.networks.tanet import TANet, TANetArchitecture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from detectors.calibration import ScoreCalibration, fit_calibration
+from detectors.networks.calibration import ScoreCalibration, fit_calibration
 from parsing.measures.boxes import BoxTruth
 
 BOX, ELSEWHERE = [0.0, 0.0, 10.0, 10.0], [50.0, 50.0, 60.0, 60.0]
