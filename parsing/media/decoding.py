@@ -67,7 +67,8 @@ class Decoder:
                         note(av.error.InvalidDataError(0, "a picture is damaged"))
                     yield picture
         if not found and not strict:
-            raise InputError(f"{self.file.path}: damaged: no frame can be decoded ({self.errors} errors)")
+            lost = f"damaged: no frame can be decoded ({self.errors} errors)" if self.errors else "holds no frame"
+            raise InputError(f"{self.file.path}: {lost}")
 
     def _count(self, _: Exception) -> None:
         self.errors += 1
