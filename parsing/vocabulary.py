@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from parsing.errors import InputError
+from parsing.memory import read_bounded
 from parsing.types import Array, Branch
 
+MAX_LIST_BYTES = 64 * 2**20
 # Order of the Kinetics-TPS annotation; left and right are the person's own.
 PART_NAMES = (
     "head", "hip", "left_arm", "right_arm", "left_hand", "right_hand",
@@ -35,10 +38,11 @@ def read_list(path: Path) -> tuple[str, ...]:
         InputError: it cannot be read, is empty, or holds a name twice.
     """
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bounded(path, MAX_LIST_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read as a list of names ({error})") from None
-    twice = next((name for name in names if names.count(name) > 1), None)
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if not names or twice is not None:
         raise InputError(f"{path}: {'no name in it' if not names else f'{twice!r} stands twice'}; expected a name a line")
     return names

@@ -121,7 +121,8 @@ def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: to
 
 
 def sha256_of(weights: str) -> str:
-    return hashlib.sha256(weights_path(weights).read_bytes()).hexdigest()
+    with weights_path(weights).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def model_facts(stage: str, options: Any, weights: str | None = None) -> ModelFacts:

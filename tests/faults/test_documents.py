@@ -21,7 +21,7 @@ from parsing.errors import InputError
 from parsing.json_files import parse_json, read_json, read_json_lines
 from parsing.memory import memory_budget, read_bounded
 from parsing.types import Detections, FrameParse, Parts, PartStates, VideoFacts
-from parsing.vocabulary import Vocabulary
+from parsing.vocabulary import Vocabulary, read_list
 from parsing.yaml_files import yaml_value
 
 
@@ -364,3 +364,13 @@ def test_parses_that_nest_deeply(parse: Path) -> None:
     parse.write_bytes(b'{"frames":' + b"[" * 100_000)
     with pytest.raises(InputError, match=r"p\.json: not JSON, or cut off \(recursion limit"):
         read_parse(parse)
+
+
+def test_lists_of_names(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("\n".join(map(str, range(100_000))))  # names were compared each with each
+    assert len(read_list(tmp_path / "names.txt")) == 100_000
+    with pytest.raises(InputError, match="/dev/zero: no end"):
+        read_list(Path("/dev/zero"))
+    (tmp_path / "names.txt").write_text("a\nb\na\n")
+    with pytest.raises(InputError, match=r"names\.txt: 'a' stands twice"):
+        read_list(tmp_path / "names.txt")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from detectors.networks import load_network as load_detector
 from parsing.configs import parse_config
 from parsing.errors import InputError
-from parsing.networks.checkpoints import fill
+from parsing.networks.checkpoints import fill, read_checkpoint
 from parsing.networks.weights import WeightsHeader, load_weights, read_header, restore, save_weights
 from parsing.states.part_state_net import load_part_state_net
 from parsing.states.temporal import load_temporal_head
@@ -254,3 +255,18 @@ def test_a_header_cannot_ask_for_numbers_without_end(name: Any) -> None:
 
 def test_metrics_of_a_header_may_hold_nan() -> None:
     assert parse_config(WeightsHeader, {"component": "a", "architecture": {}, "labels": {}, "metrics": {"AP": float("nan")}}, "w").metrics
+
+
+def test_checkpoints_that_grow_when_they_are_read(tmp_path: Path) -> None:
+    """40 MB of zeros in 40 kB, and ten numbers that claim to be 10^12."""
+    torch.save({"a": torch.zeros(10**7)}, tmp_path / "stored.pth")
+    assert read_checkpoint(tmp_path / "stored.pth")[0]["a"].numel() == 10**7
+    with zipfile.ZipFile(tmp_path / "stored.pth") as stored, zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed:
+        for member in stored.infolist():
+            packed.writestr(member.filename, stored.read(member))
+    with pytest.raises(InputError, match=r"packed\.pth: packed, [\d,]+ bytes that claim to be 40,0"):
+        read_checkpoint(tmp_path / "packed.pth")
+    for tensor in (torch.zeros(10).as_strided((10**6, 10**6), (0, 0)), torch.zeros(3, device="meta"), torch.zeros(3, 3).to_sparse()):
+        torch.save({"a": tensor}, tmp_path / "odd.pth")
+        with pytest.raises(InputError, match=r"odd\.pth: "):
+            read_checkpoint(tmp_path / "odd.pth")
