@@ -18,6 +18,7 @@ from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.geometry import box_ious, clip_boxes
+from parsing.networks.checkpoints import check_unpacked
 from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
@@ -76,6 +77,7 @@ def load_yolo(weights: str) -> Any:
     if not Path(weights).is_file():
         raise InputError(f"{weights}: weights not found; nothing is downloaded")
     try:
+        check_unpacked(Path(weights))
         with torch.serialization.safe_globals(_allowed()):
             checkpoint = torch.load(weights, map_location="cpu", weights_only=True)
         network = (checkpoint.get("ema") or checkpoint["model"]).float().eval()

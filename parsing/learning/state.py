@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from parsing.errors import InputError
 from parsing.files import atomic, naming_full_disk
+from parsing.networks.checkpoints import check_unpacked
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,10 @@ def _read(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         begins = file.read(2)
     try:
+        check_unpacked(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception:  # torch.load fails in many ways on files that are not its own, or no longer
         state = None
     whole = isinstance(state, dict) and isinstance(state.get("facts"), dict) and isinstance(state.get("epoch"), int) and state["epoch"] >= 0
