@@ -34,6 +34,7 @@ class MMPoseConfig:
     weights: str
 
     def build(self, device: str) -> MMPose:
+        import_extra("mmengine", "openmmlab")  # what is missing is told before the file is looked at
         return MMPose(self.config, self.weights, device, facts=model_facts("pose", self, self.weights))
 
 

@@ -121,8 +121,13 @@ def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: to
 
 
 def sha256_of(weights: str) -> str:
-    with weights_path(weights).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Raises InputError: the file cannot be read."""
+    path = weights_path(weights)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: weights cannot be read ({error.strerror})") from None
 
 
 def model_facts(stage: str, options: Any, weights: str | None = None) -> ModelFacts:
