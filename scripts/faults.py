@@ -61,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = [flips(Path(folder), suffix, codec, arguments.flips) for suffix, codec in CONTAINERS.items()]
         rows += [kills(Path(folder), arguments.kills), full_disk(Path(folder))]
-    arguments.out.write_text(table(rows), encoding="utf-8")
+    arguments.out.write_text(table(rows, arguments.flips, arguments.kills), encoding="utf-8")
     broken = [f"{row.name}: {case}" for row in rows for case in row.broken]
     print(*broken, sep="\n")
     sys.exit(1 if broken else 0)
@@ -165,12 +165,13 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[Row], num_flips: int, num_kills: int) -> str:
+    """The document, in Markdown."""
     lines = [
         "# Faults that were tried",
         "",
-        "Written by `make faults` (`scripts/faults.py`). The quick cases, which run with every test, are the tables in",
-        "`tests/faults/`.",
+        f"Written by `python scripts/faults.py --out docs/faults.md --flips {num_flips} --kills {num_kills}`; `make faults` tries more.",
+        "The quick cases, which run with every test, are the tables in `tests/faults/`.",
         "",
         "| what | tried | held | remarks |",
         "|---|---|---|---|",
