@@ -12,7 +12,8 @@ from pydantic import Field
 
 from parsing.configs import config
 from parsing.networks.weights import model_facts
-from parsing.types import Array, Frame, FrameParse, ModelFacts, PartStates
+from parsing.tracks import same_track
+from parsing.types import Frame, FrameParse, ModelFacts, PartStates
 from parsing.vocabulary import Vocabulary
 
 # A frame, and its parse where it is a key frame.
@@ -77,15 +78,6 @@ def neighbourhoods(items: Iterable[Item], window_s: float) -> Iterator[tuple[Fra
             known.popleft()
     while waiting:
         yield _with_others(*waiting.popleft(), known, window_s)
-
-
-def same_track(first: FrameParse, second: FrameParse) -> tuple[Array, Array]:
-    """Rows of both that hold the same track; persons without a track belong to nobody."""
-    if first.persons.track_ids is None or second.persons.track_ids is None:
-        return np.zeros(0, int), np.zeros(0, int)
-    same = (first.persons.track_ids[:, None] == second.persons.track_ids[None, :]) & (first.persons.track_ids[:, None] >= 0)
-    rows, columns = np.nonzero(same)
-    return rows, columns
 
 
 def _with_others(

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from parsing.types import Array, Detections, Frame, FrameParse, Parts
+from parsing.tracks import same_track
+from parsing.types import Detections, Frame, FrameParse, Parts
 
 
 def fill_between(items: Iterable[tuple[Frame, FrameParse | None]]) -> Iterator[tuple[Frame, FrameParse]]:
@@ -37,17 +38,10 @@ def interpolate(before: FrameParse, after: FrameParse | None, index: int, time_s
         return FrameParse(index, time_s, nearest.persons, nearest.parts, nearest.states, key=False)
     # How far from the nearer key frame towards the other one.
     weight = share if nearest is before else 1 - share
-    rows, other_rows = _shared_tracks(nearest.persons.track_ids, other.persons.track_ids)
+    rows, other_rows = same_track(nearest, other)
     persons, parts = nearest.persons.xyxy.copy(), nearest.parts.xyxy.copy()
     persons[rows] += weight * (other.persons.xyxy[other_rows] - persons[rows])
     both = (nearest.parts.visible[rows] & other.parts.visible[other_rows])[..., None]
     parts[rows] += weight * both * (other.parts.xyxy[other_rows] - parts[rows])
     moved = Detections(persons, nearest.persons.scores, nearest.persons.class_ids, nearest.persons.track_ids)
     return FrameParse(index, time_s, moved, Parts(parts, nearest.parts.scores, nearest.parts.visible), nearest.states, key=False)
-
-
-def _shared_tracks(first: Array, second: Array) -> tuple[Array, Array]:
-    """Rows of both that hold the same track; -1 is no track."""
-    same = (first[:, None] == second[None, :]) & (first[:, None] >= 0)
-    rows, columns = np.nonzero(same)
-    return rows, columns
