@@ -73,7 +73,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], target: str, path: P
     Raises:
         InputError: tensors are missing, left over, of another shape or kind, or hold NaN or infinity; names the first.
     """
-    fill_network(network, tensors, f"{path}: not a checkpoint of {target}")
+    fill_network(network, tensors, path, f"not a checkpoint of {target}")
 
 
 def rewrite(name: str, rules: Sequence[Rule]) -> str:

@@ -39,11 +39,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], problem: str) -> None:
+def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, problem: str) -> None:
     """Load tensors under the network's own names; floating ones become the network's own dtype.
 
     Args:
-        problem: how a message about another network begins: the file, and what it is not.
+        path: of the file, for messages.
+        problem: what a message calls a file of other tensors.
 
     Raises:
         InputError: tensors are missing, left over, of another shape or kind, or hold NaN or infinity; names the first.
@@ -53,26 +54,26 @@ def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], problem: str
     missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or extra:
         parts = [f"{len(names)} {what} (first {names[0]!r:.200})" for names, what in ((missing, "missing"), (extra, "unexpected")) if names]
-        raise InputError(f"{problem}: {', '.join(parts)}")
+        raise InputError(f"{path}: {problem}: {', '.join(parts)}")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
-            raise InputError(f"{problem}: {name!r} has shape {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}")
-    check_kinds(tensors, expected, problem)
+            raise InputError(f"{path}: {problem}: {name!r} has shape {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}")
+    check_kinds(tensors, expected, path)
     network.load_state_dict(dict(tensors))
-    check_finite(network.state_dict(), problem)
+    check_finite(network.state_dict(), path)
 
 
-def check_kinds(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], problem: str) -> None:
+def check_kinds(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
     """Raises InputError where whole numbers stand in place of floating ones, or the other way round, which PyTorch would convert."""
     for name in tensors.keys() & expected.keys():
         found, wanted = tensors[name].dtype, expected[name].dtype
         if found != wanted and not (found.is_floating_point and wanted.is_floating_point):
-            raise InputError(f"{problem}: {name!r} holds {found}, expected {wanted}".replace("torch.", ""))
+            raise InputError(f"{path}: {name!r} holds {found}, expected {wanted}".replace("torch.", ""))
 
 
-def check_finite(tensors: Mapping[str, Tensor], problem: str) -> None:
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Raises InputError where a tensor holds NaN or infinity."""
     for name, tensor in tensors.items():
         # The sum is not finite where a number is not, and takes a seventh of the time; large numbers are looked at one by one.
         if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
-            raise InputError(f"{problem}: {name!r} holds a number that is not finite")
+            raise InputError(f"{path}: {name!r} holds a number that is not finite")

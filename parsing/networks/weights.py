@@ -105,7 +105,8 @@ def load_weights(module: nn.Module, weights: str) -> None:
     Raises:
         InputError: names, shapes or kinds of the tensors are not the module's, or a number is not finite.
     """
-    fill_network(module, read_tensors(weights_path(weights)), f"{weights_path(weights)}: weights of another network")
+    path = weights_path(weights)
+    fill_network(module, read_tensors(path), path, "weights of another network")
 
 
 def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: torch.dtype = torch.float16) -> None:

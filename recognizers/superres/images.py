@@ -85,8 +85,8 @@ def load_image_network(path: Path, device: str) -> Any:
     if not isinstance(network, spandrel.ImageModelDescriptor) or (network.input_channels, network.output_channels) != (3, 3):
         raise InputError(f"{path}: a network of {network.architecture.name} that does not go from RGB images to RGB images")
     filled = network.model.state_dict()
-    check_kinds(tensors, filled, str(path))
-    check_finite(filled, str(path))
+    check_kinds(tensors, filled, path)
+    check_finite(filled, path)
     return network.eval()
 
 

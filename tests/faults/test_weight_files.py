@@ -63,7 +63,7 @@ TENSORS: list[tuple[dict[str, Callable[[Tensor], Tensor]], str]] = [
 @pytest.mark.parametrize(("made", "message"), TENSORS)
 def test_tensors_that_are_refused(tmp_path: Path, made: dict[str, Callable[[Tensor], Tensor]], message: str) -> None:
     changed(tmp_path / "w.safetensors", **made)
-    with pytest.raises(InputError, match=rf"w\.safetensors: weights of another network: {message}$"):
+    with pytest.raises(InputError, match=rf"w\.safetensors: (?:weights of another network: )?{message}$"):
         load_weights(nn.Linear(3, 2), str(tmp_path / "w.safetensors"))
 
 
@@ -95,7 +95,7 @@ def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
 
 def test_checkpoints_of_others_are_held_to_the_same(tmp_path: Path) -> None:
     for weight, message in ((torch.full((2, 3), torch.nan), "is not finite"), (torch.ones(2, 3, dtype=torch.int64), "holds int64")):
-        with pytest.raises(InputError, match=rf"c\.pth: not a checkpoint of net: 'weight' .*{message}"):
+        with pytest.raises(InputError, match=rf"c\.pth: 'weight' .*{message}"):
             fill(nn.Linear(3, 2), {"weight": weight, "bias": torch.zeros(2)}, "net", tmp_path / "c.pth")
 
 
