@@ -80,7 +80,7 @@ class Ensemble:
         return np.asarray(np.log(np.maximum(exact, LEAST_PROBABILITY)))
 
 
-def lead(scores: Array) -> float:
-    """How far the best of (A,) probabilities is ahead of the second; a single one leads by itself."""
-    second, first = np.sort([*scores, 0.0])[-2:]
-    return float(first - second)
+def lead(probabilities: Array) -> Array:
+    """(...) how far the best of (..., A) probabilities is ahead of the second; a single one leads by itself."""
+    sorted_ = np.sort(np.pad(probabilities, [(0, 0)] * (probabilities.ndim - 1) + [(1, 0)]), -1)
+    return np.asarray(sorted_[..., -1] - sorted_[..., -2])

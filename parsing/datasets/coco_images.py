@@ -12,6 +12,7 @@ from parsing.datasets.problems import Problems, named_file, what
 from parsing.datasets.records import ImageRecord
 from parsing.errors import InputError
 from parsing.media.images import ImageHeader, read_header
+from parsing.media.orientation import Orientation
 
 
 @dataclass
@@ -90,7 +91,7 @@ def _image(row: dict[str, Any], folder: Path) -> AnnotatedImage:
 
 
 def _decide_unclear(images: Sequence[AnnotatedImage], file: Path, problems: Problems) -> None:
-    exif = [(image, image.header) for image in images if image.header is not None and image.header.orientation != 1]
+    exif = [(image, image.header) for image in images if image.header is not None and image.header.orientation != Orientation()]
     clear = [image for image, header in exif if header.stored_hw != header.shown_hw]
     unclear = [image for image, header in exif if header.stored_hw == header.shown_hw]
     stored = sum(image.turned for image in clear) * 2 > len(clear)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from parsing.errors import InputError
 from parsing.files import atomic
+from parsing.media.orientation import EXIF_ORIENTATIONS, Orientation
 from parsing.types import Array
 
 MAX_SIDE_PX, MAX_PIXELS = 32_000, 200_000_000  # OpenCV's warps count in 16 bits
@@ -25,28 +26,18 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # Pillow's other
 ORIENTATION_TAG = 0x0112
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 JPEG_END_WITHIN = 16  # bytes: some writers put a few more after the end marker
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # by EXIF orientation
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What the header of a file says: the stored (height, width) in pixels, and the EXIF orientation, 1 to 8, that it is shown in."""
+    """What the header of a file says: the stored (height, width) in pixels, and how EXIF says to turn it."""
 
     stored_hw: tuple[int, int]
-    orientation: int = 1
+    orientation: Orientation
 
     @property
     def shown_hw(self) -> tuple[int, int]:
-        height, width = self.stored_hw
-        return (width, height) if self.orientation >= 5 else (height, width)
+        return self.orientation.displayed_hw(*self.stored_hw)
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -100,7 +91,7 @@ def read_image(path: Path) -> Array:
         except Exception as error:
             reason = "is cut off" if "truncated" in str(error) else f"cannot be decoded ({error})"
             raise InputError(f"{path}: the image {reason}") from None
-        return np.array(shown if orientation not in TURNS else shown.transpose(TURNS[orientation]))
+        return orientation.apply(np.array(shown))
 
 
 def write_image(path: Path, image: Array) -> None:
@@ -136,9 +127,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> Orientation:
     try:
-        found = int(image.getexif().get(ORIENTATION_TAG, 1))
+        return EXIF_ORIENTATIONS.get(int(image.getexif().get(ORIENTATION_TAG, 1)), Orientation())
     except Exception:  # damaged EXIF says nothing
-        return 1
-    return found if found in TURNS else 1
+        return Orientation()

@@ -35,12 +35,30 @@ class Orientation:
     def displayed_hw(self, height: int, width: int) -> tuple[int, int]:
         return (width, height) if self.transposed else (height, width)
 
+    def turn_points(self, points: Array, displayed_hw: tuple[int, int]) -> Array:
+        """(N, 2) x, y in pixels of the stored picture as x, y of the displayed one."""
+        height, width = displayed_hw
+        x, y = points[:, ::-1].T if self.transposed else points.T
+        return np.stack([width - x if self.flipped_x else x, height - y if self.flipped_y else y], 1).astype(np.float32)
+
     def apply(self, image: Array) -> Array:
         """Turn an (H, W, C) image as stored into the displayed one."""
         if self == Orientation():
             return image
         image = image.swapaxes(0, 1) if self.transposed else image
         return np.ascontiguousarray(image[:: -1 if self.flipped_y else 1, :: -1 if self.flipped_x else 1])
+
+
+EXIF_ORIENTATIONS = {  # by the value of the tag
+    1: Orientation(),
+    2: Orientation(False, True, False),
+    3: Orientation(False, True, True),
+    4: Orientation(False, False, True),
+    5: Orientation(True, False, False),
+    6: Orientation(True, True, False),
+    7: Orientation(True, True, True),
+    8: Orientation(True, False, True),
+}
 
 
 def picture_orientation(picture: av.VideoFrame) -> Orientation:

@@ -111,6 +111,7 @@ def test_leads_by_hand() -> None:
     assert lead(np.array([0.2, 0.5, 0.3])) == pytest.approx(0.2)
     assert lead(np.array([0.5, 0.5])) == 0
     assert lead(np.array([1.0])) == 1
+    assert lead(np.array([[0.2, 0.8], [0.5, 0.5]])) == pytest.approx([0.6, 0])
 
 
 def test_facts_tell_how_members_are_mixed() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from parsing.datasets import Problems, read_coco
-from parsing.datasets.orientation import turn_points
 from parsing.errors import InputError
 from parsing.media.images import ImageHeader, read_header, read_image
+from parsing.media.orientation import EXIF_ORIENTATIONS, Orientation
 
 STORED_HW, BOX, POINT = (40, 64), (8, 16, 16, 8), (8, 16)  # x, y, width, height in the stored picture, and its first corner
 ALL = range(1, 9)
@@ -52,10 +52,12 @@ def test_boxes_of_the_stored_picture_follow_every_orientation(tmp_path: Path) ->
     for record in read_coco(path, tmp_path):
         (person,) = record.persons
         assert record.image_hw == read_image(record.path).shape[:2]
+        np.testing.assert_array_equal(read_image(record.path), np.array(ImageOps.exif_transpose(Image.open(record.path))))
         assert_bright_inside(record.path, person.xyxy)
         assert person.keypoints17 is not None
         assert person.keypoints17[5, 2] == 2  # still the left shoulder
-        corner = turn_points(np.array([POINT]), read_header(record.path))[0]
+        header = read_header(record.path)
+        corner = header.orientation.turn_points(np.array([POINT]), header.shown_hw)[0]
         np.testing.assert_array_equal(person.keypoints17[5, :2], corner)
         assert corner[0] in person.xyxy[::2]
         assert corner[1] in person.xyxy[1::2]
@@ -77,7 +79,8 @@ def test_boxes_of_the_stored_picture_follow_every_orientation(tmp_path: Path) ->
 )
 def test_points_by_hand(orientation: int, expected: tuple[int, int]) -> None:
     """(10, 4) in a picture of 64 x 40 px."""
-    assert turn_points(np.array([[10, 4]]), ImageHeader(STORED_HW, orientation)).tolist() == [list(expected)]
+    header = ImageHeader(STORED_HW, EXIF_ORIENTATIONS[orientation])
+    assert header.orientation.turn_points(np.array([[10, 4]]), header.shown_hw).tolist() == [list(expected)]
 
 
 def test_boxes_of_the_shown_picture_stay(tmp_path: Path) -> None:
@@ -121,4 +124,4 @@ def test_sizes_that_a_file_does_not_give_come_from_the_image(tmp_path: Path) -> 
 
 def test_orientations_out_of_range_are_none(tmp_path: Path) -> None:
     picture(tmp_path / "9.jpg", 9)
-    assert read_header(tmp_path / "9.jpg") == ImageHeader(STORED_HW, 1)
+    assert read_header(tmp_path / "9.jpg") == ImageHeader(STORED_HW, Orientation())
