@@ -50,6 +50,11 @@ class StateTable:
     def __len__(self) -> int:
         return len(self.person_xyxy)
 
+    @property
+    def frequency(self) -> Tensor:
+        """(P, S) share of the persons of which a state holds, among those of which it is known."""
+        return torch.as_tensor((self.holds & self.known).sum(0) / np.maximum(self.known.sum(0), 1), dtype=torch.float32)
+
     def select(self, index: Array) -> StateTable:
         """The rows that integers or a mask over N name."""
         rows = np.arange(len(self))[index]

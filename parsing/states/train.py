@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from parsing.batching import BatchSize
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.learning.experiment import Evaluated, experiment
@@ -24,18 +21,15 @@ from parsing.learning.runs import RunFolder
 from parsing.networks.backbones import Pretrained
 from parsing.networks.weights import WeightsHeader
 from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateTable, collate, sample_weights
+from parsing.states.evaluation import StateScores, evaluate_states
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
-from parsing.states.metrics import state_metrics, top1
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.part_state_net import load_part_state_net
 from parsing.states.sources import StateDataConfig
-from parsing.states.voting import part_groups, vote
-from parsing.types import Array
 from parsing.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 MOST_DOUBT = 0.6  # share of a simulated prediction that is not the true action, at most
-VOTE_SHARES = (0.25, 0.5, 1.0)
 
 
 @config
@@ -75,7 +69,7 @@ class PartStateTraining:
             else PlainCrops(train, a.input_px, a.context)
         )
         run = RunFolder(out, asdict(self), resume)
-        task = StateTask(network, frequencies(train), self.loss, self.doubt_rate)
+        task = StateTask(network, train.frequency, self.loss, self.doubt_rate)
         weights = sample_weights(train, self.data.balance)
         # Both kinds of crops take the sampler's keys.
         epochs = fit(task, crops, collate, self.fit, run, sample_weights=weights, device=device, resume=resume, quiet=quiet)
@@ -135,65 +129,6 @@ class StateTask(nn.Module):
         return torch.where(doubted & (said > 0), predicted / said.clamp_min(1e-6), told), known
 
 
-def frequencies(table: StateTable) -> Tensor:
-    """(P, S) share of the persons of which a state holds, among those of which it is known."""
-    return torch.as_tensor((table.holds & table.known).sum(0) / np.maximum(table.known.sum(0), 1), dtype=torch.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class StateScores:
-    """What a network says of N persons.
-
-    Args:
-        hidden: (N, P, S) without their actions.
-        given: (M, P, S) with those of the M whose action is known; None where there are none.
-    """
-
-    hidden: Array
-    given: Array | None
-
-    @classmethod
-    def of(cls, network: PartStateNet, table: StateTable, device: str) -> StateScores:
-        network.eval().to(device)
-        acting = table.actions >= 0
-        told = bool(acting.any()) and network.num_actions > 0
-        hidden = score_states(network, table, device, actions=False)
-        return cls(hidden, score_states(network, table.select(acting), device, actions=True) if told else None)
-
-
-def evaluate_states(network: PartStateNet, vocabulary: Vocabulary, table: StateTable, scores: StateScores) -> dict[str, Any]:
-    """Figures over all persons (`all`) and over each source of images, none told its action.
-
-    `action_hidden` and `action_given` compare the same persons, those whose action is known, without and with it.
-    `decoded_top1` and `voted_top1` add the prior and the vote, both with what was fitted on the other half of the videos.
-    """
-    groups = {"all": np.ones(len(table), bool)} | {str(source): table.sources == source for source in np.unique(table.sources)}
-    metrics: dict[str, Any] = {
-        name: state_metrics(scores.hidden[rows], table.holds[rows], table.known[rows], vocabulary) for name, rows in groups.items()
-    }
-    if scores.given is not None:
-        acting = table.actions >= 0
-        told = table.select(acting)
-        for name, found in (("action_hidden", scores.hidden[acting]), ("action_given", scores.given)):
-            metrics[name] = state_metrics(found, told.holds, told.known, vocabulary)
-        metrics["decoded_top1"], metrics["voted_top1"] = decoded_and_voted(network, told, scores.given, vocabulary)
-    return metrics
-
-
-def score_states(network: PartStateNet, table: StateTable, device: str, actions: bool) -> Array:
-    """(N, P, S) probabilities; with `actions`, conditioned on each person's action, which must then be known."""
-    crops = PlainCrops(table, network.architecture.input_px, network.architecture.context)
-
-    def rows(some: Sequence[int]) -> Array:
-        batch = collate([crops[i] for i in some]).to(device)
-        given = F.one_hot(batch.actions, network.num_actions).float() if actions else None
-        logits = network(batch.crops.float() / 255, batch.boxes, batch.visible, given)
-        return np.asarray(network.scores(logits).cpu().numpy())
-
-    with torch.inference_mode():
-        return np.stack(BatchSize("part_states", 32).map(rows, range(len(crops))))
-
-
 def fit_decoder(network: PartStateNet, table: StateTable, scores: StateScores, thresholds: bool) -> PartStateNet:
     """The same network, its decoder fitted on validation persons; each is told its action where that is known."""
     one_state = network.architecture.head == "softmax"
@@ -209,41 +144,3 @@ def fit_decoder(network: PartStateNet, table: StateTable, scores: StateScores, t
     if thresholds and not one_state:
         network.decoder.fit_thresholds(best, table.holds, table.known)
     return network.to(device)
-
-
-def decoded_and_voted(network: PartStateNet, table: StateTable, scores: Array, vocabulary: Vocabulary) -> tuple[float | None, float | None]:
-    """Top-1 with the prior, and with the vote over each video too.
-
-    Each half of the videos is decoded with what was fitted on the other half.
-    """
-    videos = np.unique(table.videos)
-    half = np.isin(table.videos, videos[::2])
-    decoder = network.decoder
-    kept = decoder.prior_weight.clone(), decoder.thresholds.clone()
-    actions = F.one_hot(torch.from_numpy(table.actions), network.num_actions).float()
-    decoded, voted = scores.copy(), scores.copy()
-    groups = part_groups(vocabulary.parts)
-    for fitted, judged in ((half, ~half), (~half, half)):
-        if not fitted.any() or not judged.any():
-            continue
-        decoder.cpu().fit(torch.from_numpy(scores[fitted]), actions[fitted], table.holds[fitted], table.known[fitted], one_state=True)
-        decoded[judged] = decoder(torch.from_numpy(scores[judged]), actions[judged]).numpy()
-        own = decoder(torch.from_numpy(scores[fitted]), actions[fitted]).numpy()
-        gains = [
-            top1(vote_videos(own, table.select(fitted), groups, share), table.holds[fitted], table.known[fitted]) or 0.0
-            for share in VOTE_SHARES
-        ]
-        voted[judged] = vote_videos(decoded[judged], table.select(judged), groups, VOTE_SHARES[int(np.argmax(gains))])
-    decoder.to(network.weight.device)
-    decoder.prior_weight.copy_(kept[0])
-    decoder.thresholds.copy_(kept[1])
-    return top1(decoded, table.holds, table.known), top1(voted, table.holds, table.known)
-
-
-def vote_videos(scores: Array, table: StateTable, groups: list[list[int]], share: float) -> Array:
-    """`vote` within each video."""
-    mixed = scores.copy()
-    for video in np.unique(table.videos):
-        rows = table.videos == video
-        mixed[rows] = vote(scores[rows], table.visible[rows], groups, share)
-    return mixed

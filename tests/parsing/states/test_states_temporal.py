@@ -17,7 +17,8 @@ from parsing.pose import pose_vocabulary
 from parsing.states.data import StateTable
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.temporal import TemporalArchitecture, TemporalFilter, TemporalHead, TemporalHeadConfig, load_temporal_head
-from parsing.states.temporal_train import StateFilterTraining, Windows, link
+from parsing.states.temporal_train import StateFilterTraining
+from parsing.states.windows import Windows, link
 from parsing.types import FrameParse, ModelFacts
 from parsing.vocabulary import PART_NAMES, Vocabulary
 
