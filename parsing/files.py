@@ -1,4 +1,4 @@
-"""Writing files: nobody ever sees half of one, nothing is replaced unasked, no output is an input."""
+"""Writing files: none is ever seen half-written, none is replaced without `--overwrite`, no output is an input."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class GFLArchitecture(DetectorArchitecture):
 
 @dataclass
 class Targets:
-    """Ground truth of one image: boxes (M, 4) px, labels (M,) from 1, and regions (K, 4) that no loss may judge."""
+    """Ground truth of one image: boxes (M, 4) px, labels (M,) from 1, and regions (K, 4) that no loss counts."""
 
     boxes: Tensor
     labels: Tensor

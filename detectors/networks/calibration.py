@@ -40,13 +40,13 @@ class ScoreCalibration:
 
 def fit_calibration(truths: Sequence[BoxTruth], found: Sequence[Boxes], num_classes: int) -> ScoreCalibration:
     """Calibration from what a detector found in annotated images; boxes that only meet ignored regions do not count."""
-    judged = [_judged(truth, boxes) for truth, boxes in zip(truths, found, strict=True)]
-    scores, classes, right = (np.concatenate(column) for column in zip(*judged, strict=True))
+    matched = [_matched(truth, boxes) for truth, boxes in zip(truths, found, strict=True)]
+    scores, classes, right = (np.concatenate(column) for column in zip(*matched, strict=True))
     pairs = [_platt(scores[classes == label], right[classes == label]) for label in range(num_classes)]
     return ScoreCalibration(tuple(scale for scale, _ in pairs), tuple(shift for _, shift in pairs))
 
 
-def _judged(truth: BoxTruth, found: Boxes) -> tuple[Array, Array, Array]:
+def _matched(truth: BoxTruth, found: Boxes) -> tuple[Array, Array, Array]:
     """Scores, classes and rightness of an image's boxes: best first, each claims the true box that it overlaps most."""
     boxes, scores, classes = found
     right, counted, free = np.zeros(len(boxes), bool), np.ones(len(boxes), bool), ~truth.crowd

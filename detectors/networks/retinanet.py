@@ -46,9 +46,9 @@ class RetinaNet(nn.Module):
         class_losses, box_losses, num_positive = [], [], 0
         for logit, delta, target in zip(logits, deltas, targets, strict=True):
             label, index = match_anchors(anchors, target, FOREGROUND_IOU, BACKGROUND_IOU)
-            judged, positive = label >= 0, label > 0
+            counted, positive = label >= 0, label > 0
             wanted = F.one_hot(label.clamp(min=0), logit.shape[1] + 1)[:, 1:].to(logit)
-            class_losses.append(sigmoid_focal_loss(logit[judged], wanted[judged], reduction="sum"))
+            class_losses.append(sigmoid_focal_loss(logit[counted], wanted[counted], reduction="sum"))
             truth = target.boxes[index[positive]]
             encoded = self.coder.encode_single(truth, anchors[positive]) if len(truth) else truth
             box_losses.append(F.l1_loss(delta[positive], encoded, reduction="sum"))

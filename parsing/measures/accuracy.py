@@ -19,7 +19,7 @@ def accuracy_figures(scores: Array, labels: Array, action_names: Sequence[str]) 
 
     Returns:
         `top1`, `top5`, `mean_class_accuracy` (over the classes that occur), `num_videos`, and per class its share
-        told right and what it was taken for; figures are None without videos.
+        of right answers and the wrong answers that it was given; figures are None without videos.
     """
     if len(labels) == 0:
         return {"top1": None, "top5": None, "mean_class_accuracy": None, "num_videos": 0, "per_class": {}}

@@ -34,8 +34,8 @@ def f1_figures(predicted: Array, truth: Array, classes: Sequence[str]) -> dict[s
         `num_empty_classes`; `micro_f1` over all labels; and per class F1, precision, recall, `support` (clips that show
         it) and `num_predicted`.
     """
-    said, shown = np.asarray(predicted, bool), np.asarray(truth, bool)
-    right, support, num_predicted = (said & shown).sum(0), shown.sum(0), said.sum(0)
+    chosen, shown = np.asarray(predicted, bool), np.asarray(truth, bool)
+    right, support, num_predicted = (chosen & shown).sum(0), shown.sum(0), chosen.sum(0)
     of_classes = f1(right, num_predicted, support)
     precision, recall = _ratio(right, num_predicted), _ratio(right, support)
     columns = zip(classes, of_classes, precision, recall, support, num_predicted, strict=True)

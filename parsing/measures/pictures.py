@@ -67,11 +67,11 @@ def curves_of_labels(scores: Array, truth: Array, classes: Sequence[str], predic
     ]
 
 
-def _curve_of_labels(scores: Array, shown: Array, name: str, said: Array) -> Curve:
+def _curve_of_labels(scores: Array, shown: Array, name: str, chosen: Array) -> Curve:
     value, count = average_precision(scores, shown), int(shown.sum())
     if value is None:
         return Curve(f"{name} (0)\nAP -", np.zeros(0), np.zeros(0))
-    point = (float(shown[said].sum() / count), float(shown[said].mean())) if said.any() else None
+    point = (float(shown[chosen].sum() / count), float(shown[chosen].mean())) if chosen.any() else None
     return Curve(f"{name} ({count})\nAP {value:.3f}", *precision_recall(scores, shown), point)
 
 

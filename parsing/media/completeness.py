@@ -25,11 +25,11 @@ TS_PACKETS = ((188, 0), (192, 4))  # length, place of the sync byte 0x47
 
 
 def completeness(file: VideoFile, found: Survey) -> Completeness:
-    """True or False where the container tells, `unknown` where it cannot: streams without any header of the whole."""
+    """Whether the end of the file is there; `unknown` for containers whose headers do not show it, such as bare streams."""
     if found.damages or (found.num_indexed is not None and found.num_frames < found.num_indexed):
         return False
-    told = next((check(file.cursor(), found) for name, check in CHECKS.items() if name in found.formats), None)
-    return "unknown" if told is None else told
+    whole = next((check(file.cursor(), found) for name, check in CHECKS.items() if name in found.formats), None)
+    return "unknown" if whole is None else whole
 
 
 def _mp4(cursor: Cursor, found: Survey) -> bool | None:

@@ -1,4 +1,4 @@
-"""The stage: frames of a video in, larger frames out, in bounded memory, kept on disk if asked for."""
+"""The stage: frames of a video in, larger frames out, in bounded memory, kept on disk if a cache is configured."""
 
 from __future__ import annotations
 
@@ -101,15 +101,15 @@ def upscale_some(resolver: SuperResolver, frames: Mapping[int, Array], wanted: I
     Raises:
         InputError: a wanted frame is not there, or frames differ in size.
     """
-    asked = sorted(set(wanted))
-    for index in asked:
+    indices = sorted(set(wanted))
+    for index in indices:
         if index not in frames:
             raise InputError(f"frame {index} is wanted but not given; given are {len(frames)} frames")
-    used = [index for index in needed_frames(asked, max(asked, default=0) + resolver.reach + 1, resolver.reach) if index in frames]
+    used = [index for index in needed_frames(indices, max(indices, default=0) + resolver.reach + 1, resolver.reach) if index in frames]
     found: dict[int, Array] = {}
     for row in rows(used):
         large = resolver(as_clip([frames[index] for index in row]))
-        found |= {index: large[index - row[0]] for index in asked if index in row}
+        found |= {index: large[index - row[0]] for index in indices if index in row}
     return found
 
 
