@@ -34,7 +34,9 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16}
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.convert", description="Turn a public checkpoint into weights.")
     parser.add_argument("origin", choices=("mmdet", *recognition.RULES, *superres.RULES), help="the library that wrote the checkpoint")
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a published .pth; pickled objects in it are refused")
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth, .safetensors or folder of these; nothing in it is executed"
+    )
     kinds = {"detectors": sorted(detection.TARGETS), "recognizers": sorted(recognition.TARGETS), "videos": sorted(superres.TARGETS)}
     targets = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items())
     parser.add_argument("--to", required=True, metavar="NETWORK", help=targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -12,41 +13,93 @@ import torch
 from torch import Tensor, nn
 
 from parsing.errors import InputError
-from parsing.networks.tensors import fill_network
+from parsing.json_files import read_json
+from parsing.networks.inert import Inert, read_pytorch
+from parsing.networks.tensors import fill_network, read_tensors
 
+log = logging.getLogger(__name__)
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]  # a pattern, and what stands in its place
 
-# Where the tensors lie in files of OpenMMLab, PyTorchVideo, and basicsr (with and without a moving average).
-STATE_KEYS = ("state_dict", "model_state", "params_ema", "params")
+# Where the tensors lie, moving averages first: timm, torchvision, basicsr; OpenMMLab and Lightning; SlowFast; torchvision; basicsr.
+STATE_KEYS = ("state_dict_ema", "model_ema", "params_ema", "state_dict", "model_state", "model", "params")
+# What stands before every name: of parallel, compiled and Lightning's modules.
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "net.")
+_INDEX = "model.safetensors.index.json"
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
-    """Tensors and `meta` of a checkpoint of OpenMMLab, PyTorchVideo, basicsr or of plain tensors; nothing in the file is executed.
+    """Tensors of a checkpoint without the names of wrappers around the network, and what it says of itself (`meta`).
+
+    It may be of OpenMMLab, Lightning, timm, torchvision, SlowFast, PyTorchVideo, basicsr or of plain tensors, as a PyTorch file
+    or safetensors, or a model folder of Hugging Face (safetensors, whole or in shards). Nothing in the file is executed:
+    objects of other libraries are passed over (`parsing.networks.inert`).
 
     Raises:
-        InputError: it is missing, no checkpoint, or holds pickled objects.
+        InputError: it is missing, no checkpoint, damaged, or claims more than its bytes hold.
     """
-    try:
-        check_unpacked(path)
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: checkpoint not found") from None
-    except InputError:
-        raise
-    except Exception as error:  # torch.load fails in many ways on files that are not its own
-        if type(error).__name__ != "UnpicklingError":
-            raise InputError(f"{path}: not a PyTorch checkpoint ({' '.join(str(error).split())[:120]})") from None
-        found = re.search(r"(?:GLOBAL|Unsupported global:?(?: GLOBAL)?) `?([\w.]+)", str(error))
-        name = f" ({found.group(1)})" if found else ""
-        raise InputError(f"{path}: holds pickled objects{name}, which are not loaded; expected a published checkpoint of tensors") from None
-    tensors = next((value[key] for key in STATE_KEYS if key in value), value) if isinstance(value, dict) else None
-    if not isinstance(tensors, dict) or not tensors or not all(isinstance(item, Tensor) for item in tensors.values()):
+    tensors, meta = _read_folder(path) if path.is_dir() else _read_file(path)
+    if not tensors or not all(isinstance(item, Tensor) for item in tensors.values()):
         raise InputError(f"{path}: expected a checkpoint with a state_dict of tensors")
     odd = next((name for name, item in tensors.items() if not isinstance(name, str) or not _is_whole(item)), None)
     if odd is not None:
         raise InputError(f"{path}: {odd!r:.80} is no tensor whose numbers all stand in the file")
-    meta = value.get("meta")
+    return _without_wrappers(tensors), meta
+
+
+def _read_file(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+    if path.suffix == ".safetensors":
+        return read_tensors(path), {}
+    value = _load(path)
+    found = value if isinstance(value, dict) else {"state_dict": value}
+    tensors = next((found[key] for key in STATE_KEYS if isinstance(found.get(key), (dict, Inert))), found)
+    if isinstance(tensors, Inert):
+        raise InputError(f"{path}: holds a pickled {tensors.name:.80}, which is not built; expected a state_dict of tensors")
+    meta = found.get("meta")
     return tensors, meta if isinstance(meta, dict) else {}
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+    """A model folder of Hugging Face; `meta` is its config, with the labels as `CLASSES`."""
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: a model folder without config.json")
+    config = read_json(folder / "config.json")
+    files = {folder / "model.safetensors"}
+    if (folder / _INDEX).is_file():
+        index = read_json(folder / _INDEX)
+        names = set(index.get("weight_map", {}).values()) if isinstance(index, dict) else set()
+        if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+            raise InputError(f"{folder / _INDEX}: weight_map: expected the names of files in this folder")
+        files = {folder / name for name in names}
+    tensors = {name: tensor for file in sorted(files) for name, tensor in read_tensors(file).items()}
+    labels = config.get("id2label") if isinstance(config, dict) else None
+    classes = [labels[key] for key in sorted(labels, key=int)] if isinstance(labels, dict) and all(map(str.isdigit, labels)) else []
+    return tensors, {**config, "CLASSES": classes} if isinstance(config, dict) else {}
+
+
+def _load(path: Path) -> Any:
+    """What a PyTorch file holds, with stand-ins for objects of other libraries."""
+    try:
+        check_unpacked(path)
+        value, passed_over = read_pytorch(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: checkpoint not found") from None
+    except InputError:
+        raise
+    except Exception as error:  # files that are no checkpoints fail in many ways
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: not a PyTorch checkpoint, or a damaged one ({reason:.120})") from None
+    if passed_over:
+        log.info("%s: passed over objects of %s", path, ", ".join(sorted(passed_over))[:200])
+    return value
+
+
+def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names as the network itself has them; the count of a moving average goes."""
+    tensors = {name: tensor for name, tensor in tensors.items() if name != "n_averaged"}
+    for prefix in _WRAPPERS:
+        if all(name.startswith(prefix) for name in tensors):
+            return _without_wrappers({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
+    return tensors
 
 
 def check_unpacked(path: Path) -> None:
@@ -65,7 +118,7 @@ def _is_whole(tensor: Tensor) -> bool:
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], target: str, path: Path) -> None:
-    """Load tensors under the network's own names.
+    """Load tensors under the network's own names; batch norms may lack their counts of batches, which older files do not have.
 
     Args:
         target: what the checkpoint should be, and `path`, for messages.
@@ -73,7 +126,8 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], target: str, path: P
     Raises:
         InputError: tensors are missing, left over, of another shape or kind, or hold NaN or infinity; names the first.
     """
-    fill_network(network, tensors, path, f"not a checkpoint of {target}")
+    counts = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
+    fill_network(network, counts | dict(tensors), path, f"not a checkpoint of {target}")
 
 
 def rewrite(name: str, rules: Sequence[Rule]) -> str:

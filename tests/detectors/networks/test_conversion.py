@@ -41,7 +41,7 @@ def test_command_converts_and_the_result_runs(tmp_path: Path, capsys: pytest.Cap
 def test_pickled_objects_are_refused_and_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": {}, "meta": Payload()}, tmp_path / "evil.pth")
-    with pytest.raises(InputError, match=r"evil\.pth: holds pickled objects \(.*exec\), which are not loaded"):
+    with pytest.raises(InputError, match=r"evil\.pth: expected a checkpoint with a state_dict of tensors"):
         read_checkpoint(tmp_path / "evil.pth")
     assert not (tmp_path / "executed").exists()
     out = tmp_path / "out.safetensors"
