@@ -11,6 +11,8 @@ from typing import Protocol
 from parsing.types import ActionScores, Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import Vocabulary
 
+Item = tuple[Frame, FrameParse | None]  # a frame, and its parse where it is a key frame
+
 
 class PersonDetector(Protocol):
     facts: ModelFacts
@@ -20,12 +22,14 @@ class PersonDetector(Protocol):
 
 
 class Tracker(Protocol):
-    """Stateful: one tracker serves one video, frames in display order."""
-
     facts: ModelFacts
 
-    def __call__(self, frame: Frame, persons: Detections) -> Detections:
-        """The same persons, same order, with `track_ids`; -1 where no track is confirmed yet."""
+    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The same frames in the same order, the persons of key frames with `track_ids`; each call serves one video.
+
+        A person who begins a track has its id from the first key frame on: key frames wait until it is known whether their
+        new persons are followed. Persons who are not have -1.
+        """
 
 
 class PoseEstimator(Protocol):
@@ -61,7 +65,7 @@ class StateFilter(Protocol):
     def check(self, vocabulary: Vocabulary) -> None:
         """Raises InputError where the states that it filters are not those it was made for."""
 
-    def __call__(self, items: Iterable[tuple[Frame, FrameParse | None]]) -> Iterator[tuple[Frame, FrameParse | None]]:
+    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
         """The same frames in the same order; key frames, which alone have a parse, with the states of a track seen over time."""
 
 

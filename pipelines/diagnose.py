@@ -152,12 +152,12 @@ class Diagnosis:
         parser.person_detector = Remembered(self.true_persons if persons else parser.person_detector, memory[persons,])
         parser.part_detector = Remembered(self.true_parts if boxes else parser.part_detector, memory[persons, boxes])
         parser.part_states = Remembered(self.true_states if states else parser.part_states, memory[persons, boxes, states, action])
-        tracker, size = parser.new_tracker(), parser.settings.batch
+        size = parser.settings.batch
         batches = [list(frames[start : start + size]) for start in range(0, len(frames), size)]
-        parses = [parse for batch in batches for parse in parser.parse_key_frames(batch, tracker, actions)]
-        if states or parser.state_filter is None:
-            return parses
-        return [parse for _, parse in parser.state_filter(zip(frames, parses, strict=True)) if parse is not None]
+        parses = [parse for batch in batches for parse in parser.parse_key_frames(batch, actions)]
+        items = parser.tracker(zip(frames, parses, strict=True))
+        items = items if states or parser.state_filter is None else parser.state_filter(items)
+        return [parse for _, parse in items if parse is not None]
 
 
 class Remembered:

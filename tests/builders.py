@@ -120,6 +120,13 @@ def frame_parse(
     return FrameParse(index, at_s, persons, parts_found, PartStates(states), key)
 
 
+def only_persons(index: int, persons: Detections, time_s: float | None = None) -> FrameParse:
+    """A key frame of these persons, with no visible part."""
+    n, (p, s) = len(persons), VOCABULARY.allowed.shape
+    at_s = index / 10 if time_s is None else time_s
+    return FrameParse(index, at_s, persons, Parts.empty(n, p), PartStates.empty(n, p, s))
+
+
 def painted_person(folder: Path, name: str, keypoints: np.ndarray) -> ImageRecord:
     """A picture of a person as a coloured block with dots at the joints, written into `folder`."""
     image = np.full((220, 200, 3), 190, np.uint8)

@@ -21,7 +21,7 @@ class Still:
     num_frames = 1
 
     def __init__(self, path: Path) -> None:
-        self.path, self._image = path, read_image(path)
+        self._image = read_image(path)
         height, width = self._image.shape[:2]
         self.facts = VideoFacts(text_name(path), width, height, 0, 0.0, 0.0, 1, 1, 0)
 

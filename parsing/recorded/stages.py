@@ -7,8 +7,8 @@ quality (oracle) or lets the later stages run alone (replay).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from parsing.errors import InputError
 from parsing.geometry import box_ious
 from parsing.json_files import read_json
 from parsing.pose import coco_keypoints, part_states, pose_vocabulary
+from parsing.stages import Item
 from parsing.types import ActionScores, Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import PART_NAMES, Vocabulary
 
@@ -101,13 +102,17 @@ class RecordedTracks:
     def __init__(self, recordings: Recordings, facts: ModelFacts) -> None:
         self.recordings, self.facts = recordings, facts
 
-    def __call__(self, frame: Frame, persons: Detections) -> Detections:
+    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
+        for frame, parse in items:
+            yield frame, None if parse is None else replace(parse, persons=self._tracked(frame, parse.persons))
+
+    def _tracked(self, frame: Frame, persons: Detections) -> Detections:
         recorded = self.recordings[frame].persons
         rows, others = match_boxes(persons.xyxy, recorded.xyxy)
         track_ids = np.full(len(persons), -1)
         if recorded.track_ids is not None:
             track_ids[rows] = recorded.track_ids[others]
-        return Detections(persons.xyxy, persons.scores, persons.class_ids, track_ids)
+        return replace(persons, track_ids=track_ids)
 
 
 class RecordedParts:

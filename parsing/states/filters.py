@@ -12,12 +12,11 @@ from pydantic import Field
 
 from parsing.configs import config
 from parsing.networks.weights import model_facts
+from parsing.stages import Item
 from parsing.tracks import same_track
 from parsing.types import Frame, FrameParse, ModelFacts, PartStates
 from parsing.vocabulary import Vocabulary
 
-# A frame, and its parse where it is a key frame.
-Item = tuple[Frame, FrameParse | None]
 Window = Annotated[float, Field(gt=0, le=2)]
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
-from parsing.states.filters import Item, Window, neighbourhoods
+from parsing.stages import Item
+from parsing.states.filters import Window, neighbourhoods
 from parsing.states.network import Head, state_scores
 from parsing.tracks import same_track
 from parsing.types import Array, FrameParse, ModelFacts, PartStates

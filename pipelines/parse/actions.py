@@ -22,28 +22,30 @@ class VideoActions:
     def __init__(self, route: Route | None) -> None:
         self.route, self.timeline = route, Timeline()
         self.windows: list[ActionWindow] = []
+        self._is_read = False
         self.used: set[tuple[Branch, ModelFacts]] = set()
 
     def read(self, source: Source) -> None:
-        """Recognize a file before it is parsed; afterwards everything is known.
+        """Recognize a source before it is parsed; afterwards everything is known. A source that is read once is left to `watch`.
 
         A video of one window gives the frames that its recognizer wants at once. Of a longer one, whose windows may
         overlap, every frame is seen once and in order.
         """
         facts, num_frames = source.facts, source.num_frames
-        if self.route is None or num_frames == 0:
+        if self.route is None or not num_frames:
             return
         if num_frames == 1 or 0 < facts.duration_s <= self.route.windows.window_s:
             recognizer = self.route.recognizer
             frames = source.at(recognizer.indices(num_frames).tolist())
             self._note(self.route, recognizer(frames, num_frames), 0.0, facts.duration_s)
-            return
-        for _ in self.watch(source.frames()):
-            pass
+        else:
+            for _ in self.watch(source.frames()):
+                pass
+        self._is_read = True
 
     def watch(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Pass the frames of a source that is read only once on, and recognize each window when its last frame has come."""
-        if self.route is None:
+        """Pass frames on, and recognize each window when its last frame has come, unless `read` has done so."""
+        if self.route is None or self._is_read:
             yield from frames
             return
         options, end_s = self.route.windows, 0.0

@@ -61,7 +61,7 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool) -> Outcome:
     with ExitStack() as stack:
         writer = stack.enter_context(ParseWriter(job.json_path, parser.vocabulary))
         drawing = stack.enter_context(_Drawing(job.drawing_path, stream, parser)) if job.drawing_path else None
-        progress = stack.enter_context(Counter(job.source.name, stream.num_frames, quiet))
+        progress = stack.enter_context(Counter(job.source.name, stream.num_frames or 0, quiet))
         frames = stack.enter_context(closing(stream.with_frames(keep_images=drawing is not None)))
         for frame, parse in frames:
             writer.add(parse)

@@ -6,23 +6,23 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, 
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 
 from parsing.document import VideoParse
 from parsing.errors import InputError
+from parsing.media.arrays import ArraySource
 from parsing.media.prefetch import prefetched
-from parsing.media.sources import open_source
-from parsing.stages import ActionRecognizer, PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
+from parsing.media.sources import Source, open_source
+from parsing.stages import ActionRecognizer, Item, PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
 from parsing.types import ActionScore, Array, Branch, Completeness, Frame, FrameParse, ModelFacts
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
 from pipelines.parse.actions import VideoActions
 from pipelines.parse.config import PipelineConfig, read_pipeline
 from pipelines.parse.interpolation import fill_between
-from pipelines.parse.tubes import Item, TrackActions
+from pipelines.parse.tubes import TrackActions
 from recognizers.by_size import BySize, Route
 from recognizers.ensemble import Ensemble
 
@@ -38,10 +38,11 @@ class VideoParser:
 
     def __init__(self, settings: PipelineConfig, device: str = "cpu") -> None:
         self.person_detector: PersonDetector = settings.person_detector.build(device)
+        self.tracker: Tracker = settings.tracker.build(device)
         self.part_detector: PartDetector = settings.part_detector.build(device)
         self.part_states: PartStateRecognizer = settings.part_states.build(device)
         self.state_filter: StateFilter | None = None if settings.state_filter is None else settings.state_filter.build(device)
-        self._tracker, self._device = settings.tracker, device
+        self._device = device
         low_res = settings.low_res
         small = None if low_res is None else low_res.build(device)
         self.by_size = BySize(self._ensemble(settings), small, 0 if low_res is None else low_res.limit_px)
@@ -50,7 +51,7 @@ class VideoParser:
         self.vocabulary = self._agreed_vocabulary()
         if self.state_filter is not None:
             self.state_filter.check(self.vocabulary)
-        stages = (self.person_detector, self.new_tracker(), self.part_detector, self.part_states, self.state_filter)
+        stages = (self.person_detector, self.tracker, self.part_detector, self.part_states, self.state_filter)
         self._models = tuple(stage.facts for stage in stages if stage is not None)
 
     @classmethod
@@ -72,25 +73,44 @@ class VideoParser:
         frames = tuple(stream)
         return stream.parse(frames)
 
-    def stream(self, path: str | Path) -> ParseStream:
-        """Parse frame by frame in bounded memory; the actions of the video are known before the first frame comes."""
-        return ParseStream(self, Path(path))
+    def stream(
+        self,
+        path: str | Path | None = None,
+        *,
+        frames: Iterable[Array | Frame] | None = None,
+        fps: float | None = None,
+        name: str = "frames",
+    ) -> ParseStream:
+        """Parse a file, or frames from memory, frame by frame in bounded memory.
 
-    def new_tracker(self) -> Tracker:
-        """A tracker for one video."""
-        return cast(Tracker, self._tracker.build(self._device))
+        The actions of a file or a sequence are known before the first frame comes. Those of frames that come once, as
+        from a generator, are found while they pass, and part states are conditioned on those found so far.
+
+        Args:
+            frames: in place of `path`, (H, W, 3) uint8 RGB arrays of one size, or `Frame`s with their own times; an
+                iterable that never ends is read only a bounded number of frames ahead.
+            fps: arrays a second.
+            name: of the video in the parse, where `frames` are given.
+
+        Raises:
+            InputError: the source is no video that can be read; later, a frame is not like the first one.
+        """
+        if path is not None and frames is None and fps is None:
+            return ParseStream(self, open_source(path))
+        if path is None and frames is not None:
+            return ParseStream(self, ArraySource(frames, fps, name))
+        raise InputError("stream: expected either a path, or frames with their fps")
 
     def models(self, used: Collection[tuple[Branch, ModelFacts]]) -> tuple[ModelFacts, ...]:
         """The components that took part; recognizers with whether they are among those that a branch used."""
         tubes = () if self.track_actions is None else (self.track_actions.facts,)
         return (*self._models, *self.by_size.models(used), *tubes)
 
-    def parse_key_frames(self, frames: list[Frame], tracker: Tracker, actions: Array | None) -> list[FrameParse]:
-        """Run the networks over a batch of key frames, in display order."""
+    def parse_key_frames(self, frames: list[Frame], actions: Array | None) -> list[FrameParse]:
+        """Run the networks over a batch of key frames; persons have no tracks yet."""
         limit = self.settings.max_persons
         with torch.inference_mode():
             persons = [found.select(np.argsort(-found.scores, kind="stable")[:limit]) for found in self.person_detector(frames)]
-            persons = [tracker(frame, found) for frame, found in zip(frames, persons, strict=True)]
             parts = self.part_detector(frames, persons)
             states = self.part_states(frames, persons, parts, actions)
         columns = zip(frames, persons, parts, states, strict=True)
@@ -126,12 +146,13 @@ class VideoParser:
 class ParseStream:
     """One video on its way through a parser: a `FrameParse` for every frame.
 
-    `track_actions` grow as windows of tracks fill; they, `facts` and `complete` are final when the frames have been used up.
+    `track_actions` grow as windows of tracks fill, and so do `actions` of a source that is read once; they, `facts` and
+    `complete` are final when the frames have been used up.
     """
 
-    def __init__(self, parser: VideoParser, path: Path) -> None:
-        self.parser, self.source = parser, open_source(path)
-        self.facts, self.num_frames = self.source.facts, self.source.num_frames
+    def __init__(self, parser: VideoParser, source: Source) -> None:
+        self.parser, self.source = parser, source
+        self.facts, self.num_frames = source.facts, source.num_frames
         self.branch = parser.by_size.explain(self.facts.width, self.facts.height)
         self._video_actions = VideoActions(parser.by_size(max(self.facts.width, self.facts.height)))
         self._video_actions.read(self.source)
@@ -174,37 +195,38 @@ class ParseStream:
         """
         # Closed in this order: the thread that decodes must have ended before its file is closed.
         with closing(self.source), closing(self._parsed(keep_images)) as parsed:
-            items, state_filter = parsed if self._track_actions is None else self._track_actions(parsed), self.parser.state_filter
-            yield from fill_between(items if state_filter is None else state_filter(items))
+            items = self.parser.tracker(parsed)
+            for component in (self._track_actions, self.parser.state_filter):
+                items = items if component is None else component(items)
+            yield from fill_between(items)
             self.facts, self.complete = self.source.facts, self.source.complete
 
     def _parsed(self, keep_images: bool) -> Generator[Item]:
         """Every frame, with a parse where it is a key frame."""
-        tracker = self.parser.new_tracker()
-        with closing(prefetched(self._groups(keep_images))) as groups:
-            for group, actions in groups:
-                parses = iter(self.parser.parse_key_frames([frame for frame in group if self._is_key(frame)], tracker, actions))
+        with closing(prefetched(self.source.frames(), self._frames_at_once)) as frames:
+            for group, actions in self._groups(self._video_actions.watch(frames), keep_images):
+                parses = iter(self.parser.parse_key_frames([frame for frame in group if self._is_key(frame)], actions))
                 yield from ((frame, next(parses) if self._is_key(frame) else None) for frame in group)
+
+    @property
+    def _frames_at_once(self) -> int:
+        """How many frames are decoded while those before them go through the networks, which bounds the memory."""
+        settings, frame_bytes = self.parser.settings, 3 * self.facts.height * self.facts.width
+        return max(1, min(settings.batch * settings.every, GROUP_FRAMES, GROUP_BYTES // frame_bytes))
 
     def _is_key(self, frame: Frame) -> bool:
         return frame.index % self.parser.settings.every == 0
 
-    def _groups(self, keep_images: bool) -> Iterator[tuple[list[Frame], Array | None]]:
-        """Frames in runs that share a distribution of actions, with it.
-
-        A run has at most `batch` key frames, and at most GROUP_FRAMES frames of GROUP_BYTES, which bounds the memory.
-        """
+    def _groups(self, frames: Iterable[Frame], keep_images: bool) -> Iterator[tuple[list[Frame], Array | None]]:
+        """Frames in runs that share a distribution of actions, with it; at most those that are decoded at once."""
         group: list[Frame] = []
-        num_keys, num_bytes, actions = 0, 0, self._video_actions.at(0.0)
-        for frame in self.source.frames():
-            is_key, before, actions = self._is_key(frame), actions, self._video_actions.at(frame.time_s)
-            kept = frame if is_key or keep_images else Frame(frame.video, frame.index, frame.time_s, np.zeros((1, 1, 3), np.uint8))
-            is_full = len(group) == GROUP_FRAMES or num_bytes + kept.image.nbytes > GROUP_BYTES
-            if group and (is_full or (is_key and num_keys == self.parser.settings.batch) or actions is not before):
+        actions: Array | None = None
+        for frame in frames:
+            before, actions = actions, self._video_actions.at(frame.time_s)
+            if group and (len(group) == self._frames_at_once or actions is not before):
                 yield group, before
-                group, num_keys, num_bytes = [], 0, 0
-            num_keys += is_key
-            num_bytes += kept.image.nbytes
-            group.append(kept)
+                group = []
+            keep = keep_images or self._is_key(frame)
+            group.append(frame if keep else Frame(frame.video, frame.index, frame.time_s, np.zeros((1, 1, 3), np.uint8)))
         if group:
             yield group, actions

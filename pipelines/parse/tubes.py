@@ -18,6 +18,7 @@ from pydantic import Field
 
 from parsing.configs import config
 from parsing.geometry import Crop
+from parsing.stages import Item
 from parsing.types import ActionScore, Array, Branch, Frame, FrameParse, ModelFacts
 from recognizers.by_size import Route
 from recognizers.windows import Timeline, Window, Windows, check_no_gaps, recognize
@@ -25,7 +26,6 @@ from recognizers.windows import Timeline, Window, Windows, check_no_gaps, recogn
 log = logging.getLogger(__name__)
 
 SMOOTH_S = 0.2  # the window follows the person with this delay, so that boxes that shake do not shake the picture
-Item = tuple[Frame, FrameParse | None]  # a frame, and its parse where it is a key frame
 
 
 @config

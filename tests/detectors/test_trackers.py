@@ -1,8 +1,14 @@
+from collections.abc import Iterator
+
 import numpy as np
-from builders import frame
+import pytest
+from builders import frame, only_persons
 
 from detectors.trackers import ByteTrack, ByteTrackConfig
+from parsing.stages import Item
 from parsing.types import Detections
+
+PERSON = (10.0, 10.0, 60.0, 150.0)
 
 
 def found(*boxes: tuple[float, float, float, float], scores: tuple[float, ...] | None = None) -> Detections:
@@ -10,22 +16,60 @@ def found(*boxes: tuple[float, float, float, float], scores: tuple[float, ...] |
     return Detections(np.array(boxes, np.float32).reshape(n, 4), np.array(scores or [0.9] * n), np.zeros(n))
 
 
-def track(tracker: ByteTrack, scenes: list[Detections], step_s: float = 0.1) -> list[list[int]]:
-    ids = []
+def items(scenes: list[Detections | None], step_s: float = 0.1) -> Iterator[Item]:
+    """Frames with these persons; None stands for a frame between key frames."""
     for i, scene in enumerate(scenes):
-        tracked = tracker(frame(i, time_s=i * step_s), scene)
-        assert tracked.track_ids is not None
-        assert np.array_equal(tracked.xyxy, scene.xyxy)
-        ids.append(tracked.track_ids.tolist())
+        yield frame(i, time_s=i * step_s), None if scene is None else only_persons(i, scene, i * step_s)
+
+
+def track(tracker: ByteTrack, scenes: list[Detections]) -> list[list[int]]:
+    """Ids of the persons in each scene, all of which are key frames."""
+    ids = []
+    for (_, parse), scene in zip(tracker(items([*scenes])), scenes, strict=True):
+        assert parse is not None
+        assert parse.persons.track_ids is not None
+        assert np.array_equal(parse.persons.xyxy, scene.xyxy)
+        ids.append(parse.persons.track_ids.tolist())
     return ids
 
 
+def new_tracker(**options: float) -> ByteTrack:
+    return ByteTrackConfig("bytetrack", **options).build("cpu")
+
+
 def test_nobody_ever() -> None:
-    assert track(ByteTrackConfig("bytetrack").build("cpu"), [found()] * 3) == [[], [], []]
+    assert track(new_tracker(), [found()] * 3) == [[], [], []]
+    assert list(new_tracker()([])) == []
 
 
-def test_a_still_person_is_tracked_from_the_second_key_frame_on() -> None:
-    assert track(ByteTrackConfig("bytetrack").build("cpu"), [found((10, 10, 50, 100))] * 4) == [[-1], [1], [1], [1]]
+def test_a_still_person_is_tracked_from_the_first_key_frame_on() -> None:
+    assert track(new_tracker(), [found((10, 10, 50, 100))] * 4) == [[1]] * 4
+
+
+def test_persons_seen_once_have_no_track() -> None:
+    assert track(new_tracker(), [found(PERSON)]) == [[-1]]
+    passer_by = (400.0, 10.0, 460.0, 150.0)
+    assert track(new_tracker(), [found(PERSON), found(passer_by, PERSON), found(PERSON), found(PERSON)]) == [[1], [-1, 1], [1], [1]]
+
+
+@pytest.mark.parametrize(("num_missing", "ids"), [(0, [1, 1]), (1, [1, 1]), (2, [-1, -1])])
+def test_a_track_may_be_confirmed_by_one_of_the_next_two_key_frames(num_missing: int, ids: list[int]) -> None:
+    assert [ids for ids in track(new_tracker(), [found(PERSON), *[found()] * num_missing, found(PERSON)]) if ids] == [[i] for i in ids]
+
+
+def test_persons_who_come_later_have_their_ids_at_once_whatever_their_order() -> None:
+    second, third = (200.0, 10.0, 250.0, 150.0), (400.0, 10.0, 450.0, 150.0)
+    scenes = [found(PERSON), found(third, PERSON, second), found(second, third, PERSON), found(PERSON, second, third)]
+    ids = track(new_tracker(), scenes)
+    assert ids[0] == [1]
+    named = [dict(zip(map(tuple, scene.xyxy.tolist()), row, strict=True)) for scene, row in zip(scenes, ids, strict=True)]
+    assert named[1] == named[2] == named[3]
+    assert set(named[3].values()) == {1, 2, 3}
+
+
+def test_boxes_that_are_equal_begin_tracks_of_their_own() -> None:
+    ids = track(new_tracker(), [found(PERSON, PERSON)] * 3)
+    assert [sorted(row) for row in ids] == [[1, 2]] * 3
 
 
 def test_two_walkers_keep_their_ids_whatever_their_order() -> None:
@@ -33,26 +77,47 @@ def test_two_walkers_keep_their_ids_whatever_their_order() -> None:
     for i in range(8):
         left, right = (10 + 4 * i, 10, 60 + 4 * i, 150), (300 - 4 * i, 10, 350 - 4 * i, 150)
         scenes.append(found(left, right) if i % 2 else found(right, left))
-    ids = track(ByteTrackConfig("bytetrack").build("cpu"), scenes)
-    assert {tuple(row if i % 2 else row[::-1]) for i, row in enumerate(ids) if i} == {tuple(ids[1])}
+    ids = track(new_tracker(), scenes)
+    assert {tuple(row if i % 2 else row[::-1]) for i, row in enumerate(ids)} == {tuple(ids[1])}
     assert sorted(ids[1]) == [1, 2]
 
 
 def test_a_gap_is_bridged_and_a_long_one_is_not() -> None:
-    person = found((10, 10, 60, 150))
-    ids = track(ByteTrackConfig("bytetrack", lost_s=1.0).build("cpu"), [person] * 3 + [found()] * 5 + [person] * 2)
-    assert ids[-1] == [1]
-    ids = track(ByteTrackConfig("bytetrack", lost_s=1.0).build("cpu"), [person] * 3 + [found()] * 30 + [person] * 2)
-    assert ids[-1] == [2]
+    person = found(PERSON)
+    ids = track(new_tracker(lost_s=1.0), [person] * 3 + [found()] * 5 + [person] * 2)
+    assert ids[-2:] == [[1], [1]]
+    ids = track(new_tracker(lost_s=1.0), [person] * 3 + [found()] * 30 + [person] * 2)
+    assert ids[-2:] == [[2], [2]]
 
 
 def test_low_scores_go_on_but_do_not_begin() -> None:
-    sure, unsure = found((10, 10, 60, 150)), found((10, 10, 60, 150), scores=(0.3,))
-    assert track(ByteTrackConfig("bytetrack").build("cpu"), [sure, sure, unsure])[-1] == [1]
-    assert track(ByteTrackConfig("bytetrack").build("cpu"), [unsure] * 3) == [[-1]] * 3
+    sure, unsure = found(PERSON), found(PERSON, scores=(0.3,))
+    assert track(new_tracker(), [sure, sure, unsure]) == [[1]] * 3
+    assert track(new_tracker(), [sure, unsure]) == [[1]] * 2
+    assert track(new_tracker(), [unsure] * 3) == [[-1]] * 3
+    assert track(new_tracker(), [unsure, sure, sure]) == [[-1], [1], [1]]
 
 
 def test_videos_do_not_share_ids() -> None:
-    config = ByteTrackConfig("bytetrack")
-    scenes = [found((10, 10, 50, 100))] * 2
-    assert track(config.build("cpu"), scenes) == track(config.build("cpu"), scenes)
+    tracker, scenes = new_tracker(), [found((10, 10, 50, 100))] * 2
+    assert track(tracker, scenes) == track(tracker, scenes) == [[1], [1]]
+
+
+def test_frames_wait_for_no_more_than_two_key_frames() -> None:
+    """Each key frame shows a new person, who is gone in the next one: no frame is ever without a track that is open."""
+    taken = 0
+
+    def counted() -> Iterator[Item]:
+        nonlocal taken
+        scenes = [None if i % 3 else found((50.0 * (i % 40), 10, 50.0 * (i % 40) + 20, 100)) for i in range(120)]
+        for item in items(scenes):
+            taken += 1
+            yield item
+
+    waiting = []
+    for number, (f, parse) in enumerate(new_tracker()(counted())):
+        assert f.index == number
+        assert (parse is not None) == (number % 3 == 0)
+        waiting.append(taken - number)
+    assert len(waiting) == 120
+    assert max(waiting) == 7  # the frame itself, two more key frames and the frames between

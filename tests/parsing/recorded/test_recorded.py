@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import VOCABULARY, box_around, frame, frame_parse, skeleton
+from builders import VOCABULARY, box_around, frame, frame_parse, only_persons, skeleton
 
 from parsing.configs import resolve
 from parsing.document import VideoParse, write_parse
@@ -38,9 +38,11 @@ def test_every_stage_gives_back_what_was_saved(parses: str) -> None:
     recognizer: ActionRecognizer = replay("recognizer", parses)
     (persons,) = detector([frame(4)])
     assert persons.track_ids is None
-    tracked = tracker(frame(4), persons)
-    assert tracked.track_ids is not None
-    assert tracked.track_ids.tolist() == [5, 7]
+    between, (_, tracked) = tracker([(frame(3), None), (frame(4), only_persons(4, persons))])
+    assert between[1] is None
+    assert tracked is not None
+    assert tracked.persons.track_ids is not None
+    assert tracked.persons.track_ids.tolist() == [5, 7]
     (parts,) = part_detector([frame(4)], [persons])
     assert parts.xyxy == pytest.approx(TRUTH.parts.xyxy)
     (states,) = part_states([frame(4)], [persons], [parts], None)
@@ -58,7 +60,8 @@ def test_other_persons_are_matched_by_overlap(parses: str) -> None:
     (parts,) = replay("part_detector", parses)([frame(4)], [persons])
     assert parts.xyxy[0] == pytest.approx(TRUTH.parts.xyxy[1])
     assert not parts.visible[1].any()
-    assert replay("tracker", parses)(frame(4), persons).track_ids.tolist() == [7, -1]
+    ((_, tracked),) = replay("tracker", parses)([(frame(4), only_persons(4, persons))])
+    assert tracked.persons.track_ids.tolist() == [7, -1]
 
 
 def test_matching_is_one_to_one() -> None:
