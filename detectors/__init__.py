@@ -7,6 +7,7 @@ PERSON_DETECTORS: Table = {
     "retinanet": "detectors.persons:PersonDetectorConfig",
     "gfl": "detectors.persons:PersonDetectorConfig",
     "ensemble": "detectors.ensemble:EnsemblePersonsConfig",
+    "onnx": "detectors.adapters.onnx_persons:OnnxPersonsConfig",
     "mmdet": "detectors.adapters.mmdet:MMDetPersonsConfig",
     "ultralytics": "detectors.adapters.ultralytics:UltralyticsPersonsConfig",
     "oracle": "parsing.recorded.configs:RecordedPersonsConfig",
@@ -23,7 +24,7 @@ PART_DETECTORS: Table = {
     "replay": "parsing.recorded.configs:RecordedPartsConfig",
 }
 POSE_ESTIMATORS: Table = {
-    "onnx": "detectors.adapters.onnx:OnnxPoseConfig",
+    "onnx": "detectors.adapters.onnx_poses:OnnxPoseConfig",
     "mmpose": "detectors.adapters.mmpose:MMPoseConfig",
     "ultralytics": "detectors.adapters.ultralytics:UltralyticsPoseConfig",
     "oracle": "parsing.recorded.configs:RecordedPosesConfig",

@@ -21,8 +21,9 @@ from parsing.batching import BatchSize
 from parsing.configs import Choice, StageConfig, config
 from parsing.errors import InputError
 from parsing.geometry import Crop, clip_boxes
+from parsing.keypoints import COCO_SWAP, coco_keypoints
 from parsing.networks.weights import model_facts, weights_path
-from parsing.pose import COCO_SWAP, part_boxes
+from parsing.pose import part_boxes
 from parsing.stages import PoseEstimator
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, Poses
 from parsing.vocabulary import PART_NAMES, flip_permutation
@@ -114,7 +115,7 @@ class NetworkPartDetector:
 
     def _of_frame(self, frame: Frame, persons: Detections, poses: Poses | None) -> Parts:
         """Parts of one frame's persons; batches do not reach across frames, so that results do not depend on their number."""
-        keypoints = None if poses is None else poses.keypoints
+        keypoints = None if poses is None else coco_keypoints(poses.keypoints)
 
         def rows(some: Sequence[int]) -> Iterator[tuple[Array, Array]]:
             chosen = list(some)
@@ -175,7 +176,7 @@ class KeypointPartDetector:
         for i, (box, points) in enumerate(zip(persons.xyxy, keypoints, strict=True)):
             seen = np.where(points[:, 2:] >= self.score_threshold, 2.0, 0.0)
             boxes, visible = part_boxes(np.concatenate([points[:, :2], seen], 1), box)
-            score = float(points[:, 2].clip(0, 1).mean())
+            score = float(coco_keypoints(points)[:, 2].clip(0, 1).mean())
             found = visible_parts(clip_boxes(boxes, frame.image_hw)[None], np.full((1, len(PART_NAMES)), score), visible[None])
             parts.xyxy[i], parts.scores[i], parts.visible[i] = found.xyxy[0], found.scores[0], found.visible[0]
         return parts

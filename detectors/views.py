@@ -13,9 +13,9 @@ from detectors.heatmaps import keypoint_heatmaps
 from detectors.networks.architectures import Targets
 from parsing.datasets.records import ImageRecord, ObjectRecord, true_parts
 from parsing.geometry import box_areas, clip_boxes
+from parsing.keypoints import COCO_SWAP, coco_keypoints
 from parsing.learning.augmentation import flip_view, jitter_colour, view_matrix, warp_boxes, warp_image, warp_points
 from parsing.media.images import read_image
-from parsing.pose import COCO_SWAP, coco_keypoints
 from parsing.types import Array
 from parsing.vocabulary import flip_permutation
 

@@ -31,6 +31,35 @@ def clip_boxes(boxes: Array, image_hw: tuple[int, int]) -> Array:
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
 
 
+def window_pixels(image: Array, corner: tuple[float, float], scale: float, size_hw: tuple[int, int], border: int) -> Array:
+    """(h, w, 3) uint8 window of an (H, W, 3) image, bilinear; where it shrinks to less than half, pixels are averaged first.
+
+    Args:
+        corner: left and top of the window in image pixels; may lie outside of the image.
+        scale: pixels of the window for each of the image.
+        border: grey of what lies outside of the image.
+    """
+    left, top = corner
+    x0, y0 = max(0, int(np.floor(left))), max(0, int(np.floor(top)))
+    x1 = min(image.shape[1], int(np.ceil(left + size_hw[1] / scale)))
+    y1 = min(image.shape[0], int(np.ceil(top + size_hw[0] / scale)))
+    if x1 <= x0 or y1 <= y0:
+        return np.full((*size_hw, 3), border, np.uint8)
+    window = image[y0:y1, x0:x1]
+    if scale < 0.5:  # bilinear sampling would skip pixels
+        shrink = max(1, round(1 / scale))
+        window = cv2.resize(window, (max(1, window.shape[1] // shrink), max(1, window.shape[0] // shrink)), interpolation=cv2.INTER_AREA)
+    step_x, step_y = (x1 - x0) / window.shape[1], (y1 - y0) / window.shape[0]
+    # Pixel centres: window pixel u sits at x0 + (u + 0.5) * step - 0.5 in the image.
+    matrix = np.array(
+        [
+            [scale * step_x, 0, scale * (x0 + 0.5 * step_x - left) - 0.5],
+            [0, scale * step_y, scale * (y0 + 0.5 * step_y - top) - 0.5],
+        ]
+    )
+    return np.asarray(cv2.warpAffine(window, matrix, size_hw[::-1], flags=cv2.INTER_LINEAR, borderValue=(border,) * 3))
+
+
 @dataclass(frozen=True)
 class Crop:
     """A square window of an image scaled to a square of pixels: maps boxes there and back.
@@ -55,28 +84,7 @@ class Crop:
 
     def pixels(self, image: Array) -> Array:
         """(size, size, 3) uint8 crop of an (H, W, 3) image; what lies outside of the image is grey (114)."""
-        scale = self.size / self.side_px
-        x0, y0 = max(0, int(np.floor(self.left))), max(0, int(np.floor(self.top)))
-        x1 = min(image.shape[1], int(np.ceil(self.left + self.side_px)))
-        y1 = min(image.shape[0], int(np.ceil(self.top + self.side_px)))
-        if x1 <= x0 or y1 <= y0:
-            return np.full((self.size, self.size, 3), 114, np.uint8)
-        window = image[y0:y1, x0:x1]
-        if scale < 0.5:  # bilinear sampling would skip pixels: average first
-            shrink = max(1, round(1 / scale))
-            window = cv2.resize(
-                window, (max(1, window.shape[1] // shrink), max(1, window.shape[0] // shrink)), interpolation=cv2.INTER_AREA
-            )
-        step_x, step_y = (x1 - x0) / window.shape[1], (y1 - y0) / window.shape[0]
-        # Pixel centres: window pixel u sits at x0 + (u + 0.5) * step - 0.5 in the image.
-        matrix = np.array(
-            [
-                [scale * step_x, 0, scale * (x0 + 0.5 * step_x - self.left) - 0.5],
-                [0, scale * step_y, scale * (y0 + 0.5 * step_y - self.top) - 0.5],
-            ]
-        )
-        border = (114, 114, 114)
-        return np.asarray(cv2.warpAffine(window, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR, borderValue=border))
+        return window_pixels(image, (self.left, self.top), self.size / self.side_px, (self.size, self.size), 114)
 
     def to_crop(self, boxes: Array) -> Array:
         """(..., 4) boxes from image pixels to crop pixels; not clipped."""

@@ -1,7 +1,7 @@
 """Part boxes and geometric states from keypoints, by rule.
 
-Keypoints are the 17 of COCO (x, y, v) or the 33 of BlazePose (x, y, visibility), in pixels, y down; left and right
-are the person's own. Lengths are measured in body units: the longest of torso, 1.2 shoulder widths and a quarter of
+Keypoints (x, y, visibility) are in pixels, y down, in any order of `parsing.keypoints`; left and right are the person's
+own. Lengths are measured in body units: the longest of torso, 1.2 shoulder widths and a quarter of
 the person's box, so that a foreshortened torso does not shrink a person. "Vertical" is that of the image.
 
 | part | state | holds when | does not hold when |
@@ -28,10 +28,12 @@ Between the two columns a state is unknown: nothing is trained or scored there.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from parsing.keypoints import FINGERS, LAYOUTS, counts_text
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, Vocabulary
 
@@ -45,28 +47,10 @@ _STATES_OF = {
     "leg": ("stand", "bend", "lift", "step"),
     "foot": ("stand", "lift", "step"),
 }
-# Joints of the skeleton that all rules use: index among COCO's 17, and among BlazePose's 33.
-_JOINTS = {
-    "nose": (0, 0), "left_eye": (1, 2), "right_eye": (2, 5), "left_ear": (3, 7), "right_ear": (4, 8),
-    "left_shoulder": (5, 11), "right_shoulder": (6, 12), "left_elbow": (7, 13), "right_elbow": (8, 14),
-    "left_wrist": (9, 15), "right_wrist": (10, 16), "left_hip": (11, 23), "right_hip": (12, 24),
-    "left_knee": (13, 25), "right_knee": (14, 26), "left_ankle": (15, 27), "right_ankle": (16, 28),
-}  # fmt: skip
-COCO_NAMES = tuple(_JOINTS)
-# COCO's joints after a mirror.
-COCO_SWAP = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
-_BLAZEPOSE_EXTRA = {
-    "left_pinky": 17, "right_pinky": 18, "left_index": 19, "right_index": 20, "left_thumb": 21, "right_thumb": 22,
-    "left_heel": 29, "right_heel": 30, "left_toe": 31, "right_toe": 32,
-}  # fmt: skip
-_EYES_AND_MOUTH = {
-    "left_eye_inner": 1, "left_eye_outer": 3, "right_eye_inner": 4, "right_eye_outer": 6, "mouth_left": 9, "mouth_right": 10,
-}  # fmt: skip
-_BLAZEPOSE = {name: pair[1] for name, pair in _JOINTS.items()} | _BLAZEPOSE_EXTRA | _EYES_AND_MOUTH
-BLAZEPOSE_NAMES = tuple(sorted(_BLAZEPOSE, key=_BLAZEPOSE.__getitem__))
 MIN_VISIBILITY = 0.5
 # Margins around joints, in body units: half the thickness of what surrounds the bones.
 ARM_MARGIN, HAND_MARGIN, LEG_MARGIN, FOOT_MARGIN, HIP_MARGIN = 0.11, 0.1, 0.14, 0.08, (0.2, 0.22)
+FINGER_MARGIN = 0.04  # around fingertips
 HAND_REACH = 0.3  # fingertips beyond the wrist, as a share of the forearm, where only 17 points are known
 HEAD_UNITS = 0.48  # crown to chin
 MIN_SHARE_IN_PERSON = 0.3  # of a part box
@@ -87,21 +71,24 @@ class _Skeleton:
 
     def get(self, *names: str) -> list[Array] | None:
         """The joints, or None when one of them is not visible."""
-        found = [self.points[name] for name in names if name in self.points]
+        found = self.seen(names)
         return found if len(found) == len(names) else None
+
+    def seen(self, names: Iterable[str]) -> list[Array]:
+        """Those of the joints that are visible."""
+        return [self.points[name] for name in names if name in self.points]
 
     def middle(self, joint: str) -> Array | None:
         """Half-way between left and right, or the one that is visible."""
-        found = [self.points[f"{side}_{joint}"] for side in ("left", "right") if f"{side}_{joint}" in self.points]
+        found = self.seen(f"{side}_{joint}" for side in ("left", "right"))
         return np.mean(found, axis=0) if found else None
 
 
 def _skeleton(keypoints: Array, person_xyxy: Array) -> _Skeleton:
-    if keypoints.shape not in ((17, 3), (33, 3)):
-        raise ValueError(f"keypoints have shape {keypoints.shape}, expected (17, 3) or (33, 3)")
-    coco = len(keypoints) == 17
-    index = {name: pair[0 if coco else 1] for name, pair in _JOINTS.items()} | ({} if coco else _BLAZEPOSE_EXTRA)
-    points = {name: keypoints[i, :2].astype(float) for name, i in index.items() if keypoints[i, 2] >= MIN_VISIBILITY}
+    if keypoints.ndim != 2 or keypoints.shape[1] != 3 or len(keypoints) not in LAYOUTS:
+        raise ValueError(f"keypoints have shape {keypoints.shape}, expected (K, 3) with K one of {counts_text()}")
+    names = LAYOUTS[len(keypoints)]
+    points = {names[i]: keypoints[i, :2].astype(float) for i in np.flatnonzero(keypoints[:, 2] >= MIN_VISIBILITY)}
     skeleton = _Skeleton(points, 0.0)
     lengths = [0.25 * float(max(person_xyxy[2] - person_xyxy[0], person_xyxy[3] - person_xyxy[1])), 1.0]
     shoulders, hips = skeleton.middle("shoulder"), skeleton.middle("hip")
@@ -118,16 +105,11 @@ def body_points(keypoints: Array, person_xyxy: Array) -> tuple[dict[str, Array],
     return skeleton.points, skeleton.unit
 
 
-def coco_keypoints(keypoints: Array) -> Array:
-    """(17, 3) in COCO order from (17, 3) or (33, 3) BlazePose keypoints."""
-    return keypoints if len(keypoints) == 17 else keypoints[[blazepose for _, blazepose in _JOINTS.values()]]
-
-
 def part_boxes(keypoints: Array, person_xyxy: Array) -> tuple[Array, Array]:
     """Boxes of the ten parts around the joints that are visible.
 
     Args:
-        keypoints: (17, 3) COCO or (33, 3) BlazePose.
+        keypoints: (K, 3) of any layout in `parsing.keypoints`.
         person_xyxy: (4,) box of the person; part boxes are clipped to it, widened by 5 %.
 
     Returns:
@@ -171,9 +153,10 @@ def _box_of(skeleton: _Skeleton, name: str) -> Array | None:
         return _around(found, LEG_MARGIN * skeleton.unit)
     inner, end = found
     if kind == "hand":
-        fingers = [skeleton.points[n] for f in ("pinky", "index", "thumb") if (n := f"{side}_{f}") in skeleton.points]
-        return _around([end, *(fingers or [end + HAND_REACH * (end - inner)])], HAND_MARGIN * skeleton.unit)
-    sole = [skeleton.points[n] for f in ("heel", "toe") if (n := f"{side}_{f}") in skeleton.points]
+        fingers = skeleton.seen(f"{side}_{finger}{joint}" for finger in FINGERS for joint in ("", 1, 2, 3, 4))
+        margin = FINGER_MARGIN if skeleton.get(f"{side}_middle4") else HAND_MARGIN  # the layout has fingertips
+        return _around([end, *(fingers or [end + HAND_REACH * (end - inner)])], margin * skeleton.unit)
+    sole = skeleton.seen(f"{side}_{joint}" for joint in ("heel", "toe", "small_toe"))
     if sole:
         return _around([end, *sole], FOOT_MARGIN * skeleton.unit)
     return _around([end, end + 0.2 * (end - inner)], 2 * FOOT_MARGIN * skeleton.unit)
@@ -181,7 +164,7 @@ def _box_of(skeleton: _Skeleton, name: str) -> Array | None:
 
 def _head_box(skeleton: _Skeleton) -> Array | None:
     """An upright ellipse along the neck, centred a little above the middle of the face."""
-    face = [skeleton.points[n] for n in ("nose", "left_eye", "right_eye", "left_ear", "right_ear") if n in skeleton.points]
+    face = skeleton.seen(("nose", "left_eye", "right_eye", "left_ear", "right_ear"))
     if not face:
         return None
     ears = skeleton.middle("ear")
@@ -205,7 +188,7 @@ def part_states(keypoints: Array, person_xyxy: Array) -> tuple[Array, Array]:
     """States that hold by the rules of this module.
 
     Args:
-        keypoints: (17, 3) COCO or (33, 3) BlazePose.
+        keypoints: (K, 3) of any layout in `parsing.keypoints`.
         person_xyxy: (4,) box of the person, which helps to tell its size.
 
     Returns:

@@ -13,6 +13,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from parsing.keypoints import LAYOUTS, counts_text
+
 Array = npt.NDArray[Any]
 Branch = Literal["recognizers", "low_res"]
 Completeness = bool | Literal["unknown"]
@@ -131,12 +133,14 @@ class Parts(_Columns):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Poses(_Columns):
-    """Keypoints of the persons of one frame: keypoints (N, 17, 3) x, y in px and score, in COCO order."""
+    """Keypoints of the persons of one frame: keypoints (N, K, 3) x, y in px and score, in an order of `parsing.keypoints`."""
 
     keypoints: Array
 
     def __post_init__(self) -> None:
-        _check(self, "keypoints", (None, 17, 3), np.float32)
+        _check(self, "keypoints", (None, None, 3), np.float32)
+        if self.keypoints.shape[1] not in LAYOUTS:
+            raise ValueError(f"Poses.keypoints has shape {self.keypoints.shape}, expected {counts_text()} keypoints")
 
     def __len__(self) -> int:
         return len(self.keypoints)

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detectors.adapters.onnx import OnnxPoseConfig
+from detectors.adapters.onnx_poses import OnnxPoseConfig
 from detectors.persons import PersonDetectorConfig
 from parsing.geometry import clip_boxes
 from parsing.media.sources import open_source

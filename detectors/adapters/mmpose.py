@@ -1,4 +1,4 @@
-"""Any top-down mmpose model with 17 COCO keypoints as pose estimator."""
+"""Any top-down mmpose model as pose estimator."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from parsing.batching import BatchSize
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
+from parsing.keypoints import COCO_NAMES, LAYOUTS, counts_text
 from parsing.networks.openmmlab import fill, read_config, stand_in_for_imgaug
 from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
-
-NUM_JOINTS = 17
 
 
 @config
@@ -58,9 +57,8 @@ class MMPose:
 
     def _of_frame(self, frame: Frame, boxes: Array) -> Array:
         image = np.ascontiguousarray(frame.image[:, :, ::-1])
-        return np.array(self.batches.map(lambda some: self._of_persons(image, np.stack(some)), list(boxes)), np.float32).reshape(
-            -1, NUM_JOINTS, 3
-        )
+        found = self.batches.map(lambda some: self._of_persons(image, np.stack(some)), list(boxes))
+        return np.stack(found) if found else np.zeros((0, len(COCO_NAMES), 3), np.float32)
 
     def _of_persons(self, image: Array, boxes: Array) -> Array:
         with warnings.catch_warnings():
@@ -68,6 +66,6 @@ class MMPose:
             found = self._apis.inference_topdown(self.model, image, boxes)
         points = np.stack([np.asarray(item.pred_instances.keypoints)[0] for item in found])
         scores = np.stack([np.asarray(item.pred_instances.keypoint_scores)[0] for item in found])
-        if points.shape[1] != NUM_JOINTS:
-            raise InputError(f"mmpose model gives {points.shape[1]} keypoints, expected COCO's {NUM_JOINTS}")
+        if points.shape[1] not in LAYOUTS:
+            raise InputError(f"mmpose model gives {points.shape[1]} keypoints, expected {counts_text()}")
         return np.concatenate([points[..., :2], scores[..., None].clip(0, 1)], 2).astype(np.float32)

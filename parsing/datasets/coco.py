@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from parsing.datasets.coco_images import AnnotatedImage, annotated_images, name_of, record_key
-from parsing.datasets.joints import as_points, foot_names, hand_names, head_between, joint_names, to_blazepose, to_coco
+from parsing.datasets.joints import as_points, head_between, joint_names, to_blazepose, to_coco
 from parsing.datasets.labels import unified_labels
 from parsing.datasets.outlines import outline_box
 from parsing.datasets.problems import Problems, checked_box, what
 from parsing.datasets.records import PERSON, ImageRecord, ObjectRecord, PartRecord
 from parsing.errors import InputError
 from parsing.json_files import read_json
+from parsing.keypoints import foot_names, hand_names
 from parsing.types import Array
 
 Row = dict[str, Any]

@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 
 from parsing.datasets.records import PartRecord
-from parsing.pose import BLAZEPOSE_NAMES, COCO_NAMES
+from parsing.keypoints import BLAZEPOSE_NAMES, COCO_NAMES, LAYOUTS
 from parsing.types import Array
 
-_FEET = ("left_toe", "right_toe", "left_small_toe", "right_small_toe", "left_heel", "right_heel")
-_HALPE26 = (*COCO_NAMES, "head_top", "neck", "hip", *_FEET)
-_HAND = ("wrist2", *(f"{finger}{i}" for finger in ("thumb", "index", "middle", "ring", "pinky") for i in range(1, 5)))
 # The joints of BlazePose's hands: knuckles of index and little finger, and the end of the thumb.
 _KNUCKLES = {"thumb": "thumb3", "index": "index1", "pinky": "pinky1"}
 MPII = (
@@ -21,6 +18,7 @@ MPII = (
     "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
 )  # fmt: skip
 _SYNONYMS = {"top_head": "head_top", "head_bottom": "neck"}
+HALPE_COUNTS = (17, 26, 136)
 HEAD_WIDTH = 0.8  # of its height, from the neck to the top
 
 
@@ -35,20 +33,9 @@ def joint_names(names: Sequence[str], count: int) -> tuple[str, ...]:
         # CrowdPose's "head" is the top of it, JHMDB's (which has a belly) its middle.
         synonyms = _SYNONYMS if "belly" in lower else {**_SYNONYMS, "head": "head_top"}
         return tuple(synonyms.get(name, name) for name in lower)
-    known = {17: COCO_NAMES, 26: _HALPE26, 136: (*_HALPE26, *(f"face{i}" for i in range(68)), *hand_names("left"), *hand_names("right"))}
-    if count not in known:
+    if count not in HALPE_COUNTS:
         raise ValueError(f"{count} keypoints, expected {len(names) or '17, 26 or 136'}")
-    return known[count]
-
-
-def hand_names(side: str) -> tuple[str, ...]:
-    """21 joints of a hand, from the wrist outwards, thumb first."""
-    return tuple(f"{side}_{joint}" for joint in _HAND)
-
-
-def foot_names() -> tuple[str, ...]:
-    """COCO-WholeBody's six joints of feet."""
-    return tuple(f"{side}_{joint}" for side in ("left", "right") for joint in ("toe", "small_toe", "heel"))
+    return LAYOUTS[count]
 
 
 def as_points(values: Any, count: int | None = None) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 
 from parsing.datasets.records import PERSON, ImageRecord, ObjectRecord, PartRecord
 from parsing.files import atomic
-from parsing.pose import COCO_NAMES
+from parsing.keypoints import COCO_NAMES
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES
 

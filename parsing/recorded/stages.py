@@ -22,7 +22,8 @@ from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.geometry import box_ious
 from parsing.json_files import read_json
-from parsing.pose import coco_keypoints, part_states, pose_vocabulary
+from parsing.keypoints import coco_keypoints
+from parsing.pose import part_states, pose_vocabulary
 from parsing.stages import Item
 from parsing.types import ActionScores, Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import PART_NAMES, Vocabulary

@@ -1,39 +1,24 @@
 """The pose adapter on real graphs that are built here."""
 
 from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
-import onnx
 import pytest
 from builders import painted_person, skeleton
-from onnx import TensorProto, helper
+from graphs import constant_graph
 
-from detectors.adapters.onnx import OnnxPose, OnnxPoseConfig, read_keypoints
+from detectors.adapters.onnx_poses import OnnxPose, OnnxPoseConfig
 from detectors.heatmaps import keypoint_heatmaps
 from detectors.parts import KeypointPartDetector, mirror_crop
 from parsing import PART_NAMES, Detections, Frame, InputError
+from parsing.keypoints import COCO_SWAP, LAYOUTS
 from parsing.media.images import read_image
-from parsing.pose import COCO_SWAP, part_boxes
+from parsing.networks.graphs import GraphInput, open_graph
+from parsing.pose import part_boxes
 from parsing.types import ModelFacts, Poses
 
 ONE = Detections(np.array([[40, 20, 140, 120]]), np.ones(1), np.zeros(1))
-
-
-def graph(path: Path, outputs: dict[str, np.ndarray], shape: tuple[Any, ...] = (1, 3, 64, 64)) -> Path:
-    """An ONNX graph that gives constants, whatever its input."""
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)
-    nodes = [helper.make_node("ReduceSum", ["image"], ["sum"], keepdims=0), helper.make_node("Mul", ["sum", "nothing"], ["zero"])]
-    constants = [helper.make_tensor("nothing", TensorProto.FLOAT, [], [0.0])]
-    infos = []
-    for name, value in outputs.items():
-        constants.append(helper.make_tensor(f"{name}_constant", TensorProto.FLOAT, value.shape, value.astype(np.float32).ravel()))
-        nodes.append(helper.make_node("Add", [f"{name}_constant", "zero"], [name]))
-        infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape))
-    model = helper.make_model(helper.make_graph(nodes, "pose", [image], infos, constants), opset_imports=[helper.make_opsetid("", 13)])
-    model.ir_version = 9
-    onnx.save(model, str(path))
-    return path
 
 
 def frame() -> Frame:
@@ -50,7 +35,7 @@ def test_the_three_forms_of_output_mean_the_same_point(form: str, tmp_path: Path
     across, down = simcc.copy(), simcc.copy()
     across[:, :, 96], down[:, :, 64] = 0.9, 0.9
     outputs = {"coordinates": {"out": coordinates}, "heatmaps": {"out": heatmaps}, "simcc": {"x": across, "y": down}}[form]
-    pose = OnnxPose(graph(tmp_path / "pose.onnx", outputs), context=1.2)
+    pose = OnnxPose(open_graph(constant_graph(tmp_path / "pose.onnx", outputs)), context=1.2)
     points = pose([frame()], [ONE])[0].keypoints[0]
     side = 100 * 1.2
     wanted = [90 - side / 2 + 0.75 * side, 70 - side / 2 + 0.5 * side]
@@ -59,27 +44,82 @@ def test_the_three_forms_of_output_mean_the_same_point(form: str, tmp_path: Path
     assert pose([frame()], [Detections.empty()])[0].keypoints.shape == (0, 17, 3)
 
 
-def test_oblong_inputs_are_cut_from_the_middle_of_the_crop(tmp_path: Path) -> None:
-    heatmaps = np.zeros((1, 17, 16, 12))
-    heatmaps[:, :, 8, 6] = 1
-    pose = OnnxPose(graph(tmp_path / "pose.onnx", {"out": heatmaps}, (1, 3, 64, 48)), context=1.0)
-    np.testing.assert_allclose(pose([frame()], [ONE])[0].keypoints[0, :, :2], np.tile([90, 70], (17, 1)), atol=6)
+@pytest.mark.parametrize("count", [17, 26, 133])
+def test_simcc_graphs_see_what_rtmpose_sees(count: int, tmp_path: Path) -> None:
+    """256 x 192 (h x w) around the box, widened to 3:4 and by a quarter: by hand for boxes that are too slim and too wide."""
+    across, down = np.zeros((1, count, 384)), np.zeros((1, count, 512))
+    across[:, :, 288], down[:, :, 128] = 0.9, 0.8  # x 144 and y 64 of the input
+    pose = OnnxPose(open_graph(constant_graph(tmp_path / "pose.onnx", {"x": across, "y": down}, (1, 3, 256, 192))))
+    assert (pose.context, pose.border) == (1.25, 0)
+    boxes = np.array([[40, 20, 60, 120], [20, 90, 140, 110]])  # 100 tall: 75 x 100; 120 wide: 120 x 160
+    (found,) = pose([frame()], [Detections(boxes, np.ones(2), np.zeros(2))])
+    assert found.keypoints.shape == (2, count, 3)
+    slim, wide = found.keypoints[:, -1]
+    np.testing.assert_allclose(slim, [50 + 0.25 * 93.75, 70 - 0.25 * 125, 0.8], rtol=1e-5)
+    np.testing.assert_allclose(wide, [80 + 0.25 * 150, 100 - 0.25 * 200, 0.8], rtol=1e-5)
+
+
+class Spy:
+    """A SimCC graph for inputs of 128 x 96 (h x w) that remembers what it saw."""
+
+    path, inputs, output_names = Path("spy.onnx"), (GraphInput((1, 3, 128, 96), np.dtype(np.float32)),), ("x", "y")
+
+    def __call__(self, *tensors: np.ndarray) -> list[np.ndarray]:
+        (self.seen,) = tensors
+        return [np.ones((1, 17, 192)), np.ones((1, 17, 256))]
+
+
+def test_pictures_are_cut_and_normalised_as_rtmpose_does() -> None:
+    """The input is what mmpose's affine map gives, RGB, less ImageNet's mean, over its deviation."""
+    coarse = np.random.default_rng(0).integers(0, 255, (40, 36, 3), np.uint8)
+    image = cv2.resize(coarse, (180, 200), interpolation=cv2.INTER_CUBIC)
+    spy = Spy()
+    OnnxPose(spy)([Frame("a.png", 0, 0.0, image)], [ONE])
+    scale = 96 / 125  # the box has 100 x 100 px around (90, 70): 100 x 133.3 by the input's sides, then a quarter more
+    matrix = np.array([[scale, 0, 48 - 90 * scale], [0, scale, 64 - 70 * scale]])
+    matrix[:, 2] += (scale - 1) / 2  # whole numbers are the middles of pixels here, in mmpose their corners
+    expected = cv2.warpAffine(image, matrix, (96, 128), flags=cv2.INTER_LINEAR)
+    expected = (expected - np.array([123.675, 116.28, 103.53])) / np.array([58.395, 57.12, 57.375])
+    assert spy.seen.shape == (1, 3, 128, 96)
+    np.testing.assert_allclose(spy.seen[0].transpose(1, 2, 0), expected, atol=2 / 57)  # two levels of grey
+    assert spy.seen[0, 0, 0, 0] == pytest.approx(-123.675 / 58.395)  # outside of the image is black
 
 
 def test_graphs_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.onnx: pose graph not found"):
-        OnnxPose(tmp_path / "none.onnx", 1.0)
-    (tmp_path / "text.onnx").write_text("no graph")
-    with pytest.raises(InputError, match=r"text\.onnx: not a readable ONNX"):
-        OnnxPose(tmp_path / "text.onnx", 1.0)
-    batch = graph(tmp_path / "batch.onnx", {"out": np.zeros((1, 17, 3))}, (4, 3, 64, 64))
+    def pose(outputs: dict[str, np.ndarray], shape: tuple[int, ...] = (1, 3, 64, 48)) -> OnnxPose:
+        return OnnxPose(open_graph(constant_graph(tmp_path / "pose.onnx", outputs, shape)))
+
     with pytest.raises(InputError, match="expected one image of fixed size"):
-        OnnxPose(batch, 1.0)
-    other = graph(tmp_path / "other.onnx", {"out": np.zeros((1, 21, 3))})
-    with pytest.raises(InputError, match=r"outputs \[\(1, 21, 3\)\]; expected"):
-        OnnxPose(other, 1.0)([frame()], [ONE])
+        pose({"out": np.zeros((1, 17, 3))}, (4, 3, 64, 64))
+    with pytest.raises(InputError, match=r"pose\.onnx: outputs \[\(1, 21, 3\)\]; expected"):
+        pose({"out": np.zeros((1, 21, 3))})
     with pytest.raises(InputError, match="expected"):
-        read_keypoints([np.zeros((1, 17, 5)), np.zeros((1, 16, 5))], (64, 64), Path("a"))
+        pose({"x": np.zeros((1, 17, 96)), "y": np.zeros((1, 16, 128))})
+    with pytest.raises(InputError, match="SimCC vectors"):  # y before x
+        pose({"y": np.zeros((1, 17, 128)), "x": np.zeros((1, 17, 96))})
+    with pytest.raises(InputError, match=r"17, 26, 33, 133, 136"):
+        pose({"out": np.zeros((1, 21, 16, 12))})
+
+
+def test_hands_and_feet_of_whole_bodies_are_boxed_by_their_own_points() -> None:
+    names = LAYOUTS[133]
+    points = np.zeros((133, 3), np.float32)
+    points[:17] = skeleton()
+    for name, at in {
+        "left_wrist2": (126, 110),
+        "left_middle4": (150, 128),
+        "left_thumb4": (140, 104),
+        "left_small_toe": (150, 200),
+    }.items():
+        points[names.index(name)] = (*at, 1)
+    boxes, visible = part_boxes(points, np.array([0, 0, 220, 220], np.float32))
+    hand, foot = (boxes[PART_NAMES.index(f"left_{part}")] for part in ("hand", "foot"))
+    assert visible.all()
+    unit = 60 * 1.0  # shoulders at 45, hips at 105
+    np.testing.assert_allclose(hand, [126 - 0.04 * unit, 104 - 0.04 * unit, 150 + 0.04 * unit, 128 + 0.04 * unit], atol=1e-3)
+    assert foot[2] == pytest.approx(150 + 0.08 * unit)
+    by_rule, _ = part_boxes(skeleton(), np.array([0, 0, 220, 220], np.float32))
+    np.testing.assert_array_equal(boxes[PART_NAMES.index("right_hand")], by_rule[PART_NAMES.index("right_hand")])
 
 
 class Truth:

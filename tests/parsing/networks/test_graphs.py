@@ -1,0 +1,63 @@
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphs import constant_graph, picture_graph
+
+from parsing.errors import InputError
+from parsing.networks.graphs import open_graph
+
+
+@pytest.fixture(params=["openvino", "onnxruntime"])
+def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each of the runtimes, as if the other were not installed."""
+    pytest.importorskip(request.param)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: find(name) if name == request.param else None)
+    return str(request.param)
+
+
+def test_a_graph_says_what_it_takes_and_gives(runtime: str, tmp_path: Path) -> None:
+    outputs = {"boxes": np.arange(8).reshape(1, 2, 4) / 2, "labels": np.array([[3, 4]])}
+    graph = open_graph(constant_graph(tmp_path / "a.onnx", outputs, ("batch", 3, 8, "width"), sizes=True))
+    assert type(graph).__name__.lower().strip("_") == {"openvino": "openvinograph", "onnxruntime": "onnxruntimegraph"}[runtime]
+    assert [(one.shape, one.dtype) for one in graph.inputs] == [((0, 3, 8, 0), np.float32), ((1, 2), np.int64)]
+    assert graph.output_names == ("boxes", "labels", "sizes_seen")
+    boxes, labels, sizes = graph(np.ones((1, 3, 8, 6), np.float32), np.array([[6, 8]]))
+    np.testing.assert_array_equal(boxes, outputs["boxes"])
+    assert labels.tolist() == [[3, 4]]
+    assert sizes.tolist() == [[6, 8]]
+
+
+def test_a_later_run_leaves_earlier_outputs_alone(runtime: str, tmp_path: Path) -> None:
+    graph = open_graph(picture_graph(tmp_path / "a.onnx", (1, 3, 2, 2)))
+    (first,) = graph(np.zeros((1, 3, 2, 2), np.float32))
+    graph(np.ones((1, 3, 2, 2), np.float32))
+    assert first.max() == 0, runtime
+
+
+def test_what_is_no_graph_is_named(runtime: str, tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("no graph")
+    (tmp_path / "w.pt").write_bytes(b"")
+    for name, message in (
+        ("none.onnx", "graph not found"),
+        ("w.pt", r"expected a file that ends in \.onnx, \.tflite"),
+        ("text.onnx", "not a readable ONNX"),
+    ):
+        with pytest.raises(InputError, match=rf"{name}: .*{message}"):
+            open_graph(tmp_path / name)
+    graph = open_graph(picture_graph(tmp_path / "fine.onnx"))
+    with pytest.raises(InputError, match=r"fine\.onnx: the graph does not run"):
+        graph(np.zeros((1, 3, 5, 5), np.float32))
+    assert runtime
+
+
+def test_without_a_runtime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r'pip install "partwise\[onnx\]"'):
+        open_graph(picture_graph(tmp_path / "a.onnx"))
