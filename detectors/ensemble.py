@@ -109,7 +109,7 @@ class EnsembleParts:
     ) -> None:
         self.facts = facts
         self.members, self.weights, self.iou, self.score_threshold = members, weights, iou, score_threshold
-        self.part_names = members[0].part_names
+        self.part_names, self.swap = members[0].part_names, members[0].swap
 
     def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Parts]:
         found = [member(frames, persons) for member in self.members]

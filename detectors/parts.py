@@ -106,8 +106,7 @@ class NetworkPartDetector:
         self.network, self.device, self.precision, self.pose = network, device, precision, pose
         self.thresholds, self.batches = thresholds, BatchSize("part_detector", batch_size)
         self.views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
-        self.part_names = network.architecture.class_names
-        self._swap = torch.from_numpy(flip_permutation(self.part_names))
+        self.part_names, self.swap = network.architecture.class_names, network.architecture.swap
 
     def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Parts]:
         poses = self.pose(frames, persons) if self.pose else [None] * len(frames)
@@ -143,7 +142,7 @@ class NetworkPartDetector:
         for crop, (candidates, scores) in zip(crops, find_candidates(self.network, batch, sizes, self.precision), strict=True):
             boxes_px = to_frame(candidates, (a.input_px, a.input_px), (a.input_px, a.input_px), flip)
             origin = boxes_px.new_tensor([crop.left, crop.top] * 2)
-            found.append((boxes_px * (crop.side_px / crop.size) + origin, scores[:, self._swap] if flip else scores))
+            found.append((boxes_px * (crop.side_px / crop.size) + origin, scores[:, torch.from_numpy(self.swap)] if flip else scores))
         return found
 
     def _collect(self, rows: list[tuple[Array, Array]]) -> Parts:
@@ -159,7 +158,7 @@ class KeypointPartDetector:
     The second place of Kinetics-TPS 2021 gained 8.1 points by pose-guided parts.
     """
 
-    part_names = PART_NAMES
+    part_names, swap = PART_NAMES, flip_permutation(PART_NAMES)
 
     def __init__(
         self, pose: PoseEstimator, score_threshold: float, facts: ModelFacts = ModelFacts("part_detector", "keypoints", None, "{}")

@@ -201,7 +201,8 @@ class TrainConfig:
         size = self.data.view_px or architecture.input_px
         if self.target == "persons":
             return PersonViews(records, architecture.class_names, size, self.data.mosaic, self.data.rotation_deg)
-        return PartViews(records, architecture.class_names, size, architecture.context, self.data.rotation_deg, bool(architecture.heatmaps))
+        a, turn = architecture, self.data.rotation_deg
+        return PartViews(records, a.class_names, a.swap, size, a.context, turn, bool(a.heatmaps))
 
     def _weights(self, views: PersonViews | PartViews) -> list[float] | None:
         if isinstance(views, PersonViews):

@@ -17,7 +17,6 @@ from parsing.keypoints import COCO_SWAP, coco_keypoints
 from parsing.learning.augmentation import flip_view, jitter_colour, view_matrix, warp_boxes, warp_image, warp_points
 from parsing.media.images import read_image
 from parsing.types import Array
-from parsing.vocabulary import flip_permutation
 
 MIN_SIDE_PX = 4.0  # smaller boxes in a view are ignored
 MIN_SHARE = 0.35  # of a box that must be left in a view
@@ -104,7 +103,8 @@ class PartViews:
     """Parts in crops of single persons; part boxes by rule follow the turned keypoints and stay tight.
 
     Args:
-        class_names: parts that are learned; names that differ in left and right alone change places in a mirrored crop.
+        class_names: parts that are learned.
+        swap: (P,) the part that each part is in a mirrored crop.
         size: side of the crops.
         context: side of a crop over the longer side of the person's box.
         rotation_deg: largest turn to either side.
@@ -115,6 +115,7 @@ class PartViews:
         self,
         records: Sequence[ImageRecord],
         class_names: tuple[str, ...],
+        swap: Array,
         size: int,
         context: float,
         rotation_deg: float,
@@ -123,7 +124,7 @@ class PartViews:
         self.class_names = class_names
         self.persons = [(r, p) for r in records for p in r.persons if p.has_parts(class_names) and not p.crowd]
         self.size, self.context, self.rotation_deg, self.heatmaps = size, context, rotation_deg, heatmaps
-        self._swap = flip_permutation(class_names)
+        self.swap = swap
 
     def __len__(self) -> int:
         return len(self.persons)
@@ -143,7 +144,7 @@ class PartViews:
         flip = random.random() < 0.5
         if flip:
             image, boxes = flip_view(image, boxes)
-            labels = labels[self._swap]
+            labels = labels[self.swap]
         shown, names, rest = keep_visible(boxes[known], labels[known], self.size)
         image = jitter_colour(image, random)
         if self.heatmaps:

@@ -49,7 +49,8 @@ class VideoEntry:
 class VocabularyEntry:
     """The labels that this parse can hold; `part_states` lists the states of each part.
 
-    `low_res_actions` are those of the low-resolution branch, several of which may hold at once.
+    `low_res_actions` are those of the low-resolution branch, several of which may hold at once. `pairs` are left and right
+    parts; null, as before them, pairs `left_x` with `right_x`.
     """
 
     name: str
@@ -58,6 +59,7 @@ class VocabularyEntry:
     part_states: dict[str, list[str]]
     actions: list[str]
     low_res_actions: list[str] = Field(default_factory=list)
+    pairs: list[list[str]] | None = None
 
 
 @config

@@ -44,6 +44,7 @@ class PoseEstimator(Protocol):
 class PartDetector(Protocol):
     facts: ModelFacts
     part_names: tuple[str, ...]
+    swap: Array  # (P,) the part that each part is in a mirrored image
 
     def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Parts]:
         """At most one box per part for each person of each frame, in frame pixels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,28 @@ PART_NAMES = (
 )  # fmt: skip
 
 
-def flip_permutation(names: tuple[str, ...]) -> Array:
-    """(P,) indices that swap left_* and right_* names, as a mirrored image does; a name without its other side stays."""
+Pairs = tuple[tuple[str, str], ...]
 
-    def mirrored(name: str) -> str:
-        side, _, rest = name.partition("_")
-        return {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, name) if rest else name
 
-    return np.array([names.index(mirrored(name) if mirrored(name) in names else name) for name in names])
+def pairs_by_name(names: Sequence[str]) -> Pairs:
+    """`left_x` with `right_x`, where both are among the names."""
+    sides = ((name, f"right_{name.removeprefix('left_')}") for name in names if name.startswith("left_"))
+    return tuple((left, right) for left, right in sides if right in names)
+
+
+def check_pairs(pairs: Pairs, names: Sequence[str]) -> None:
+    """Raises ValueError where a name of a pair is not among the names, or stands in two."""
+    paired = [name for pair in pairs for name in pair]
+    for name, count in Counter(paired).items():
+        if name not in names or count > 1:
+            what = "stands twice" if name in names else "is not among the names"
+            raise ValueError(f"pairs: {name!r:.80} {what}; expected left and right of {', '.join(names):.200}")
+
+
+def flip_permutation(names: Sequence[str], pairs: Pairs | None = None) -> Array:
+    """(P,) indices that swap the two names of each pair (None: `pairs_by_name`), as a mirrored image does; other names stay."""
+    other = {a: b for pair in (pairs_by_name(names) if pairs is None else pairs) for a, b in (pair, pair[::-1])}
+    return np.array([names.index(other.get(name, name)) for name in names])
 
 
 def read_list(path: Path) -> tuple[str, ...]:
@@ -59,6 +74,8 @@ class Vocabulary:
         part_states: for each part, in order, the states that it can take.
         actions: A action names.
         low_res_actions: names that the low-resolution branch uses in their place; several of them may hold at once.
+        pairs: left and right parts that change places in a mirrored image and are of one kind; None pairs `left_x` with
+            `right_x`.
     """
 
     name: str
@@ -67,6 +84,7 @@ class Vocabulary:
     part_states: tuple[tuple[str, ...], ...]
     actions: tuple[str, ...]
     low_res_actions: tuple[str, ...] = ()
+    pairs: Pairs = None  # type: ignore[assignment]  # never None once it is made
 
     def __post_init__(self) -> None:
         for field in ("parts", "states", "actions", "low_res_actions"):
@@ -80,6 +98,9 @@ class Vocabulary:
         unknown = {state for row in self.part_states for state in row} - set(self.states)
         if unknown:
             raise ValueError(f"vocabulary {self.name!r}: part_states names {sorted(unknown)}, not among its states")
+        if self.pairs is None:
+            object.__setattr__(self, "pairs", pairs_by_name(self.parts))
+        check_pairs(self.pairs, self.parts)
 
     @property
     def allowed(self) -> Array:
@@ -87,6 +108,16 @@ class Vocabulary:
         return np.array([[state in row for state in self.states] for row in self.part_states], bool).reshape(
             len(self.parts), len(self.states)
         )
+
+    @property
+    def swap(self) -> Array:
+        """(P,) the part that each part is in a mirrored image."""
+        return flip_permutation(self.parts, self.pairs)
+
+    @property
+    def kinds(self) -> list[list[int]]:
+        """Indices of the parts of one kind: left and right together, every other part alone, in the order of the parts."""
+        return [sorted({p, other}) for p, other in enumerate(self.swap.tolist()) if p <= other]
 
     def actions_of(self, branch: Branch) -> tuple[str, ...]:
         """The actions that a branch of recognizers scores."""
@@ -101,6 +132,7 @@ class Vocabulary:
             "part_states": rows,
             "actions": list(self.actions),
             "low_res_actions": list(self.low_res_actions),
+            "pairs": [list(pair) for pair in self.pairs],
         }
 
     @classmethod
@@ -111,7 +143,19 @@ class Vocabulary:
         if not isinstance(of_parts, dict) or not isinstance(value["name"], str):
             raise ValueError(f"vocabulary {value['name']!r:.80}: part_states {of_parts!r:.80}, expected an object of lists by part")
         rows = tuple(_listed(of_parts, part) for part in parts)
-        return cls(value["name"], parts, states, rows, actions, _listed({"low_res_actions": []} | value, "low_res_actions"))
+        low_res_actions = _listed({"low_res_actions": []} | value, "low_res_actions")
+        return cls(value["name"], parts, states, rows, actions, low_res_actions, _pairs_of(value.get("pairs"), parts))
+
+
+def _pairs_of(value: Any, parts: Sequence[str]) -> Pairs:
+    """The pairs of a header; by name where it has none, as headers of before."""
+    if value is None:
+        return pairs_by_name(parts)
+    if not isinstance(value, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and set(map(type, pair)) == {str} for pair in value
+    ):
+        raise ValueError(f"vocabulary: pairs {value!r:.80}, expected a list of two names each")
+    return tuple((left, right) for left, right in value)
 
 
 def _listed(value: dict[str, Any], field: str) -> tuple[str, ...]:

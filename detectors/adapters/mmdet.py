@@ -21,7 +21,7 @@ from parsing.geometry import Crop, clip_boxes
 from parsing.networks.openmmlab import fill, read_config, stand_in_for_imgaug
 from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts
-from parsing.vocabulary import PART_NAMES
+from parsing.vocabulary import flip_permutation
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
@@ -52,7 +52,7 @@ class MMDetPersonsConfig:
 
 @config
 class MMDetPartsConfig:
-    """An mmdet detector of the ten parts in crops of persons; fields as `MMDetPersonsConfig`.
+    """An mmdet detector of parts in crops of persons; fields as `MMDetPersonsConfig`.
 
     Args:
         context: side of the square crop over the longer side of the person's box.
@@ -62,7 +62,7 @@ class MMDetPartsConfig:
     name: Literal["mmdet"]
     config: str
     weights: str
-    classes: tuple[str, ...] = PART_NAMES
+    classes: tuple[str, ...] = ()
     score_threshold: Share = 0.25
     score_thresholds: dict[str, Share] = field(default_factory=dict)
     context: Annotated[float, Field(gt=0, le=10)] = 1.2
@@ -134,7 +134,7 @@ class MMDetParts:
     ) -> None:
         self.facts = facts
         self.model, self.thresholds, self.context, self.crop_px = model, thresholds, context, crop_px
-        self.part_names = model.class_names
+        self.part_names, self.swap = model.class_names, flip_permutation(model.class_names)
 
     def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Parts]:
         return [self._of_frame(frame, found.xyxy) for frame, found in zip(frames, persons, strict=True)]

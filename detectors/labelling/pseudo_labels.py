@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
@@ -19,10 +20,8 @@ from parsing.errors import InputError
 from parsing.geometry import box_ious
 from parsing.stages import PartDetector
 from parsing.types import Array, Detections, Parts
-from parsing.vocabulary import PART_NAMES, flip_permutation
 
 OTHER_SIDE_IOU = 0.5
-SWAP = flip_permutation(PART_NAMES)
 
 
 @config
@@ -52,16 +51,17 @@ class PseudoLabelConfig:
 
 @dataclass
 class Additions:
-    """How many boxes of each part were there, and were added."""
+    """How many boxes of each part of the teacher were there, and were added."""
 
-    truth: Array = field(default_factory=lambda: np.zeros(len(PART_NAMES), int))
-    positive: Array = field(default_factory=lambda: np.zeros(len(PART_NAMES), int))
-    ignored: Array = field(default_factory=lambda: np.zeros(len(PART_NAMES), int))
+    truth: Counter[str] = field(default_factory=Counter)
+    positive: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
 
     def lines(self) -> list[str]:
         """A table, a line a part."""
         columns = (self.truth, self.positive, self.ignored)
-        rows = [*zip(PART_NAMES, *columns, strict=True), ("all", *(column.sum() for column in columns))]
+        names = dict.fromkeys(name for column in columns for name in column)
+        rows = [*((n, *(c[n] for c in columns)) for n in names), ("all", *(column.total() for column in columns))]
         return [f"{'part':<12} {'truth':>8} {'positive':>9} {'ignored':>8}", *(f"{n:<12} {t:>8} {p:>9} {i:>8}" for n, t, p, i in rows)]
 
 
@@ -74,29 +74,34 @@ def add_pseudo_labels(
         additions: counts, filled on the way.
     """
     for record in records:
-        people = [person for person in record.persons if not person.crowd and (person.has_parts() or settings.persons == "all")]
+        people = [
+            person for person in record.persons if not person.crowd and (person.has_parts(teacher.part_names) or settings.persons == "all")
+        ]
         if not people:
             yield record
             continue
         persons = Detections(np.stack([person.xyxy for person in people]), np.ones(len(people)), np.zeros(len(people)))
         found = teacher([frame_of(record)], [persons])[0]
-        labelled = {id(person): _complete(person, found, i, settings, additions) for i, person in enumerate(people)}
+        labelled = {id(person): _complete(person, teacher, found, i, settings, additions) for i, person in enumerate(people)}
         yield replace(record, objects=tuple(labelled.get(id(item), item) for item in record.objects))
 
 
-def _complete(person: ObjectRecord, found: Parts, row: int, settings: PseudoLabelConfig, additions: Additions) -> ObjectRecord:
+def _complete(
+    person: ObjectRecord, teacher: PartDetector, found: Parts, row: int, settings: PseudoLabelConfig, additions: Additions
+) -> ObjectRecord:
     kept = tuple(part for part in person.parts if part.source != "pseudo")
-    boxes, known, _ = true_parts(replace(person, parts=kept))
-    additions.truth += known
+    boxes, known, _ = true_parts(replace(person, parts=kept), teacher.part_names)
+    additions.truth.update({name: int(there) for name, there in zip(teacher.part_names, known, strict=True)})
     new = []
     for i in np.flatnonzero(~known & found.visible[row]):
         score, box = round(float(found.scores[row, i]), 4), found.xyxy[row, i]
         too_small = float((box[2:] - box[:2]).min()) < settings.min_side_px
-        if score <= settings.ignore or too_small or _taken(box, int(SWAP[i]), boxes, known):
+        if score <= settings.ignore or too_small or _taken(box, int(teacher.swap[i]), boxes, known):
             continue
         ignored = score <= settings.positive
-        (additions.ignored if ignored else additions.positive)[i] += 1
-        new.append(PartRecord(PART_NAMES[i], box, "pseudo", score, ignored))
+        name = teacher.part_names[i]
+        (additions.ignored if ignored else additions.positive)[name] += 1
+        new.append(PartRecord(name, box, "pseudo", score, ignored))
     return replace(person, parts=(*kept, *new))
 
 

@@ -10,6 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from parsing.configs import config
+from parsing.types import Array
+from parsing.vocabulary import check_pairs, flip_permutation, pairs_by_name
 
 # Bounds keep a header of a few bytes from asking for gigabytes.
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -28,6 +30,7 @@ class DetectorArchitecture:
 
     Args:
         class_names: C classes, background not counted.
+        pairs: left and right classes, which change places in a mirrored image; None pairs `left_x` with `right_x`.
         levels: feature levels of the backbone that feed the pyramid.
         input_px: longer side (whole images) or side (person crops) of the input.
         shorter_px: where set, the shorter side of whole images is at most this, as in the common (1333, 800) recipe.
@@ -43,12 +46,21 @@ class DetectorArchitecture:
     shorter_px: Side | None = None
     context: Annotated[float, Field(ge=0.1, le=10)] = 1.2
     heatmaps: Literal[0, 17] = 0
+    pairs: Annotated[tuple[tuple[Name, Name], ...], Field(max_length=5_000)] | None = None
 
     def __post_init__(self) -> None:
         if any(after <= before for before, after in pairwise(self.levels)):
             raise ValueError(f"levels {self.levels}, expected rising ones")
         if len(set(self.class_names)) < len(self.class_names):
             raise ValueError("class_names holds a name twice")
+        if self.pairs is None:
+            object.__setattr__(self, "pairs", pairs_by_name(self.class_names))
+        check_pairs(self.pairs or (), self.class_names)
+
+    @property
+    def swap(self) -> Array:
+        """(C,) the class that each class is in a mirrored image."""
+        return flip_permutation(self.class_names, self.pairs)
 
 
 @config

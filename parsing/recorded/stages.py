@@ -121,7 +121,7 @@ class RecordedParts:
 
     def __init__(self, recordings: Recordings, facts: ModelFacts) -> None:
         self.recordings, self.facts = recordings, facts
-        self.part_names = recordings.vocabulary.parts
+        self.part_names, self.swap = recordings.vocabulary.parts, recordings.vocabulary.swap
 
     def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Parts]:
         return [self._of_frame(self.recordings[frame], found) for frame, found in zip(frames, persons, strict=True)]

@@ -15,9 +15,7 @@ from parsing.geometry import Crop
 from parsing.learning.augmentation import flip_view, jitter_colour, view_matrix, warp_boxes, warp_image
 from parsing.media.images import read_image
 from parsing.types import Array
-from parsing.vocabulary import PART_NAMES, flip_permutation
 
-SWAP = flip_permutation(PART_NAMES)
 BOX_JITTER = 0.08  # of a part box's sides, standard deviation
 PART_DROP = 0.05
 RESIZE = 256 / 224  # the report scales to 256 and crops 224
@@ -103,10 +101,14 @@ StateItem = tuple[Array, Array, Array, Array, Array, int, Array]
 
 
 class StateCrops:
-    """Random crops for training: scaled to 256/224 of the input and cropped, turned, flipped with sides swapped, colour, jittered boxes."""
+    """Random crops for training: scaled to 256/224 of the input and cropped, turned, flipped with sides swapped, colour, jittered boxes.
 
-    def __init__(self, table: StateTable, size: int, context: float, rotation_deg: float = 15.0) -> None:
-        self.table, self.size, self.context, self.rotation_deg = table, size, context, rotation_deg
+    Args:
+        swap: (P,) the part that each part is in a mirrored crop.
+    """
+
+    def __init__(self, table: StateTable, swap: Array, size: int, context: float, rotation_deg: float = 15.0) -> None:
+        self.table, self.swap, self.size, self.context, self.rotation_deg = table, swap, size, context, rotation_deg
 
     def __len__(self) -> int:
         return len(self.table)
@@ -121,11 +123,11 @@ class StateCrops:
         scale = RESIZE * self.size / window * random.uniform(0.75, 1.05)
         matrix = view_matrix(centre, scale, random.uniform(-1, 1) * self.rotation_deg, self.size)
         pixels, boxes = warp_image(read_image(t.paths[index]), matrix, self.size), _jitter(warp_boxes(t.boxes[index], matrix), random)
-        visible = t.visible[index] & (random.random(len(PART_NAMES)) >= PART_DROP)
+        visible = t.visible[index] & (random.random(len(self.swap)) >= PART_DROP)
         holds, known = t.holds[index], t.known[index] & visible[:, None]
         if random.random() < 0.5:
             pixels, boxes = flip_view(pixels, boxes)
-            boxes, visible, holds, known = boxes[SWAP], visible[SWAP], holds[SWAP], known[SWAP]
+            boxes, visible, holds, known = (column[self.swap] for column in (boxes, visible, holds, known))
         placed = boxes.astype(np.float32) * visible[:, None]
         return jitter_colour(pixels, random), placed, visible, holds, known, int(t.actions[index]), t.predicted[index]
 

@@ -16,7 +16,7 @@ from parsing.states.data import collate as collate_crops
 from parsing.states.metrics import state_metrics, top1
 from parsing.states.network import PartStateNet, state_scores
 from parsing.states.temporal import TemporalHead
-from parsing.states.voting import part_groups, vote
+from parsing.states.voting import vote
 from parsing.states.windows import Windows, collate
 from parsing.types import Array
 from parsing.vocabulary import Vocabulary
@@ -89,7 +89,7 @@ def decoded_and_voted(network: PartStateNet, table: StateTable, scores: Array, v
     kept = decoder.prior_weight.clone(), decoder.thresholds.clone()
     actions = F.one_hot(torch.from_numpy(table.actions), network.num_actions).float()
     decoded, voted = scores.copy(), scores.copy()
-    groups = part_groups(vocabulary.parts)
+    groups = vocabulary.kinds
     for fitted, judged in ((half, ~half), (~half, half)):
         if not fitted.any() or not judged.any():
             continue

@@ -19,7 +19,7 @@ from parsing.stages import PartStateRecognizer
 from parsing.states import PART_STATES
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates
-from parsing.vocabulary import Vocabulary, flip_permutation
+from parsing.vocabulary import Vocabulary
 
 Share = Annotated[float, Field(gt=0, le=4)]
 
@@ -120,7 +120,7 @@ class PartStateStage:
         self.facts = facts
         self.network, self.vocabulary, self.device = network, vocabulary, device
         self.batches = BatchSize("part_states", batch_size)
-        self.scales, self.flip, self.swap = scales, flip, flip_permutation(vocabulary.parts)
+        self.scales, self.flip, self.swap = scales, flip, vocabulary.swap
 
     def __call__(
         self, frames: Sequence[Frame], persons: Sequence[Detections], parts: Sequence[Parts], actions: Array | None

@@ -64,7 +64,7 @@ class PartStateTraining:
         network = PartStateNet(a, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions), self.pretrained)
         network.decoder.fit_prior(train.holds, train.known, train.actions)
         crops = (
-            StateCrops(train, a.input_px, a.context, self.data.rotation_deg)
+            StateCrops(train, vocabulary.swap, a.input_px, a.context, self.data.rotation_deg)
             if self.data.augment
             else PlainCrops(train, a.input_px, a.context)
         )

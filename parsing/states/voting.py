@@ -28,9 +28,3 @@ def vote(scores: Array, visible: Array, groups: Sequence[Sequence[int]], share: 
         if voters.any():
             mixed[:, columns] = (1 - share) * scores[:, columns] + share * scores[:, columns][voters].mean(0)
     return mixed
-
-
-def part_groups(parts: Sequence[str]) -> list[list[int]]:
-    """Left and right of a part vote together."""
-    kinds = [name.rpartition("_")[2] for name in parts]
-    return [[i for i, other in enumerate(kinds) if other == kind] for kind in dict.fromkeys(kinds)]

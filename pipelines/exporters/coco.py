@@ -14,7 +14,7 @@ from pipelines.options import Option
 
 @config
 class CocoExporter:
-    """COCO results (1 person, 2 to 11 parts) of annotated images, which `evaluate detections` and pycocotools read."""
+    """COCO results (1 person, parts from 2 on) of annotated images, which `evaluate detections` and pycocotools read."""
 
     every: ClassVar[int | None] = None
     reads_parses: ClassVar[bool] = True

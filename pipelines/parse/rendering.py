@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -18,10 +19,11 @@ READABLE_PX = 120
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE: Colour = (255, 255, 255)
 UNTRACKED: Colour = (200, 200, 200)
-# Left and right of a part share a hue; left, the lighter one.
-PART_COLOURS: tuple[Colour, ...] = (
-    (255, 235, 59), (255, 167, 38), (255, 158, 148), (229, 57, 53), (240, 160, 255),
-    (186, 70, 210), (129, 212, 250), (30, 136, 229), (174, 230, 176), (67, 170, 71),
+SINGLE_COLOURS: tuple[Colour, ...] = ((255, 235, 59), (255, 167, 38), (0, 200, 170), (121, 134, 203), (240, 98, 146), (188, 170, 164))
+# Left and right of a pair share a hue; the first, the lighter one.
+PAIR_COLOURS: tuple[tuple[Colour, Colour], ...] = (
+    ((255, 158, 148), (229, 57, 53)), ((240, 160, 255), (186, 70, 210)),
+    ((129, 212, 250), (30, 136, 229)), ((174, 230, 176), (67, 170, 71)),
 )  # fmt: skip
 TRACK_COLOURS: tuple[Colour, ...] = (
     (0, 229, 255), (118, 255, 3), (255, 64, 129), (255, 196, 0), (124, 140, 255), (29, 233, 182), (255, 110, 64), (224, 100, 251),
@@ -40,21 +42,30 @@ def draw_parse(
     Beside a track's number stands what the person does, as far as `track_actions` tell it by now.
     Frames whose shorter side is below 120 px get boxes alone: text would cover what they show.
     """
-    image = frame.image.copy()
+    image, colours = frame.image.copy(), part_colours(vocabulary)
     readable = min(frame.image_hw) >= READABLE_PX
     unit = max(0.8, min(frame.image_hw) / 480)
     order = range(len(parse.persons) - 1, -1, -1)  # best last, on top
     for row in order:
-        _draw_parts(image, parse, row, unit)
+        _draw_parts(image, parse, row, colours, unit)
         _draw_person(image, parse, row, unit, _label(parse, row, track_actions or {}) if readable else "")
     if not readable:
         return image
     taken: list[Rectangle] = []
     for row in reversed(order):
-        _draw_states(image, parse, row, vocabulary, unit, taken)
+        _draw_states(image, parse, row, vocabulary, colours, unit, taken)
     if current := [action for action in actions if action.start_s <= parse.time_s <= action.end_s]:
         _draw_banner(image, current, unit)
     return image
+
+
+def part_colours(vocabulary: Vocabulary) -> list[Colour]:
+    """A colour for each part: pairs and single parts take turns with theirs, so that the colours of a vocabulary never change."""
+    pairs, singles = itertools.cycle(PAIR_COLOURS), itertools.cycle(SINGLE_COLOURS)
+    found = {
+        p: colour for kind in vocabulary.kinds for p, colour in zip(kind, next(pairs) if len(kind) == 2 else [next(singles)], strict=True)
+    }
+    return [found[p] for p in range(len(found))]
 
 
 def _corners(box: Array) -> Rectangle:
@@ -62,13 +73,13 @@ def _corners(box: Array) -> Rectangle:
     return x1, y1, x2, y2
 
 
-def _draw_parts(image: Array, parse: FrameParse, row: int, unit: float) -> None:
+def _draw_parts(image: Array, parse: FrameParse, row: int, colours: Sequence[Colour], unit: float) -> None:
     _, top, _, bottom = parse.persons.xyxy[row]
     if bottom - top < DRAWN_PARTS_PX * unit:
         return
-    for p in np.flatnonzero(parse.parts.visible[row]):
+    for p in np.flatnonzero(parse.parts.visible[row]).tolist():
         x1, y1, x2, y2 = _corners(parse.parts.xyxy[row, p])
-        cv2.rectangle(image, (x1, y1), (x2, y2), PART_COLOURS[p % len(PART_COLOURS)], max(1, round(1.2 * unit)), cv2.LINE_AA)
+        cv2.rectangle(image, (x1, y1), (x2, y2), colours[p], max(1, round(1.2 * unit)), cv2.LINE_AA)
 
 
 def _draw_person(image: Array, parse: FrameParse, row: int, unit: float, text: str) -> None:
@@ -99,7 +110,9 @@ def _track_id(parse: FrameParse, row: int) -> int:
     return -1 if parse.persons.track_ids is None else int(parse.persons.track_ids[row])
 
 
-def _draw_states(image: Array, parse: FrameParse, row: int, vocabulary: Vocabulary, unit: float, taken: list[Rectangle]) -> None:
+def _draw_states(
+    image: Array, parse: FrameParse, row: int, vocabulary: Vocabulary, colours: Sequence[Colour], unit: float, taken: list[Rectangle]
+) -> None:
     """A column of part and states beside the person, where there is room that no other column has taken."""
     _, top, _, bottom = parse.persons.xyxy[row]
     lines = _state_lines(parse, row, vocabulary)
@@ -117,7 +130,7 @@ def _draw_states(image: Array, parse: FrameParse, row: int, vocabulary: Vocabula
     for i, (p, text) in enumerate(lines):
         baseline = place[1] + step * (i + 1)
         left = place[0] + pad
-        cv2.rectangle(image, (left, baseline - bullet), (left + bullet, baseline), PART_COLOURS[p % len(PART_COLOURS)], cv2.FILLED)
+        cv2.rectangle(image, (left, baseline - bullet), (left + bullet, baseline), colours[p], cv2.FILLED)
         _write(image, text, (left + bullet + pad, baseline), scale, WHITE)
 
 

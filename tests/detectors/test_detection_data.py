@@ -10,6 +10,7 @@ from parsing.datasets.records import ImageRecord, ObjectRecord
 from parsing.learning.augmentation import flip_view, view_matrix, warp_boxes, warp_image, warp_points
 from parsing.media.images import read_image
 from parsing.pose import part_boxes
+from parsing.vocabulary import flip_permutation
 
 
 def standing(height: float = 160, left: float = 40, top: float = 20) -> np.ndarray:
@@ -65,7 +66,7 @@ def test_crowds_are_ignored(record: ImageRecord) -> None:
 
 
 def test_part_views_swap_sides_when_flipped(record: ImageRecord) -> None:
-    views = PartViews([record], PART_NAMES, 96, context=1.2, rotation_deg=0, heatmaps=False)
+    views = PartViews([record], PART_NAMES, flip_permutation(PART_NAMES), 96, context=1.2, rotation_deg=0, heatmaps=False)
     left, right = PART_NAMES.index("left_arm") + 1, PART_NAMES.index("right_arm") + 1
     for seed in range(20):
         view = views[(0, seed)]

@@ -65,7 +65,7 @@ def test_parts_of_a_person_are_in_the_order_of_the_names(workers: Path) -> None:
 def test_a_mirrored_crop_keeps_left_left(workers: Path) -> None:
     """In a mirrored crop the blue right glove is what a left glove looks like, so its box is labelled left."""
     records = read_records("coco", workers / "annotations_train.json", workers / "images", Problems("fail"), "train")
-    views = PartViews(records[:1], OWN, 96, context=1.2, rotation_deg=0, heatmaps=False)
+    views = PartViews(records[:1], OWN, flip_permutation(OWN), 96, context=1.2, rotation_deg=0, heatmaps=False)
     orders = set()
     for seed in range(12):
         view = views[0, seed]

@@ -71,7 +71,7 @@ class Fixed:
     """A detector that always finds the same."""
 
     facts = ModelFacts("person_detector", "fixed", None, "{}")
-    part_names = ("head", "hip")
+    part_names, swap = ("head", "hip"), np.arange(2)
 
     def __init__(self, boxes: Array, scores: Array) -> None:
         self.boxes, self.scores = boxes, scores

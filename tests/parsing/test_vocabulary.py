@@ -15,6 +15,34 @@ def test_json_round_trip() -> None:
     assert Vocabulary.from_json(vocabulary.to_json()) == vocabulary
 
 
+def test_left_and_right_are_named_or_follow_from_the_names() -> None:
+    by_name = Vocabulary("v", ("left_x", "y", "right_x", "left_z"), (), ((),) * 4, ())
+    assert by_name.pairs == (("left_x", "right_x"),)
+    assert by_name.swap.tolist() == [2, 1, 0, 3]
+    assert by_name.kinds == [[0, 2], [1], [3]]
+    named = Vocabulary("v", ("droite", "casque", "gauche"), (), ((),) * 3, (), pairs=(("gauche", "droite"),))
+    assert named.swap.tolist() == [2, 1, 0]
+    assert Vocabulary.from_json(named.to_json()) == named
+    before = {name: value for name, value in by_name.to_json().items() if name != "pairs"}
+    assert Vocabulary.from_json(before) == by_name
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([["left", "z"]], "'z' is not among the names"),
+        ([["left", "left"]], "'left' stands twice"),
+        ([["left"]], "expected a list of two names each"),
+        ("left", "expected a list of two names each"),
+        ([["left", 1]], "expected a list of two names each"),
+    ],
+)
+def test_pairs_that_do_not_fit(pairs: object, message: str) -> None:
+    header = Vocabulary("v", ("left", "right"), (), ((),) * 2, ()).to_json() | {"pairs": pairs}
+    with pytest.raises(ValueError, match=message):
+        Vocabulary.from_json(header)
+
+
 def test_allowed_follows_the_rows() -> None:
     vocabulary = Vocabulary("v", ("a", "b"), ("x", "y"), (("y",), ()), ())
     assert vocabulary.allowed.tolist() == [[False, True], [False, False]]

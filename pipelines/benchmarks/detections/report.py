@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 class DetectionsReport:
     """Persons and parts of a parse.json, or of a COCO results list: report.json, results.json, truth.json, pictures."""
 
-    found: Annotated[Path, Option("parse.json, folder of parses, or COCO results (1 person, 2 to 11 parts)", positional=True)]
+    found: Annotated[Path, Option("parse.json, folder of parses, or COCO results (1 person, parts from 2 on)", positional=True)]
     truth: Annotated[Path, Option("annotations", "FILE")]
     format: Annotated[Format, Option("of the annotations")] = "coco"
     images: Annotated[Path | None, Option("without, `images` beside the annotations", "DIR")] = None
+    parts: Annotated[tuple[str, ...], Option("of COCO results, in their order (default: the ten of the default vocabulary)", "NAME")] = ()
     on_error: Annotated[Literal["fail", "skip"], Option("of bad annotations")] = "fail"
 
     def outputs(self, out: Path) -> list[Path]:
@@ -38,10 +39,10 @@ class DetectionsReport:
         return [path for path in self._images().rglob("*") if path.is_file()]
 
     def write(self, out: Path) -> dict[str, Any]:
-        from pipelines.benchmarks.detections.score import CLASS_NAMES, compare
+        from pipelines.benchmarks.detections.score import compare
 
         records = read_records(self.format, self.truth, self._images(), Problems(self.on_error))
-        return write_detections(compare(records, self.found), CLASS_NAMES, out)
+        return write_detections(*compare(records, self.found, self.parts), out)
 
     def _images(self) -> Path:
         return self.images or default_images(self.truth)

@@ -22,16 +22,15 @@ from parsing.measures.boxes import BoxTruth
 from parsing.types import Array, FrameParse
 from parsing.vocabulary import PART_NAMES
 
-CLASS_NAMES = (PERSON, *PART_NAMES)
 CONFUSION_SCORE, CONFUSION_IOU = 0.4, 0.5
 _NUMBER = re.compile(r"(\d+)$")
 
 
 @dataclass(frozen=True)
 class FoundFrames:
-    """Parsed frames by the name of their video and their index."""
+    """Parsed frames by the name of their video and their index, and the parts that their parses know."""
 
-    path: Path
+    parts: tuple[str, ...]
     frames: dict[tuple[str, int], FrameParse]
 
     def of(self, record: ImageRecord) -> FrameParse | None:
@@ -46,13 +45,18 @@ def places_of(record: ImageRecord) -> list[tuple[str, int]]:
     return [(record.path.name, 0), (record.path.stem, 0), *numbered]
 
 
-def check_parts(parse: VideoParse, where: object) -> None:
-    """Raises InputError where a parse has other parts than the ten."""
-    if parse.vocabulary.parts != PART_NAMES:
-        raise InputError(f"{where}: parts {', '.join(parse.vocabulary.parts)}; expected {', '.join(PART_NAMES)}")
+def check_parts(parse: VideoParse, parts: Sequence[str]) -> tuple[str, ...]:
+    """The parts of a parse.
+
+    Raises:
+        InputError: there are `parts`, and they are others.
+    """
+    if parts and parse.vocabulary.parts != parts:
+        raise InputError(f"{parse.facts.name}: its parse has the parts {', '.join(parse.vocabulary.parts)}; expected {', '.join(parts)}")
+    return parse.vocabulary.parts
 
 
-def read_found_frames(path: Path) -> FoundFrames:
+def read_found_frames(path: Path, parts: tuple[str, ...] = ()) -> FoundFrames:
     """The frames of a parse.json, or of every one in a folder; videos go by their names with and without suffix."""
     frames: dict[tuple[str, int], FrameParse] = {}
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
@@ -60,39 +64,45 @@ def read_found_frames(path: Path) -> FoundFrames:
         raise InputError(f"{path}: folder without a parse (*.json)")
     for file in files:
         parse = read_parse(file)
-        check_parts(parse, file)
+        parts = check_parts(parse, parts)
         for name in {parse.facts.name, Path(parse.facts.name).stem}:
             frames.update({(name, frame.index): frame for frame in parse.frames})
-    return FoundFrames(path, frames)
+    return FoundFrames(parts, frames)
 
 
-def compare(records: Sequence[ImageRecord], found: Path) -> list[Item]:
-    """Every annotated image with what was found in it; classes are person and the ten parts.
+def compare(records: Sequence[ImageRecord], found: Path, parts: tuple[str, ...] = ()) -> tuple[list[Item], tuple[str, ...]]:
+    """Every annotated image with what was found in it, and the names of the classes: person and the parts.
 
     Args:
         found: a COCO results list, a parse.json, or a folder of parses.
+        parts: those that a results list means from category 2 on; empty, the default vocabulary's. Parses know their own.
 
     Raises:
-        InputError: nothing was found for any of the images, or the file is neither.
+        InputError: nothing was found for any of the images, the file is neither, or parses have other parts than `parts`.
     """
     value = None if found.is_dir() else read_json(found)
-    boxes = _of_results(records, value, found) if isinstance(value, list) else _of_parses(records, read_found_frames(found))
-    items = [Item(record.source, truth_of(record), boxes[i]) for i, record in enumerate(records) if i in boxes]
+    if isinstance(value, list):
+        names = parts or PART_NAMES
+        boxes = _of_results(records, value, found, len(names))
+    else:
+        frames = read_found_frames(found, parts)
+        names, boxes = frames.parts, _of_parses(records, frames)
+    items = [Item(record.source, truth_of(record, names), boxes[i]) for i, record in enumerate(records) if i in boxes]
     if not items:
         raise InputError(f"{found}: holds nothing for any of the {len(records)} annotated images")
-    return items
+    return items, (PERSON, *names)
 
 
-def truth_of(record: ImageRecord) -> BoxTruth:
-    """Persons (class 0) and their parts (1 to 10) of an image; crowds and uncertain parts are ignored regions."""
+def truth_of(record: ImageRecord, parts: Sequence[str]) -> BoxTruth:
+    """Persons (class 0) and their P parts (1 to P) of an image; crowds and uncertain parts are ignored regions."""
     boxes, classes, crowd = [], [], []
     for person in record.persons:
         boxes.append(person.xyxy)
         classes.append(0)
         crowd.append(person.crowd)
-        parts, known, ignored = true_parts(person)
+        part_boxes, known, ignored = true_parts(person, parts)
         for i in np.flatnonzero(known | ignored):
-            boxes.append(parts[i])
+            boxes.append(part_boxes[i])
             classes.append(int(i) + 1)
             crowd.append(bool(ignored[i]))
     return BoxTruth(np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, int), np.array(crowd, bool))
@@ -111,25 +121,25 @@ def _of_parses(records: Sequence[ImageRecord], found: FoundFrames) -> dict[int, 
 
 
 def boxes_of(frame: FrameParse) -> Boxes:
-    """Persons (class 0) and the parts that are seen (1 to 10) of a frame."""
+    """Persons (class 0) and the parts that are seen (1 to P) of a frame."""
     rows, columns = np.nonzero(frame.parts.visible)
     boxes = np.concatenate([frame.persons.xyxy, frame.parts.xyxy[rows, columns]])
     scores = np.concatenate([frame.persons.scores, frame.parts.scores[rows, columns]])
     return boxes, scores, np.concatenate([np.zeros(len(frame.persons), int), columns + 1])
 
 
-def _of_results(records: Sequence[ImageRecord], rows: list[Any], path: Path) -> dict[int, Boxes]:
-    """COCO results: category 1 is the person, 2 to 11 are the parts in the order of PART_NAMES."""
+def _of_results(records: Sequence[ImageRecord], rows: list[Any], path: Path, num_parts: int) -> dict[int, Boxes]:
+    """COCO results: category 1 is the person, the parts follow from 2 on."""
     index = {record_key(record.id): i for i, record in enumerate(records)}
     columns: dict[int, list[tuple[list[float], float, int]]] = {i: [] for i in range(len(records))}
     for number, row in enumerate(rows):
         try:
             x, y, width, height = map(float, row["bbox"])
             score, category, image = float(row["score"]), int(row["category_id"]), index[record_key(row["image_id"])]
-            if not np.isfinite([x, y, width, height, score]).all() or not 1 <= category <= len(CLASS_NAMES):
+            if not np.isfinite([x, y, width, height, score]).all() or not 1 <= category <= num_parts + 1:
                 raise ValueError(f"category_id {category}, bbox {row['bbox']}, score {score}")
         except (KeyError, TypeError, ValueError) as error:
-            what = "finite numbers, an image_id of the truth and a category_id from 1 to 11"
+            what = f"finite numbers, an image_id of the truth and a category_id from 1 to {num_parts + 1}"
             raise InputError(f"{path}: result {number}: expected bbox, score, image_id, category_id: {what} ({error})") from None
         columns[image].append(([x, y, x + width, y + height], score, category - 1))
     return {i: _stacked(found) for i, found in columns.items()}

@@ -15,18 +15,18 @@ from pipelines.benchmarks.detections.score import boxes_of, check_parts, places_
 
 
 def write_results(parses: Iterable[VideoParse], records: Sequence[ImageRecord], out: Path) -> None:
-    """Write persons (category 1) and parts (2 to 11) of every annotated image that is a frame of a parse; frames are matched
-    as `compare` matches them.
+    """Write persons (category 1) and parts (from 2 on, in the order of the parses) of every annotated image that is a frame of a
+    parse; frames are matched as `compare` matches them.
 
     Raises:
-        InputError: a parse has other parts, or none has a frame that is annotated.
+        InputError: a parse has other parts than the first, or none has a frame that is annotated.
     """
     left = {place: record.id for record in reversed(records) for place in places_of(record)}
-    done = set()
+    done, parts = set(), tuple[str, ...]()
     with atomic(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         lines = 0
         for parse in parses:
-            check_parts(parse, parse.facts.name)
+            parts = check_parts(parse, parts)
             for frame in parse.frames:
                 name = parse.facts.name
                 image = left.get((name, frame.index), left.get((Path(name).stem, frame.index)))

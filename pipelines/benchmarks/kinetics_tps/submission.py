@@ -16,9 +16,9 @@ from parsing.datasets.kinetics_tps.columns import VerbTable, columns_of
 from parsing.datasets.kinetics_tps.results import SAMPLE_EVERY
 from parsing.errors import InputError
 from parsing.files import atomic
-from parsing.states.voting import part_groups, vote
+from parsing.states.voting import vote
 from parsing.types import Array, FrameParse
-from parsing.vocabulary import PART_NAMES, Vocabulary
+from parsing.vocabulary import Vocabulary
 
 Form = Literal["2021", "2022"]
 # Where a part mostly lies in the box of its person, as shares of its sides: for parts that were not found, as a box
@@ -80,14 +80,13 @@ class SubmissionWriter:
 
 def video_json(frames: list[FrameParse], vocabulary: Vocabulary, form: Form, vote_share: float = 0.0) -> dict[str, Any]:
     """Frame names to frame objects; the ten best persons of each frame, each with all ten parts and one state a part."""
-    if missing := set(vocabulary.parts) ^ set(PART_NAMES):
-        raise InputError(f"the parse knows other parts than Kinetics-TPS: {', '.join(sorted(missing))}")
+    if set(vocabulary.parts) != set(USUAL):
+        raise InputError(f"the parse has the parts {', '.join(vocabulary.parts)}; Kinetics-TPS expects {', '.join(USUAL)}")
     scores = np.concatenate([frame.states.scores for frame in frames])
     visible = np.concatenate([frame.parts.visible for frame in frames])
-    groups = part_groups(vocabulary.parts)
     # A part that was not seen is given what its kind mostly does in this video.
-    usual = vote(scores, visible, groups, 1.0)
-    said = np.where(visible[..., None], vote(scores, visible, groups, vote_share), usual)
+    usual = vote(scores, visible, vocabulary.kinds, 1.0)
+    said = np.where(visible[..., None], vote(scores, visible, vocabulary.kinds, vote_share), usual)
     said = np.where(vocabulary.allowed, said, -1.0)
     ends = np.cumsum([len(frame.persons) for frame in frames])
     rows = np.split(said.argmax(-1) if said.size else np.zeros((0, len(vocabulary.parts)), int), ends[:-1])

@@ -16,6 +16,7 @@ from parsing.configs import parse_config
 from parsing.datasets import read_records
 from parsing.datasets.records import ImageRecord, true_parts
 from parsing.types import Frame
+from parsing.vocabulary import flip_permutation
 from pipelines.pseudo_label import build_parser, main
 
 FEET = [PART_NAMES.index("left_foot"), PART_NAMES.index("right_foot")]
@@ -25,7 +26,7 @@ HEAD = PART_NAMES.index("head")
 class Teacher:
     """Finds every part in the middle of the person, with given scores."""
 
-    part_names = PART_NAMES
+    part_names, swap = PART_NAMES, flip_permutation(PART_NAMES)
 
     def __init__(self, scores: dict[int, float], boxes: dict[int, Any] | None = None) -> None:
         self.scores, self.boxes = scores, boxes or {}
@@ -62,9 +63,9 @@ def test_missing_parts_become_positives_or_ignored_and_truth_stays(people: Path)
     assert parts["left_foot"].score == pytest.approx(0.41)
     before, after = true_parts(records[0].persons[0]), true_parts(labelled[0].persons[0])
     np.testing.assert_array_equal(before[0][HEAD], after[0][HEAD])
-    assert additions.positive[FEET[0]] == len(records)
-    assert additions.ignored[FEET[1]] == len(records)
-    assert additions.positive[HEAD] == 0
+    assert additions.positive[PART_NAMES[FEET[0]]] == len(records)
+    assert additions.ignored[PART_NAMES[FEET[1]]] == len(records)
+    assert additions.positive["head"] == 0
     again = list(add_pseudo_labels(labelled, Teacher({}), settings(), Additions()))  # type: ignore[arg-type]
     assert again[0].persons[0].parts == ()  # a new round starts from the truth
 
@@ -84,7 +85,7 @@ def test_a_part_that_annotators_gave_to_the_other_side_is_not_added(people: Path
 def test_views_train_on_positives_and_ignore_the_rest(people: Path) -> None:
     teacher = Teacher({FEET[0]: 0.9, FEET[1]: 0.3})
     labelled = list(add_pseudo_labels(without_feet(people), teacher, settings(), Additions()))  # type: ignore[arg-type]
-    view = PartViews(labelled, PART_NAMES, 96, 1.2, 0.0, heatmaps=False)[(0, 3)]
+    view = PartViews(labelled, PART_NAMES, Teacher.swap, 96, 1.2, 0.0, heatmaps=False)[(0, 3)]
     assert {FEET[0] + 1, FEET[1] + 1} & set(view.labels.tolist())
     assert len(view.ignored) >= 1
 

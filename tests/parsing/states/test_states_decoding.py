@@ -8,7 +8,7 @@ import torch
 
 from parsing.states.decoding import PRIOR_COUNT, StateDecoder
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
-from parsing.states.voting import part_groups, vote
+from parsing.states.voting import vote
 
 PLAIN = StateLossConfig()
 # One person, two parts, three states; the second part cannot take the third.
@@ -110,7 +110,6 @@ def test_thresholds_become_one_half_and_rare_states_are_drawn_to_it() -> None:
 
 
 def test_votes_stay_within_a_group_and_ignore_hidden_parts() -> None:
-    assert part_groups(("head", "left_arm", "right_arm")) == [[0], [1, 2]]
     scores = np.array([[[1.0, 0], [0.0, 1], [0.0, 1]], [[1.0, 0], [1.0, 0], [1.0, 0]]])
     visible = np.array([[True, True, True], [True, False, False]])
     mixed = vote(scores, visible, [[0], [1, 2]], 0.5)

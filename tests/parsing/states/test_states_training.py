@@ -46,7 +46,7 @@ def table(tmp_path: Path) -> StateTable:
 
 
 def test_crops_repeat_for_a_seed(table: StateTable) -> None:
-    crops = StateCrops(table, 64, 1.15)
+    crops = StateCrops(table, VOCABULARY.swap, 64, 1.15)
     first, again, other = crops[(0, 5)], crops[(0, 5)], crops[(0, 6)]
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])
@@ -54,7 +54,7 @@ def test_crops_repeat_for_a_seed(table: StateTable) -> None:
 
 def test_flips_swap_sides(table: StateTable) -> None:
     """The raised right arm becomes a raised left arm in about half of the views, with its box on the other side."""
-    crops, raised = StateCrops(table, 96, 1.15), STATE_NAMES.index("raise")
+    crops, raised = StateCrops(table, VOCABULARY.swap, 96, 1.15), STATE_NAMES.index("raise")
     left, right = PART_NAMES.index("left_arm"), PART_NAMES.index("right_arm")
     sides = []
     for seed in range(40):

@@ -9,7 +9,8 @@ from parsing.errors import InputError
 from parsing.media.encoding import VideoWriter
 from parsing.media.video import Video
 from parsing.types import ActionScore
-from pipelines.parse.rendering import PART_COLOURS, draw_parse
+from parsing.vocabulary import Vocabulary
+from pipelines.parse.rendering import PAIR_COLOURS, SINGLE_COLOURS, draw_parse, part_colours
 
 ACTIONS = (ActionScore("walk", 0.75, 0, 1), ActionScore("run", 0.25, 0, 1))
 
@@ -32,7 +33,7 @@ def test_boxes_parts_and_banner_are_drawn(hw: tuple[int, int]) -> None:
     assert picture.shape == scene.image.shape
     assert not scene.image.any()  # the frame itself stays as it was
     # All parts of this person share one box: the last visible one is on top.
-    assert PART_COLOURS[8] in colours(picture)
+    assert part_colours(VOCABULARY)[8] in colours(picture)
     assert picture[round(height * 0.8) :, : width // 3].max() > 100  # text in the banner
 
 
@@ -61,8 +62,10 @@ def test_boxes_may_reach_over_the_edge() -> None:
     draw_parse(frame(), frame_parse(0, [[-50, -20, 400, 300], [310, 230, 330, 250]]), VOCABULARY, ACTIONS)
 
 
-def test_part_colours_are_ten_different_ones() -> None:
-    assert len(set(PART_COLOURS)) == 10
+def test_every_part_has_a_colour_of_its_own() -> None:
+    assert len(set(part_colours(VOCABULARY))) == 10
+    own = Vocabulary("own", ("fist", "cap", "palm", "bat"), (), ((),) * 4, (), pairs=(("palm", "fist"),))
+    assert part_colours(own) == [PAIR_COLOURS[0][0], SINGLE_COLOURS[0], PAIR_COLOURS[0][1], SINGLE_COLOURS[1]]
 
 
 def test_video_keeps_its_times(tmp_path: Path) -> None:
