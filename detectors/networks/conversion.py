@@ -7,7 +7,7 @@ Swin merges patches channel by channel, and each level's scale is a tensor of it
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ from torch import Tensor, nn
 from detectors.networks import NetworkName, build_network, parse_architecture
 from detectors.networks.architectures import DetectorArchitecture
 from parsing.errors import InputError
+from parsing.label_lists import label_list, labels_for
 from parsing.networks.checkpoints import fill
+from parsing.networks.converters import Converted
 
 _SWIN = {"levels": [0, 1, 2, 3], "shorter_px": 800}
 # What a converted checkpoint becomes: network, and fields of its architecture.
 TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "cascade_rcnn_r50": ("cascade_rcnn", {"backbone": "resnet50", "shorter_px": 800}),
+    "cascade_rcnn_r101": ("cascade_rcnn", {"backbone": "resnet101", "shorter_px": 800}),
+    "cascade_rcnn_x101_32x4d": ("cascade_rcnn", {"backbone": "resnext101_32x4d", "shorter_px": 800}),
     "cascade_rcnn_swin_t": ("cascade_rcnn", {"backbone": "swin_tiny_patch4_window7_224", **_SWIN}),
     "cascade_rcnn_swin_s": ("cascade_rcnn", {"backbone": "swin_small_patch4_window7_224", **_SWIN}),
     "cascade_rcnn_swin_b": ("cascade_rcnn", {"backbone": "swin_base_patch4_window7_224", **_SWIN}),
@@ -75,6 +79,25 @@ _SCALE = re.compile(r"^bbox_head\.scales\.(\d)\.scale$")
 _DOWNSAMPLE = re.compile(r"^backbone\.stages\.(\d)\.downsample\.(reduction|norm)\.(weight|bias)$")
 
 
+def targets() -> dict[str, Collection[str]]:
+    """What the checkpoints of each library can become."""
+    return {"mmdet": TARGETS}
+
+
+def to_network(
+    tensors: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    origin: str,  # noqa: ARG001  # there is one
+    target: str,
+    classes: Sequence[str],
+    path: Path,
+) -> Converted:
+    """See `Conversion.to_network`."""
+    names = class_names_of(meta, num_classes_of(tensors, path), classes)
+    component, network = convert(tensors, target, names, path)
+    return network, component, {"classes": list(names)}
+
+
 def class_names_of(meta: Mapping[str, Any], num_classes: int, given: Sequence[str]) -> tuple[str, ...]:
     """Names of the classes: those given, those in the checkpoint's `meta`, COCO's where there are 80.
 
@@ -82,15 +105,9 @@ def class_names_of(meta: Mapping[str, Any], num_classes: int, given: Sequence[st
         InputError: none of these fits the number of classes.
     """
     dataset = meta.get("dataset_meta")
-    listed = given or (dataset.get("classes", dataset.get("CLASSES", ())) if isinstance(dataset, dict) else ()) or meta.get("CLASSES", ())
-    names = tuple(map(str, [listed] if isinstance(listed, str) else listed))
-    if not names and num_classes == 80:
-        from torchvision.models._meta import _COCO_CATEGORIES
-
-        names = tuple(name for name in _COCO_CATEGORIES if name not in ("__background__", "N/A"))
-    if len(names) != num_classes:
-        raise InputError(f"--classes: {len(names)} names for {num_classes} classes of the checkpoint")
-    return names
+    listed = (dataset.get("classes", dataset.get("CLASSES", ())) if isinstance(dataset, dict) else ()) or meta.get("CLASSES", ())
+    names = [listed] if isinstance(listed, str) else listed if isinstance(listed, (list, tuple)) else []
+    return labels_for(num_classes, given, tuple(map(str, names)) or (label_list("coco") if num_classes == 80 else ()))
 
 
 def num_classes_of(tensors: Mapping[str, Tensor], path: Path) -> int:

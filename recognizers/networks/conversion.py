@@ -8,7 +8,7 @@ PyTorchVideo's is made of bottlenecks. Neither is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from parsing.errors import InputError
+from parsing.label_lists import labels_for
 from parsing.networks.checkpoints import Rule, fill, rewrite
+from parsing.networks.converters import Converted
 from recognizers.networks import NetworkName, parse_architecture
 from recognizers.networks.slowfast import SlowFast
 
@@ -122,17 +124,21 @@ TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "slowfast_r50_8x8": ("slowfast", {"alpha": 4, "lateral_kernel": 7}),
     "slowfast_r101_4x16": ("slowfast", {"depth": 101}),
     "slowfast_r101_8x8": ("slowfast", {"depth": 101, "alpha": 4, "lateral_kernel": 7}),
+    "csn_ir_50": ("csn", {"depth": 50}),
     "csn_ir_101": ("csn", {"depth": 101}),
     "csn_ir_152": ("csn", {}),
     "csn_ip_152": ("csn", {"mode": "ip"}),
     "tanet_r50": ("tanet", {}),
     "tsm_r50": ("tsm", {"backbone": "resnet50", "num_segments": 8}),
+    "tsm_r50_16": ("tsm", {"backbone": "resnet50", "num_segments": 16}),
     "tsm_r101": ("tsm", {"backbone": "resnet101", "num_segments": 8}),
     "uniformer_small": ("uniformer", {"size": "small"}),
     "uniformer_base": ("uniformer", {"size": "base"}),
+    "uniformer_base_32": ("uniformer", {"size": "base", "frames": 32}),
     "video_swin_tiny": ("video_swin", {"size": "tiny"}),
     "video_swin_small": ("video_swin", {"size": "small"}),
     "video_swin_base": ("video_swin", {"size": "base"}),
+    "video_swin_large": ("video_swin", {"size": "large"}),
     "r2plus1d_18": ("r2plus1d", {"depth": 18, "frames": 16}),
     "r2plus1d_34": ("r2plus1d", {}),
 }
@@ -145,6 +151,20 @@ PYTORCHVIDEO_TARGETS: dict[str, dict[str, Any]] = {
     "csn_ir_101": {"norm_eps": 1e-5, "colours": "middle"},
 }
 _DROPPED = re.compile(r"^data_preprocessor\.|relative_position_index$")
+
+
+def targets() -> dict[str, Collection[str]]:
+    """What the checkpoints of each library can become."""
+    found: dict[str, Collection[str]] = {o: [name for name, (network, _) in TARGETS.items() if network in RULES[o]] for o in RULES}
+    return {**found, "pytorchvideo": PYTORCHVIDEO_TARGETS}
+
+
+def to_network(
+    tensors: Mapping[str, Tensor], meta: Mapping[str, Any], origin: Origin, target: str, classes: Sequence[str], path: Path
+) -> Converted:
+    """See `Conversion.to_network`."""
+    names = labels_for(num_actions_of(tensors, path), classes, meta.get("CLASSES", ()))
+    return convert(tensors, origin, target, names, path), TARGETS[target][0], {"actions": list(names)}
 
 
 def num_actions_of(tensors: Mapping[str, Tensor], path: Path) -> int:
@@ -164,19 +184,15 @@ def convert(tensors: Mapping[str, Tensor], origin: Origin, target: str, actions:
 
     Args:
         tensors: the library's state dict.
-        target: a name in TARGETS.
+        origin, target: one of `targets`.
         actions: names of the classes, in the checkpoint's order.
         path: of the checkpoint, for messages.
 
     Raises:
-        InputError: the library has no such network; tensors are missing, left over, or of another shape.
+        InputError: tensors are missing, left over, or of another shape.
     """
     name, fields = TARGETS[target]
-    if name not in RULES[origin]:
-        raise InputError(f"--to {target}: {origin} has no such network; it has those of {', '.join(sorted(RULES[origin]))}")
     if origin == "pytorchvideo":
-        if target not in PYTORCHVIDEO_TARGETS:
-            raise InputError(f"--to {target}: {origin} has no such weights; it has those of {', '.join(sorted(PYTORCHVIDEO_TARGETS))}")
         fields = fields | PYTORCHVIDEO_TARGETS[target]
     network = parse_architecture(name, fields, target).build(len(actions))
     computed = {key: value for key, value in network.state_dict().items() if _DROPPED.search(key)}

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torchvision.models import video
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
+from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from parsing.configs import config
 from parsing.networks.backbones import Pretrained
@@ -17,9 +18,9 @@ from recognizers.clips.inputs import CHANNELS, InputKind, Normalise, SingleKind,
 
 @config
 class VideoSwinArchitecture:
-    """Video Swin tiny, small or base, as torchvision builds it."""
+    """Video Swin, as torchvision builds it; the large one, which it lacks, by its own rule."""
 
-    size: Literal["tiny", "small", "base"] = "base"
+    size: Literal["tiny", "small", "base", "large"] = "base"
     frames: Annotated[int, Field(ge=2, le=256)] = 32
     interval: Annotated[int, Field(ge=1, le=1024)] = 2
     sampler: Sampler = "dense"
@@ -42,7 +43,7 @@ class VideoSwin(nn.Module):
     def __init__(self, architecture: VideoSwinArchitecture, num_actions: int) -> None:
         super().__init__()
         self.architecture, self.normalise = architecture, Normalise(kind=architecture.input)
-        build = {"tiny": video.swin3d_t, "small": video.swin3d_s, "base": video.swin3d_b}[architecture.size]
+        build = {"tiny": video.swin3d_t, "small": video.swin3d_s, "base": video.swin3d_b, "large": _swin3d_l}[architecture.size]
         self.trunk = build(num_classes=num_actions)
         self.trunk.head = nn.Sequential(nn.Dropout(architecture.dropout), nn.Linear(self.trunk.num_features, num_actions))
 
@@ -50,6 +51,11 @@ class VideoSwin(nn.Module):
         """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]."""
         logits: Tensor = self.trunk(self.normalise(clips))
         return logits
+
+
+def _swin3d_l(num_classes: int) -> SwinTransformer3d:
+    sizes = {"patch_size": [2, 4, 4], "embed_dim": 192, "depths": [2, 2, 18, 2], "num_heads": [6, 12, 24, 48], "window_size": [8, 7, 7]}
+    return SwinTransformer3d(**sizes, stochastic_depth_prob=0.1, num_classes=num_classes)
 
 
 @config

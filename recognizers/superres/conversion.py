@@ -6,7 +6,7 @@ Names are rewritten by rule; the order of tensors' values is the same on both si
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from parsing.errors import InputError
 from parsing.networks.checkpoints import Rule, fill, rewrite
+from parsing.networks.converters import Converted
 from recognizers.superres.networks import NetworkName, parse_architecture
 
 Origin = Literal["mmagic", "basicsr"]
@@ -47,21 +48,38 @@ _PREFIXES = ("generator_ema.", "generator.")  # of the network among losses and 
 _DROPPED = re.compile(r"(spynet\.(mean|std)|step_counter)$")
 
 
+def targets() -> dict[str, Collection[str]]:
+    """What the checkpoints of each library can become."""
+    return {"mmagic": TARGETS, "basicsr": ["basicvsr_x4"]}
+
+
+def to_network(
+    tensors: Mapping[str, Tensor],
+    meta: Mapping[str, Any],  # noqa: ARG001  # of no use here
+    origin: Origin,
+    target: str,
+    classes: Sequence[str],
+    path: Path,
+) -> Converted:
+    """See `Conversion.to_network`."""
+    if classes:
+        raise InputError(f"--classes: {len(classes)} names, but networks of super-resolution have no classes")
+    return convert(tensors, origin, target, path), TARGETS[target][0], {}
+
+
 def convert(tensors: Mapping[str, Tensor], origin: Origin, target: str, path: Path, fields: Mapping[str, Any] | None = None) -> nn.Module:
     """A network filled with a checkpoint's tensors.
 
     Args:
         tensors: the library's state dict.
-        target: a name in TARGETS.
+        origin, target: one of `targets`.
         path: of the checkpoint, for messages.
         fields: of the architecture, where they are not the published ones.
 
     Raises:
-        InputError: the library has no such network; tensors are missing, left over, or of another shape.
+        InputError: tensors are missing, left over, or of another shape.
     """
     name, published = TARGETS[target]
-    if origin == "basicsr" and name != "basicvsr":
-        raise InputError(f"--to {target}: basicsr has no such network; it has basicvsr_x4")
     network = parse_architecture(name, {**published, **(fields or {})}, target).build()
     renamed = {rewrite(key, RULES[origin]): value for key, value in _network_alone(tensors).items() if not _DROPPED.search(key)}
     fill(network, renamed, target, path)

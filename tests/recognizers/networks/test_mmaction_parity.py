@@ -10,6 +10,7 @@ from seeded import seeded_clip, seeded_tensor
 from torchvision.models import video
 
 from parsing.errors import InputError
+from parsing.networks.converters import convert_checkpoint
 from parsing.types import Frame
 from pipelines import convert as convert_command
 from recognizers.clips.inputs import COLOURS, Normalise
@@ -69,8 +70,8 @@ def test_other_checkpoints_are_named() -> None:
         convert(tensors, "mmaction2", "tanet_r50", ACTIONS, HERE)
     with pytest.raises(InputError, match=r"'classifier\.weight' has shape \(20, 2048\), expected \(3, 2048\)"):
         convert(tensors, "mmaction2", "tsm_r50", ["a", "b", "c"], HERE)
-    with pytest.raises(InputError, match="torchvision has no such network; it has those of r2plus1d, video_swin"):
-        convert(tensors, "torchvision", "tsm_r50", ACTIONS, HERE)
+    with pytest.raises(InputError, match=r"--to tsm_r50: torchvision has no such network; .*valid: .*r2plus1d_18, .*video_swin_tiny"):
+        convert_checkpoint(HERE, "torchvision", "tsm_r50", ACTIONS)
     with pytest.raises(InputError, match="no classification layer"):
         num_actions_of({}, HERE)
 
@@ -92,7 +93,8 @@ def test_the_command_line_converts_and_the_stage_runs(tmp_path: Path) -> None:
     clip = {i: Frame("a", i, 0.0, np.full((64, 64, 3), 20 * i, np.uint8)) for i in range(8)}
     assert stage(clip, 8).probabilities.sum() == pytest.approx(1, abs=1e-4)
     for extra, message in (
-        (["--to", "tsm_r50", "--classes", "a"], "1 names for 20 classes"),
+        (["--to", "tsm_r50", "--classes", "a"], "1 names for 20 classes of the checkpoint$"),
+        (["--to", "tsm_r50", "--classes", "kinetics400"], "400 names for 20 classes of the checkpoint$"),
         (["--to", "tsm_r5"], r"mmaction2 has no such network; did you mean 'tsm_r50'"),
     ):
         with pytest.raises(InputError, match=message):
