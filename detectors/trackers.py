@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from trackers.core.bytetrack.tracklet import ByteTrackTracklet
 from parsing.configs import Table, config
 from parsing.networks.weights import model_facts
 from parsing.stages import Item
-from parsing.types import Array, Frame, FrameParse
+from parsing.types import Frame, FrameParse
 
 TRACKERS: Table = {
     "bytetrack": "detectors.trackers:ByteTrackConfig",
@@ -25,6 +25,7 @@ TRACKERS: Table = {
     "replay": "parsing.recorded.configs:RecordedTracksConfig",
 }
 Share = Annotated[float, Field(ge=0, le=1)]
+Tracks = list[ByteTrackTracklet | None]  # of the persons of a frame, None where a person has no track
 LIBRARY_RATE = 30.0  # the library counts its buffer in frames of this rate
 
 
@@ -60,72 +61,56 @@ class ByteTrack:
         self.options, self.facts = options, model_facts("tracker", options)
 
     def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
-        video, waiting = _Tracks(self.options), deque[tuple[Frame, _Tracked | None]]()
+        tracker, waiting = self._new_tracker(), deque[tuple[Frame, FrameParse | None, Tracks]]()
         for frame, parse in items:
-            waiting.append((frame, None if parse is None else video.add(parse)))
-            while waiting and (waiting[0][1] is None or not any(map(video.is_open, waiting[0][1].begun.values()))):
+            waiting.append((frame, parse, [] if parse is None else _follow(tracker, parse)))
+            while waiting and not any(_is_open(tracker, track) for track in waiting[0][2]):
                 yield _settled(*waiting.popleft())
         yield from (_settled(*item) for item in waiting)
 
-
-@dataclass(frozen=True, eq=False)
-class _Tracked:
-    """A key frame with the ids that are known by now, and the tracks that some of its persons, by row, have begun."""
-
-    parse: FrameParse
-    track_ids: Array
-    begun: dict[int, ByteTrackTracklet]
-
-
-class _Tracks:
-    """Those of one video."""
-
-    def __init__(self, options: ByteTrackConfig) -> None:
-        self._tracker = ByteTrackTracker(
-            lost_track_buffer=round(options.lost_s * LIBRARY_RATE),
+    def _new_tracker(self) -> ByteTrackTracker:
+        return ByteTrackTracker(
+            lost_track_buffer=round(self.options.lost_s * LIBRARY_RATE),
             frame_rate=LIBRARY_RATE,
-            track_activation_threshold=options.new_score,
+            track_activation_threshold=self.options.new_score,
             minimum_consecutive_frames=1,
-            minimum_iou_threshold=options.min_iou,
-            high_conf_det_threshold=options.high_score,
+            minimum_iou_threshold=self.options.min_iou,
+            high_conf_det_threshold=self.options.high_score,
         )
 
-    def is_open(self, track: ByteTrackTracklet) -> bool:
-        """Whether a track may still be confirmed."""
-        return track.tracker_id < 0 and track in self._tracker.tracks
 
-    def add(self, parse: FrameParse) -> _Tracked:
-        """Follow the persons of the next key frame."""
-        persons = parse.persons
-        known = supervision.Detections(
-            xyxy=persons.xyxy.astype(np.float32),
-            confidence=persons.scores,
-            class_id=persons.class_ids,
-            data={"row": np.arange(len(persons))},
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the library warns of its own deprecations
-            tracked = self._tracker.update(known, timestamp=parse.time_s)
-        track_ids = np.full(len(persons), -1)
-        if len(tracked):
-            track_ids[tracked.data["row"]] = [_track_id(number) for number in tracked.tracker_id]
-        return _Tracked(parse, track_ids, self._begun(persons.xyxy, track_ids))
-
-    def _begun(self, boxes: Array, track_ids: Array) -> dict[int, ByteTrackTracklet]:
-        """The tracks that began in this frame, in the order of the rows, by row: each stands where its person's box is."""
-        rows = iter(np.flatnonzero(track_ids < 0).tolist())
-        new = [track for track in self._tracker.tracks if track.age == 0]
-        return {next(row for row in rows if np.array_equal(boxes[row], track.get_state_bbox())): track for track in new}
+def _follow(tracker: ByteTrackTracker, parse: FrameParse) -> Tracks:
+    """The tracks that the persons of the next key frame continue or begin."""
+    persons = parse.persons
+    known = supervision.Detections(
+        xyxy=persons.xyxy.astype(np.float32),
+        confidence=persons.scores,
+        class_id=persons.class_ids,
+        data={"row": np.arange(len(persons))},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library warns of its own deprecations
+        tracked = tracker.update(known, timestamp=parse.time_s)
+    confirmed = {track.tracker_id: track for track in tracker.tracks}
+    tracks: Tracks = [None] * len(persons)
+    for row, number in zip(tracked.data.get("row", ()), tracked.tracker_id, strict=True):
+        tracks[row] = confirmed[number] if number >= 0 else None
+    # The library does not tell which person begins which track: a new one stands where its person's box is.
+    for track in tracker.tracks:
+        if track.age == 0:
+            box = track.get_state_bbox()
+            tracks[next(i for i, other in enumerate(tracks) if other is None and np.array_equal(persons.xyxy[i], box))] = track
+    return tracks
 
 
-def _settled(frame: Frame, tracked: _Tracked | None) -> Item:
-    """With the ids of the tracks that have been confirmed since."""
-    if tracked is None:
+def _is_open(tracker: ByteTrackTracker, track: ByteTrackTracklet | None) -> bool:
+    """Whether a track is not confirmed yet, and may still be."""
+    return track is not None and track.tracker_id < 0 and track in tracker.tracks
+
+
+def _settled(frame: Frame, parse: FrameParse | None, tracks: Tracks) -> Item:
+    """The ids that are known by now; the library numbers from 0."""
+    if parse is None:
         return frame, None
-    for row, track in tracked.begun.items():
-        tracked.track_ids[row] = _track_id(track.tracker_id)
-    return frame, replace(tracked.parse, persons=replace(tracked.parse.persons, track_ids=tracked.track_ids))
-
-
-def _track_id(number: int) -> int:
-    return number + 1 if number >= 0 else -1  # the library numbers from 0
+    numbers = np.array([-1 if track is None else track.tracker_id for track in tracks], int)
+    return frame, replace(parse, persons=replace(parse.persons, track_ids=np.where(numbers < 0, -1, numbers + 1)))
