@@ -154,7 +154,8 @@ class ModelEntry:
     """A component that took part, the sha256 of its weights, and its config as JSON.
 
     `used` (before version 1.2 `asked`) is false for a recognizer that the actions were found without: those before it
-    were sure, or it serves pictures of other sizes.
+    were sure, or it serves pictures of other sizes. `note` says what the pipeline made of the component, such as which
+    actions part states are conditioned on.
     """
 
     stage: str
@@ -162,6 +163,7 @@ class ModelEntry:
     weights_sha256: str | None
     config: str
     used: bool = Field(default=True, validation_alias=AliasChoices("used", "asked"))
+    note: str = ""
 
 
 @config

@@ -73,11 +73,15 @@ class StateFilter(Protocol):
 class ActionRecognizer(Protocol):
     """One protocol for networks and for what is composed of them, single-label and multi-label alike.
 
-    `multi_label` says whether several actions may hold at once; `models` are the components that it is made of.
+    `multi_label` says whether several actions may hold at once. Classes of `background` compete with the actions and never
+    hold. Clips of fewer than `least_frames` frames show too little to be recognized. `models` are the components that
+    it is made of.
     """
 
     action_names: tuple[str, ...]
     multi_label: bool
+    background: tuple[str, ...]
+    least_frames: int
 
     models: tuple[ModelFacts, ...]
 

@@ -6,7 +6,7 @@ P the parts of the vocabulary, S its states.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
@@ -214,8 +214,9 @@ class VideoFacts:
 class ActionScores:
     """What a recognizer finds in one clip: probabilities (A,) in [0, 1] of its actions, holds (A,) bool.
 
-    Single-label: the probabilities sum to one, and the best action holds. Multi-label: each action has a probability of
-    its own, and any number of them may hold. `models` are the components that took part.
+    Single-label: the probabilities sum to one, and the best action holds, or none where the best is background.
+    Multi-label: each action has a probability of its own, and any number of them may hold. `models` are the components
+    that took part.
     """
 
     probabilities: Array
@@ -227,10 +228,17 @@ class ActionScores:
         _check(self, "holds", self.probabilities.shape, np.bool_)
 
     @classmethod
-    def of(cls, probabilities: Array, multi_label: bool, models: tuple[ModelFacts, ...] = ()) -> Self:
-        """The best one of (A,) single-label probabilities holds; of multi-label ones, all those above one half."""
-        best = np.arange(len(probabilities)) == np.argmax(probabilities)
-        return cls(probabilities, np.asarray(probabilities) > 0.5 if multi_label else best, models)
+    def of(
+        cls, probabilities: Array, multi_label: bool, models: tuple[ModelFacts, ...] = (), background: Collection[int] = ()
+    ) -> Self:
+        """The best one of (A,) single-label probabilities holds; of multi-label ones, all those above one half.
+
+        Args:
+            background: places of the classes that never hold.
+        """
+        places = np.arange(len(probabilities))
+        holds = np.asarray(probabilities) > 0.5 if multi_label else places == np.argmax(probabilities)
+        return cls(probabilities, holds & ~np.isin(places, list(background)), models)
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -283,7 +291,7 @@ class ModelFacts:
     """Which component took part: its stage, its name in the stage's table, sha256 of its weights, its config as JSON.
 
     `used` is False for a recognizer that the actions were found without: those before it were sure, or it serves
-    pictures of other sizes.
+    pictures of other sizes. `note` says what the pipeline made of the component, where that needs words.
     """
 
     stage: str
@@ -291,3 +299,4 @@ class ModelFacts:
     weights_sha256: str | None
     config: str
     used: bool = True
+    note: str = ""

@@ -28,6 +28,7 @@ class Decoded:
     def __init__(self, recognizer: ActionRecognizer, thresholds: Array, groups: ExclusiveGroups, at_least_one: bool) -> None:
         self.recognizer, self.thresholds, self.groups, self.at_least_one = recognizer, thresholds, groups, at_least_one
         self.action_names, self.multi_label, self.models = recognizer.action_names, recognizer.multi_label, recognizer.models
+        self.background, self.least_frames = recognizer.background, recognizer.least_frames
 
     def indices(self, num_frames: int) -> Array:
         return self.recognizer.indices(num_frames)

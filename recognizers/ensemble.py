@@ -44,6 +44,8 @@ class Ensemble:
             raise ValueError("the recognizers of an ensemble differ in their actions")
         if exit_margin is not None and self.multi_label:
             raise ValueError("multi-label recognizers have no best action whose lead could end an ensemble early")
+        self.background = tuple(name for name in self.action_names if any(name in member.background for member in members))
+        self.least_frames = max(member.least_frames for member in members)
         self.members, self.weights, self.exit_margin = members, given / given.sum(), exit_margin
         settings = {"weights": self.weights.round(6).tolist(), "exit_margin": exit_margin}
         self.facts = ModelFacts("recognizers", "ensemble", None, json.dumps(settings))
@@ -66,7 +68,8 @@ class Ensemble:
             if self.exit_margin is not None and lead(softmax(total / share)) >= self.exit_margin:
                 break
         probabilities = expit(total / share) if self.multi_label else softmax(total / share)
-        return ActionScores.of(probabilities, self.multi_label, (*models, *self._mixing))
+        background = [self.action_names.index(name) for name in self.background]
+        return ActionScores.of(probabilities, self.multi_label, (*models, *self._mixing), background)
 
     def _weighted(self) -> list[tuple[ActionRecognizer, float]]:
         """The members that may run, with their weights."""

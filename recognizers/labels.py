@@ -27,10 +27,23 @@ class _LabelsEntry:
     actions: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=10_000)]
     multi_label: bool = False
     mirrors: tuple[tuple[str, str], ...] = ()
+    background: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.actions)) < len(self.actions):
             raise ValueError("actions holds a name twice")
+        check_background(self.background, self.actions, self.multi_label)
+
+
+def check_background(background: Sequence[str], actions: Sequence[str], multi_label: bool) -> None:
+    """Raises ValueError: a class of the background is no class, all are, or the labels are multi-label and need none."""
+    odd = [name for name in background if name not in actions]
+    if odd:
+        raise ValueError(f"background: {odd[0]!r} is no class; expected some of {', '.join(actions):.200}")
+    if background and multi_label:
+        raise ValueError(f"background: {background[0]!r} of multi-label classes, expected none: where nothing holds, no label is given")
+    if len(background) == len(actions):
+        raise ValueError("background: holds every class, so there is no action")
 
 
 @dataclass(frozen=True)
@@ -41,21 +54,28 @@ class ActionLabels:
         multi_label: whether several actions, or none, may hold at once, each with a probability of its own.
         mirrors: pairs of actions that a mirrored video turns into each other, beside those whose names differ in `left`
             and `right`.
+        background: classes that compete with the actions and are never reported as one.
     """
 
     names: tuple[str, ...]
     multi_label: bool = False
     mirrors: tuple[tuple[str, str], ...] = ()
+    background: tuple[str, ...] = ()
 
     @classmethod
     def from_header(cls, header: WeightsHeader, where: str) -> ActionLabels:
         """From a header, where files written before call `multi_label` `many`; raises InputError where it lists no actions."""
         before = {"multi_label" if key == "many" else key: value for key, value in header.labels.items()}
         labels = parse_config(_LabelsEntry, before, f"{where}: labels")
-        return cls(labels.actions, labels.multi_label, labels.mirrors)
+        return cls(labels.actions, labels.multi_label, labels.mirrors, labels.background)
 
     def to_header(self) -> dict[str, Any]:
-        return {"actions": list(self.names), "multi_label": self.multi_label, "mirrors": [list(pair) for pair in self.mirrors]}
+        return {
+            "actions": list(self.names),
+            "multi_label": self.multi_label,
+            "mirrors": [list(pair) for pair in self.mirrors],
+            "background": list(self.background),
+        }
 
     def target(self, labels: Sequence[str]) -> Array:
         """(A,) 1 where an action holds."""

@@ -85,6 +85,9 @@ class VideoRecognizer:
         self.network, self.architecture, self.labels, self.device = network, architecture, labels, device
         self.views, self.average, self.batches = views, average, BatchSize("recognizer", batch_size)
         self.action_names, self.multi_label, self.models = labels.names, labels.multi_label, (facts,)
+        self.background = labels.background
+        # Half a clip of different frames; the network was hardly trained on clips that repeat more.
+        self.least_frames = (max(len(clip) for clip in self.clips(1)) + 1) // 2
         self.mirror = labels.mirrored() if any(view.flip for view in views) else None
 
     def clips(self, num_frames: int) -> list[Array]:
@@ -100,7 +103,7 @@ class VideoRecognizer:
         logits = torch.from_numpy(self.logits([[frames[int(i)] for i in clip] for clip in self.clips(num_frames)]))
         logits = logits if self.average == "probabilities" else logits.mean(0, keepdim=True)
         probabilities = np.asarray(self.labels.probabilities(logits).mean(0))
-        return ActionScores.of(probabilities.clip(0, 1), self.multi_label, self.models)
+        return ActionScores.of(probabilities.clip(0, 1), self.multi_label, self.models, [self.action_names.index(n) for n in self.background])
 
     @torch.inference_mode()
     def logits(self, clips: Sequence[Sequence[Frame]]) -> Array:

@@ -178,7 +178,7 @@ class RecordedStates:
 class RecordedActions:
     """Recognizer: recorded scores of the video that the frames belong to, of the window whose middle is nearest to theirs."""
 
-    multi_label = False
+    multi_label, background, least_frames = False, (), 1
 
     def __init__(self, path: Path, scores: Mapping[str, Sequence[TimedScores]], action_names: tuple[str, ...], facts: ModelFacts) -> None:
         self.path, self.scores, self.action_names, self.models = path, scores, action_names, (facts,)

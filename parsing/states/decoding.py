@@ -14,6 +14,7 @@ PRIOR_WEIGHTS = tuple(i / 10 for i in range(7))
 PRIOR_COUNT = 5.0  # persons that the part's overall frequencies count for in the prior of one action
 SHRINKAGE = 10.0  # persons that the threshold 0.5 counts for, against those that a state holds of
 FEWEST, MOST = 0.05, 0.95
+ROUNDING = 1e-4  # what a distribution in float32 may lack to one
 
 
 class StateDecoder(nn.Module):
@@ -38,12 +39,13 @@ class StateDecoder(nn.Module):
 
         Args:
             scores: (B, P, S) probabilities of the network.
-            actions: (B, A) distributions, None where unknown.
+            actions: (B, A) distributions, which may leave a share to unknown actions; None where unknown.
         """
         if actions is None or self.prior.shape[0] == 1:
             prior = self.prior[-1].expand_as(scores)
         else:
-            prior = torch.einsum("ba,aps->bps", actions / actions.sum(1, keepdim=True).clamp_min(1e-6), self.prior[:-1])
+            shares = torch.cat([actions, unknown_mass(actions)], 1)
+            prior = torch.einsum("ba,aps->bps", shares / shares.sum(1, keepdim=True), self.prior)
         mixed = (1 - self.prior_weight) * scores + self.prior_weight * prior
         moved: Tensor = mixed.clamp(0, 1) ** (np.log(0.5) / self.thresholds.log())
         return moved
@@ -81,6 +83,12 @@ class StateDecoder(nn.Module):
     def fit_thresholds(self, scores: Array, holds: Array, known: Array) -> None:
         """Choose the threshold of each state of each part, for heads of independent states; arguments as in `fit`."""
         self.thresholds.copy_(torch.as_tensor(_thresholds(scores, holds, known), dtype=torch.float32))
+
+
+def unknown_mass(actions: Tensor) -> Tensor:
+    """(B, 1) what (B, A) distributions leave to actions that the network does not know; exactly 0 up to rounding."""
+    rest = 1 - actions.sum(1, keepdim=True)
+    return torch.where(rest > ROUNDING, rest, 0.0)
 
 
 def _mean_ap(scores: Array, holds: Array, known: Array) -> float:

@@ -18,7 +18,7 @@ from torchvision.ops import roi_align
 
 from parsing.configs import config
 from parsing.networks.backbones import Backbone, Pretrained
-from parsing.states.decoding import StateDecoder
+from parsing.states.decoding import StateDecoder, unknown_mass
 
 ROI_BINS = 3
 Head = Literal["sigmoid", "softmax"]
@@ -107,7 +107,8 @@ class PartStateNet(nn.Module):
             crops: (B, 3, H, W) RGB in [0, 1].
             boxes: (B, P, 4) xyxy in pixels of the crop.
             visible: (B, P) bool; the box of a part that is not visible is not looked at.
-            actions: (B, A) distributions; None where no action is known.
+            actions: (B, A) distributions; what a row lacks to one belongs to actions that are not known here. None where
+                no action is known.
             action_known: (B,) bool: which rows of `actions` count; None counts all.
         """
         part_level, person_level = self.backbone(crops)
@@ -152,8 +153,13 @@ class PartStateNet(nn.Module):
         known = torch.ones(num_crops, dtype=torch.bool, device=actions.device) if known is None else known
         if self.training:
             known = known & (torch.rand(num_crops, device=actions.device) >= self.architecture.action_drop)
-        told = F.one_hot(actions.argmax(1), self.num_actions).float() if self.architecture.action == "top" else actions
-        return torch.where(known[:, None, None], self.action_embedding(told)[:, None], unknown)
+        rest = unknown_mass(actions)
+        if self.architecture.action == "top":
+            best = F.one_hot(actions.argmax(1), self.num_actions).float()
+            rest = (rest > actions.amax(1, keepdim=True)).float()
+            actions = best * (1 - rest)
+        given = self.action_embedding(actions)[:, None] + rest[:, :, None] * unknown
+        return torch.where(known[:, None, None], given, unknown)
 
 
 def state_scores(logits: Tensor, head: Head) -> Tensor:

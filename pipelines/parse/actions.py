@@ -32,29 +32,31 @@ class VideoActions:
         overlap, every frame is seen once and in order.
         """
         facts, num_frames = source.facts, source.num_frames
-        if self.route is None or not num_frames:
+        if self.route is None or num_frames is None:
+            return
+        self._is_read = True
+        if num_frames < self.route.recognizer.least_frames:
             return
         if num_frames == 1 or 0 < facts.duration_s <= self.route.windows.window_s:
             recognizer = self.route.recognizer
             frames = source.at(recognizer.indices(num_frames).tolist())
             self._note(self.route, recognizer(frames, num_frames), 0.0, facts.duration_s)
-        else:
-            for _ in self.watch(source.frames()):
-                pass
-        self._is_read = True
+            return
+        for _ in self._recognized(self.route, source.frames()):
+            pass
 
     def watch(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Pass frames on, and recognize each window when its last frame has come, unless `read` has done so."""
-        if self.route is None or self._is_read:
-            yield from frames
-            return
-        options, end_s = self.route.windows, 0.0
-        windows = Windows[Frame](options.window_s, options.every_s, options.most_frames)
+        return iter(frames) if self.route is None or self._is_read else self._recognized(self.route, frames)
+
+    def _recognized(self, route: Route, frames: Iterable[Frame]) -> Iterator[Frame]:
+        options, least, end_s = route.windows, route.recognizer.least_frames, 0.0
+        windows = Windows[Frame](options.window_s, options.every_s, options.most_frames, least_items=least)
         for frame in frames:
             end_s = frame.time_s
-            self._recognize(self.route, windows.add(frame.time_s, _shrunk(frame, options.most_px)))
+            self._recognize(route, windows.add(frame.time_s, _shrunk(frame, options.most_px)))
             yield frame
-        self._recognize(self.route, windows.finish(end_s))
+        self._recognize(route, windows.finish(end_s))
 
     def at(self, time_s: float) -> Array | None:
         """(A,) distribution that the part states of a frame are conditioned on.

@@ -56,6 +56,7 @@ class PipelineConfig:
 
     Args:
         recognizers: components that are mixed by their weights; may be empty.
+        action_aliases: file of actions that the part states know under other names, `recognizer's: part states'` a line.
         windows: how the recognizers see videos that are longer than a clip.
         state_filter: what becomes of part states over time; None leaves them as the network gives them.
         track_actions: how the recognizers see each track; None leaves tracks without actions.
@@ -72,6 +73,7 @@ class PipelineConfig:
     part_detector: Annotated[StageConfig, Choice(PART_DETECTORS)]
     part_states: Annotated[StageConfig, Choice(PART_STATES)]
     recognizers: tuple[Annotated[WeightedRecognizer, PlainValidator(_weighted)], ...] = ()
+    action_aliases: str = ""
     windows: WindowConfig = field(default_factory=WindowConfig)
     state_filter: Annotated[StageConfig, Choice(STATE_FILTERS)] | None = None
     track_actions: TrackActionsConfig | None = None

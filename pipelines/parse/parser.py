@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -20,12 +21,14 @@ from parsing.types import ActionScore, Array, Branch, Completeness, Frame, Frame
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
 from pipelines.parse.actions import VideoActions
+from pipelines.parse.conditioning import Conditioning, read_aliases
 from pipelines.parse.config import PipelineConfig, read_pipeline
 from pipelines.parse.interpolation import fill_between
 from pipelines.parse.tubes import TrackActions
 from recognizers.by_size import BySize, Route
 from recognizers.ensemble import Ensemble
 
+log = logging.getLogger(__name__)
 GROUP_FRAMES, GROUP_BYTES = 48, 256 * 2**20
 
 
@@ -49,10 +52,18 @@ class VideoParser:
         self.settings = settings
         self.track_actions = settings.track_actions
         self.vocabulary = self._agreed_vocabulary()
+        large = self.by_size.large
+        known = self.part_states.vocabulary.actions
+        recognized = known if large is None or large.recognizer.multi_label else large.recognizer.action_names
+        self.conditioning = Conditioning(recognized, known, read_aliases(settings.action_aliases))
         if self.state_filter is not None:
             self.state_filter.check(self.vocabulary)
-        stages = (self.person_detector, self.tracker, self.part_detector, self.part_states, self.state_filter)
-        self._models = tuple(stage.facts for stage in stages if stage is not None)
+        if self.conditioning.note:
+            log.info("part_states: %s", self.conditioning.note)
+        states = replace(self.part_states.facts, note=self.conditioning.note)
+        stages = (self.person_detector, self.tracker, self.part_detector)
+        filters = () if self.state_filter is None else (self.state_filter.facts,)
+        self._models = (*(stage.facts for stage in stages), states, *filters)
 
     @classmethod
     def from_config(cls, name_or_path: str = "default", overrides: Iterable[str] = (), device: str = "auto") -> VideoParser:
@@ -112,7 +123,7 @@ class VideoParser:
         with torch.inference_mode():
             persons = [found.select(np.argsort(-found.scores, kind="stable")[:limit]) for found in self.person_detector(frames)]
             parts = self.part_detector(frames, persons)
-            states = self.part_states(frames, persons, parts, actions)
+            states = self.part_states(frames, persons, parts, self.conditioning(actions))
         columns = zip(frames, persons, parts, states, strict=True)
         return [FrameParse(f.index, f.time_s, found, boxes, scores) for f, found, boxes, scores in columns]
 
@@ -120,14 +131,15 @@ class VideoParser:
         """The recognizers of the config, mixed.
 
         Raises:
-            InputError: they know other actions than the part states, or cannot be mixed.
+            InputError: they know other actions than each other, or cannot be mixed.
         """
         members: list[ActionRecognizer] = [entry.recognizer.build(self._device) for entry in settings.recognizers]
-        known, margin = self.part_states.vocabulary.actions, settings.early_exit_margin
+        margin = settings.early_exit_margin
         for member in members:
-            if member.action_names != known:
-                odd = sorted(set(member.action_names) ^ set(known)) or ["their order"]
-                raise InputError(f"recognizer {member.models[0].name!r} and part_states differ in their actions: {', '.join(odd)}")
+            if member.action_names != members[0].action_names:
+                odd = sorted(set(member.action_names) ^ set(members[0].action_names)) or ["their order"]
+                names = f"{members[0].models[0].name!r} and {member.models[0].name!r}"
+                raise InputError(f"recognizers {names} differ in their actions: {', '.join(odd):.300}")
             if member.multi_label != members[0].multi_label:
                 raise InputError("recognizers: some are single-label and some multi-label, expected one kind")
         if members and members[0].multi_label and margin is not None:
@@ -139,8 +151,9 @@ class VideoParser:
         vocabulary = self.part_states.vocabulary
         if self.part_detector.part_names != vocabulary.parts:
             raise InputError(f"part_detector knows the parts {self.part_detector.part_names}, part_states expects {vocabulary.parts}")
-        small = self.by_size.small
-        return vocabulary if small is None else replace(vocabulary, low_res_actions=small.recognizer.action_names)
+        large, small = self.by_size.large, self.by_size.small
+        actions = vocabulary.actions if large is None else large.recognizer.action_names
+        return replace(vocabulary, actions=actions, low_res_actions=() if small is None else small.recognizer.action_names)
 
 
 class ParseStream:

@@ -48,7 +48,7 @@ class MMActionConfig:
 class MMActionRecognizer:
     """The model behind its own data preprocessor; one centre crop a clip."""
 
-    multi_label = False
+    multi_label, background = False, ()
 
     def __init__(self, config_name: str, weights: str, actions: tuple[str, ...], clips: int | None, device: str, facts: ModelFacts) -> None:
         settings = read_config(config_name, "mmaction")
@@ -72,6 +72,7 @@ class MMActionRecognizer:
         self.num_clips = (clips or sampler["num_clips"]) if dense else 1
         self.frame_wise = steps["FormatShape"]["input_format"] == "NCHW"
         self.short_side, self.crop_px = _sizes(settings.test_pipeline)
+        self.least_frames = (len(self.clips(1)[0]) + 1) // 2
 
     def clips(self, num_frames: int) -> list[Array]:
         """(T,) places of the frames of each clip that the model sees."""

@@ -89,6 +89,7 @@ class ScaledRecognizer:
     def __init__(self, recognizer: ActionRecognizer, scaling: Scaling) -> None:
         self.recognizer, self.scaling = recognizer, scaling
         self.action_names, self.multi_label = recognizer.action_names, recognizer.multi_label
+        self.background, self.least_frames = recognizer.background, recognizer.least_frames
         self._resolvers = () if scaling.resolver is None else (scaling.resolver.facts,)
         self.models = (*self._resolvers, *recognizer.models)
 
