@@ -228,9 +228,7 @@ class ActionScores:
         _check(self, "holds", self.probabilities.shape, np.bool_)
 
     @classmethod
-    def of(
-        cls, probabilities: Array, multi_label: bool, models: tuple[ModelFacts, ...] = (), background: Collection[int] = ()
-    ) -> Self:
+    def of(cls, probabilities: Array, multi_label: bool, models: tuple[ModelFacts, ...] = (), background: Collection[int] = ()) -> Self:
         """The best one of (A,) single-label probabilities holds; of multi-label ones, all those above one half.
 
         Args:

@@ -30,7 +30,7 @@ from recognizers.clips.store import ClipStore, readable
 from recognizers.clips.test_views import View
 from recognizers.clips.training_views import ClipViews, Targets, ViewConfig, collate
 from recognizers.evaluation import deciding_figure, figures, validate
-from recognizers.labels import ActionLabels
+from recognizers.labels import ActionLabels, check_background
 from recognizers.losses import ActionLossConfig
 from recognizers.networks import Architecture, NetworkName, parse_architecture
 from recognizers.scores import SavedScores
@@ -50,6 +50,7 @@ class ClipDataConfig:
         format, labels, classes: as in `parsing.datasets.clips.read_clip_records`.
         actions: names to learn; empty takes all that have clips in both splits, or all of the data set's own list.
         mirrors: pairs of actions that a flip turns into each other, beside those whose names say `left` and `right`.
+        background: names among them that are learned and never reported as an action.
         most_frames: that are kept of each training clip, at `short_side_px`.
         most_mb: memory for decoded clips; clips that do not fit are decoded again where they are drawn.
         scaling: what becomes of small pictures first; the same is needed where the weights serve. The processes of
@@ -62,6 +63,7 @@ class ClipDataConfig:
     classes: str = "classes.txt"
     actions: tuple[str, ...] = ()
     mirrors: tuple[tuple[str, str], ...] = ()
+    background: tuple[str, ...] = ()
     most_frames: Annotated[int, Field(ge=1, le=100_000)] = 96
     short_side_px: Annotated[int, Field(ge=32, le=4096)] = 192
     most_mb: Annotated[int, Field(ge=1, le=10**7)] = 4096
@@ -240,7 +242,11 @@ class TrainConfig:
             raise InputError(
                 f"{several.path}: {len(several.labels)} labels; loss.kind {self.loss.kind!r} wants one, expected bce or asymmetric"
             )
-        return ActionLabels(tuple(names), self.loss.multi_label, data.mirrors)
+        try:
+            check_background(data.background, tuple(names), self.loss.multi_label)
+        except ValueError as error:
+            raise InputError(f"data.{error}") from None
+        return ActionLabels(tuple(names), self.loss.multi_label, data.mirrors, data.background)
 
     def _views(
         self, train: Sequence[ClipRecord], labels: ActionLabels, a: Architecture, scaling: Scaling | None

@@ -86,8 +86,8 @@ class VideoRecognizer:
         self.views, self.average, self.batches = views, average, BatchSize("recognizer", batch_size)
         self.action_names, self.multi_label, self.models = labels.names, labels.multi_label, (facts,)
         self.background = labels.background
-        # Half a clip of different frames; the network was hardly trained on clips that repeat more.
-        self.least_frames = (max(len(clip) for clip in self.clips(1)) + 1) // 2
+        # More than half of the frames that a clip samples; networks are hardly trained on clips that repeat more.
+        self.least_frames = max(len(clip) for clip in self.clips(1)) // 2 + 1
         self.mirror = labels.mirrored() if any(view.flip for view in views) else None
 
     def clips(self, num_frames: int) -> list[Array]:
@@ -103,7 +103,9 @@ class VideoRecognizer:
         logits = torch.from_numpy(self.logits([[frames[int(i)] for i in clip] for clip in self.clips(num_frames)]))
         logits = logits if self.average == "probabilities" else logits.mean(0, keepdim=True)
         probabilities = np.asarray(self.labels.probabilities(logits).mean(0))
-        return ActionScores.of(probabilities.clip(0, 1), self.multi_label, self.models, [self.action_names.index(n) for n in self.background])
+        return ActionScores.of(
+            probabilities.clip(0, 1), self.multi_label, self.models, [self.action_names.index(n) for n in self.background]
+        )
 
     @torch.inference_mode()
     def logits(self, clips: Sequence[Sequence[Frame]]) -> Array:

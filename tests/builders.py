@@ -150,9 +150,9 @@ TINY_DETECTOR: dict[str, Any] = {
 }
 
 
-def write_bias_network(path: Path, labels: ActionLabels, biases: Sequence[float]) -> Path:
+def write_bias_network(path: Path, labels: ActionLabels, biases: Sequence[float], num_segments: int = 2) -> Path:
     """Weights of a tiny TSM whose logits are `biases` whatever it sees."""
-    architecture = {"backbone": "test_resnet", "level": 2, "num_segments": 2, "input_px": 32}
+    architecture = {"backbone": "test_resnet", "level": 2, "num_segments": num_segments, "input_px": 32}
     network = TSM(TSMArchitecture(**architecture), len(biases))  # type: ignore[arg-type]
     with torch.no_grad():
         network.classifier.weight.zero_()

@@ -40,7 +40,7 @@ class Conditioning:
             place = places.get(_plain(name), places.get(meant.get(_plain(name), "")))
             if place is not None:
                 self.matrix[row, place] = 1
-        self.shared = tuple(name for name, used in zip(known, self.matrix.any(0), strict=True) if used)
+        self.shared = tuple(known[int(place)] for place in np.flatnonzero(self.matrix.any(0)))
         self._same = np.array_equal(self.matrix, np.eye(len(known)))
 
     def __call__(self, probabilities: Array | None) -> Array | None:

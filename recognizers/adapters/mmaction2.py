@@ -72,7 +72,7 @@ class MMActionRecognizer:
         self.num_clips = (clips or sampler["num_clips"]) if dense else 1
         self.frame_wise = steps["FormatShape"]["input_format"] == "NCHW"
         self.short_side, self.crop_px = _sizes(settings.test_pipeline)
-        self.least_frames = (len(self.clips(1)[0]) + 1) // 2
+        self.least_frames = len(self.clips(1)[0]) // 2 + 1
 
     def clips(self, num_frames: int) -> list[Array]:
         """(T,) places of the frames of each clip that the model sees."""

@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_named(weights: dict[str, Path], tmp_path: Path) ->
 class Looker:
     """A recognizer that remembers the sizes of what it saw."""
 
-    action_names, multi_label = NAMES, True
+    action_names, multi_label, background, least_frames = NAMES, True, (), 1
     models = (ModelFacts("recognizer", "looker", None, "{}"),)
 
     def __init__(self) -> None:

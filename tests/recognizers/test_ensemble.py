@@ -17,6 +17,7 @@ class Said:
 
     def __init__(self, scores: Sequence[float], looks_at: int = 0, multi_label: bool = False) -> None:
         self.scores, self.looks_at, self.multi_label, self.seen = scores, looks_at, multi_label, list[int]()
+        self.background, self.least_frames = (), 1
         self.action_names = tuple("abcdefgh"[: len(scores)])
         self.models = (ModelFacts("recognizer", f"said {scores} {looks_at}", None, "{}"),)
 

@@ -28,7 +28,7 @@ SMALL = ("carry", "ride", "talk")
 class Brightness:
     """A recognizer of brightness that looks at every third frame and remembers which it saw."""
 
-    action_names, multi_label = NAMES, False
+    action_names, multi_label, background, least_frames = NAMES, False, (), 1
     models = (ModelFacts("recognizer", "brightness", None, "{}"),)
 
     def __init__(self) -> None:

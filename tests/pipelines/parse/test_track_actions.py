@@ -24,7 +24,7 @@ LEFT, RIGHT = (20, 20, 120, 120), (200, 40, 300, 140)
 class Watcher:
     """A recognizer of brightness that looks at every crop and remembers which it saw."""
 
-    action_names, multi_label = NAMES, False
+    action_names, multi_label, background, least_frames = NAMES, False, (), 1
     models = (ModelFacts("recognizer", "watcher", None, "{}"),)
 
     def __init__(self, scripted: Sequence[float] = ()) -> None:
