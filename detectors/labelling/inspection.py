@@ -9,10 +9,9 @@ import numpy as np
 
 from detectors.drawing import FOUND_COLOUR, IGNORED_COLOUR, TRUTH_COLOUR, contact_sheet, draw_boxes, fit_tile
 from parsing.datasets import Problems
-from parsing.datasets.records import ImageRecord, true_parts
+from parsing.datasets.records import ImageRecord, part_names, true_parts
 from parsing.media.images import read_image
 from parsing.types import Array
-from parsing.vocabulary import PART_NAMES
 
 SHEET_TILES = 24
 SIZES = (("small, below 32² px", 0, 32**2), ("medium", 32**2, 96**2), ("large, from 96² px", 96**2, np.inf))
@@ -23,9 +22,9 @@ def summary_lines(records: Sequence[ImageRecord], problems: Problems) -> list[st
     objects = [item for record in records for item in record.objects]
     classes = Counter(item.label for item in objects)
     areas = np.array([(i.xyxy[2] - i.xyxy[0]) * (i.xyxy[3] - i.xyxy[1]) for i in objects], float)
-    names = _part_names(records)
+    names = part_names(records)
     known = np.array([true_parts(item, names)[1] for item in objects], bool).reshape(-1, len(names)).sum(0)
-    states = Counter(state for item in objects for part in item.parts for state in part.states)
+    states = Counter(state for item in objects for part in item.parts for state, holds in part.states.items() if holds)
     lines = [f"images    {len(records)}, without any object {sum(not record.objects for record in records)}"]
     lines += [f"source    {name}: {count} images" for name, count in sorted(Counter(record.source for record in records).items())]
     lines += [f"class     {name}: {count}" for name, count in classes.most_common()]
@@ -45,14 +44,8 @@ def sheet(records: Sequence[ImageRecord]) -> Array:
     """Images spread over the set with their boxes: objects green, parts orange, ignored grey."""
     shown = [record for record in records if record.objects] or list(records)
     chosen = [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, SHEET_TILES).round().astype(int))] if shown else []
-    names = _part_names(records)
+    names = part_names(records)
     return contact_sheet([_tile(record, names) for record in chosen], columns=6)
-
-
-def _part_names(records: Sequence[ImageRecord]) -> tuple[str, ...]:
-    """The ten parts that follow from keypoints by rule, then the data set's own."""
-    own = {part.name for record in records for item in record.objects for part in item.parts}
-    return (*PART_NAMES, *sorted(own - set(PART_NAMES)))
 
 
 def _tile(record: ImageRecord, names: tuple[str, ...]) -> Array:

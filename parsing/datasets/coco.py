@@ -1,7 +1,8 @@
 """COCO JSON (detection, person_keypoints) and the data sets in its form: WholeBody, Halpe, JHMDB, PoseTrack, CrowdPose, AIC, OCHuman.
 
 Extensions: `keypoints33` (BlazePose order), `source` and `action` of an image, and part boxes as annotations whose
-category is a part's name and whose `person_id` is the person's annotation; these may carry `source`, `score`, `ignore`.
+category is a part's name and whose `person_id` is the person's annotation; these may carry `source`, `score`, `ignore`, and
+`states`, those that hold among the `states` that their category lists.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parsing.configs import nearest
 from parsing.datasets.coco_images import AnnotatedImage, annotated_images, name_of, record_key
 from parsing.datasets.joints import as_points, head_between, joint_names, to_blazepose, to_coco
 from parsing.datasets.labels import unified_labels
@@ -21,6 +23,7 @@ from parsing.errors import InputError
 from parsing.json_files import read_json
 from parsing.keypoints import foot_names, hand_names
 from parsing.types import Array
+from parsing.vocabulary import Pairs, Vocabulary
 
 Row = dict[str, Any]
 
@@ -60,9 +63,7 @@ def read_coco(annotations: Path, images: Path, sources: tuple[str, ...] = (), pr
         InputError: the file cannot be read or is no COCO JSON, or a record does not fit.
     """
     problems = problems or Problems()
-    data = read_json(annotations)
-    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in ("images", "annotations")):
-        raise InputError(f"{annotations}: expected COCO lists 'images' and 'annotations'")
+    data = _read(annotations)
     categories = _categories(data, annotations, problems)
     rows = _Rows(categories, *annotated_images(data["images"], images, annotations, problems))
     for row in data["annotations"]:
@@ -87,6 +88,36 @@ def read_coco(annotations: Path, images: Path, sources: tuple[str, ...] = (), pr
     return records
 
 
+def read_part_vocabulary(annotations: Path, name: str, actions: tuple[str, ...], pairs: Pairs | None) -> Vocabulary | None:
+    """The parts of a file with the states that their categories list, in the order of the categories; None where none lists any.
+
+    Args:
+        name: that the vocabulary gets.
+        pairs: left and right parts; None pairs `left_x` with `right_x`.
+
+    Raises:
+        InputError: the file cannot be read or is no COCO JSON, or a pair names no part.
+    """
+    data = _read(annotations)
+    used = {str(row.get("category_id")) for row in data["annotations"] if isinstance(row, dict) and row.get("person_id") is not None}
+    categories = _categories(data, annotations, Problems())
+    parts = {row["label"]: row["states"] for key, row in categories.items() if row["label"] != PERSON and (row["states"] or key in used)}
+    if not any(parts.values()):
+        return None
+    states = tuple(dict.fromkeys(state for row in parts.values() for state in row))
+    try:
+        return Vocabulary(name, tuple(parts), states, tuple(map(tuple, parts.values())), actions, pairs=pairs)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(f"{annotations}: {error}") from None
+
+
+def _read(annotations: Path) -> Row:
+    data = read_json(annotations)
+    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in ("images", "annotations")):
+        raise InputError(f"{annotations}: expected COCO lists 'images' and 'annotations'")
+    return data
+
+
 def _categories(data: Row, annotations: Path, problems: Problems) -> dict[str, Row]:
     """Categories by id, with their labels; without any, category 1 is `person`. Of two of a name, one that nothing uses goes."""
     used = {str(row.get("category_id")) for row in data["annotations"] if isinstance(row, dict)}
@@ -95,7 +126,9 @@ def _categories(data: Row, annotations: Path, problems: Problems) -> dict[str, R
     for row in rows if isinstance(rows, list) else [rows]:
         if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("name", ""), str):
             raise InputError(f"{annotations}: category {row!r:.80}: expected id and name")
-        row, key = {"name": "person", **row}, str(row["id"])
+        row, key = {"name": "person", "states": [], **row}, str(row["id"])
+        if not _are_names(states := row["states"]):
+            raise InputError(f"{annotations}: category {row['name']!r:.80}: states {states!r:.80}, expected a list of names, each once")
         twin = next((other for other, there in found.items() if row["name"] == there["name"]), None)
         if key in found or (twin in used and key in used):
             raise InputError(f"{annotations}: category {row['id']} ({row['name']}) stands there twice")
@@ -119,7 +152,7 @@ def _sort_in(row: Row, rows: _Rows) -> None:
         raise ValueError(f"image_id {row['image_id']!r} is not among the images")
     category = _category(row, rows)
     if category["label"] != PERSON and row.get("person_id") is not None:
-        part = _part(row, category["label"], rows.images[image].image_hw)
+        part = _part(row, category, rows.images[image].image_hw)
         rows.parts[record_key(row["person_id"])].append((row, part))
     else:
         rows.objects[image].append(row)
@@ -166,8 +199,25 @@ def _corners(bbox: Any, image_hw: tuple[int, int]) -> Array:
     return checked_box((x, y, x + width, y + height), image_hw)
 
 
-def _part(row: Row, name: str, image_hw: tuple[int, int]) -> PartRecord:
-    return PartRecord(name, _box(row, image_hw), row.get("source", "human"), float(row.get("score", 1.0)), bool(row.get("ignore", 0)))
+def _part(row: Row, category: Row, image_hw: tuple[int, int]) -> PartRecord:
+    source, score, ignored = row.get("source", "human"), float(row.get("score", 1.0)), bool(row.get("ignore", 0))
+    return PartRecord(category["label"], _box(row, image_hw), source, score, ignored, _states(row, category))
+
+
+def _states(row: Row, category: Row) -> dict[str, bool]:
+    """Which of the states that a category lists hold; nothing is known of a part without `states`."""
+    holding, possible = row.get("states"), category["states"]
+    if holding is None:
+        return {}
+    if not _are_names(holding):
+        raise ValueError(f"states {holding!r:.80}, expected a list of names, each once")
+    if unknown := [state for state in holding if state not in possible]:
+        raise ValueError(f"state {unknown[0]!r:.80} of {category['name']}; {nearest(unknown[0], possible)}")
+    return {state: state in holding for state in possible}
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name for name in value) and len(set(value)) == len(value)
 
 
 def _object(row: Row, rows: _Rows, image_hw: tuple[int, int]) -> ObjectRecord:

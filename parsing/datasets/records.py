@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from parsing.pose import part_boxes
+from parsing.pose import STATE_NAMES, part_boxes, part_states
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES
 
@@ -25,7 +25,7 @@ class PartRecord:
         source: who says so: `human`, `teacher` or `pseudo`.
         score: in [0, 1]; 1 for what a person has drawn.
         ignored: too uncertain to be a positive, too likely to be background.
-        states: what the part does, where the data set says so.
+        states: whether each state holds, where the data set says so; of all others nothing is known.
     """
 
     name: str
@@ -33,7 +33,7 @@ class PartRecord:
     source: str = "human"
     score: float = 1.0
     ignored: bool = False
-    states: tuple[str, ...] = ()
+    states: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class ObjectRecord:
         """The richer of the two sets of keypoints; None without any."""
         return self.keypoints33 if self.keypoints33 is not None else self.keypoints17
 
-    def has_parts(self, names: Sequence[str] = PART_NAMES) -> bool:
+    def has_parts(self, names: Sequence[str]) -> bool:
         """Whether boxes are given for some of these parts, or keypoints from which some follow by rule."""
         by_rule = self.best_keypoints is not None and not set(names).isdisjoint(PART_NAMES)
         return by_rule or any(part.name in names for part in self.parts)
@@ -87,11 +87,17 @@ class ImageRecord:
         return tuple(item for item in self.objects if item.label == PERSON)
 
 
-def true_parts(person: ObjectRecord, names: Sequence[str] = PART_NAMES) -> tuple[Array, Array, Array]:
+def part_names(records: Sequence[ImageRecord]) -> tuple[str, ...]:
+    """The ten parts that follow from keypoints by rule, then the data set's own in alphabetical order."""
+    own = {part.name for record in records for item in record.objects for part in item.parts}
+    return (*PART_NAMES, *sorted(own - set(PART_NAMES)))
+
+
+def true_parts(person: ObjectRecord, names: Sequence[str]) -> tuple[Array, Array, Array]:
     """Ground truth of a person's parts: given boxes win over boxes by rule from keypoints.
 
     Args:
-        names: P part names; the rules know those of PART_NAMES, all others are known where their box is given.
+        names: P part names; the rules know those of the default vocabulary, all others are known where their box is given.
 
     Returns:
         (P, 4) float32 px in the order of the names, (P,) bool whether the part is known, and (P,) bool whether it
@@ -109,3 +115,24 @@ def true_parts(person: ObjectRecord, names: Sequence[str] = PART_NAMES) -> tuple
             continue  # not among the names, or ground truth wins
         boxes[i], known[i], ignored[i] = part.xyxy, not part.ignored, part.ignored
     return boxes, known, ignored
+
+
+def true_states(person: ObjectRecord, parts: Sequence[str], states: Sequence[str]) -> tuple[Array, Array]:
+    """Ground truth of a person's part states: given ones win over those by rule from keypoints.
+
+    Returns:
+        (P, S) bool whether a state holds, and (P, S) bool whether that is known.
+    """
+    holds, known = np.zeros((2, len(parts), len(states)), bool)
+    if person.best_keypoints is not None:
+        ruled = [np.array([(i, rule.index(name)) for i, name in enumerate(names) if name in rule], int).reshape(-1, 2).T
+                 for names, rule in ((parts, PART_NAMES), (states, STATE_NAMES))]  # fmt: skip
+        (rows, rule_rows), (columns, rule_columns) = ruled
+        for matrix, by_rule in zip((holds, known), part_states(person.best_keypoints, person.xyxy), strict=True):
+            matrix[np.ix_(rows, columns)] = by_rule[np.ix_(rule_rows, rule_columns)]
+    for part in person.parts:
+        for state, value in part.states.items():
+            if part.name in parts and state in states:
+                at = parts.index(part.name), states.index(state)
+                holds[at], known[at] = value, True
+    return holds, known

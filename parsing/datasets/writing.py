@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parsing.datasets.records import PERSON, ImageRecord, ObjectRecord, PartRecord
+from parsing.datasets.records import PERSON, ImageRecord, ObjectRecord, PartRecord, part_names
 from parsing.files import atomic
 from parsing.keypoints import COCO_NAMES
 from parsing.types import Array
-from parsing.vocabulary import PART_NAMES
 
 
 def write_coco(records: Sequence[ImageRecord], path: Path, images: Path, info: dict[str, Any]) -> None:
@@ -22,7 +21,7 @@ def write_coco(records: Sequence[ImageRecord], path: Path, images: Path, info: d
         info: what stands in the file's `info`: how it was made.
     """
     labels = [PERSON, *sorted({item.label for record in records for item in record.objects} - {PERSON})]
-    names = [*labels, *PART_NAMES]
+    names = [*labels, *part_names(records)]
     rows: list[dict[str, Any]] = []
     documents = []
     for image_id, record in enumerate(records, 1):
@@ -35,9 +34,19 @@ def write_coco(records: Sequence[ImageRecord], path: Path, images: Path, info: d
             rows += [_part_row(p, person_id + 1 + i, person_id, image_id, names.index(p.name) + 1) for i, p in enumerate(item.parts)]
     categories: list[dict[str, Any]] = [{"id": i + 1, "name": name} for i, name in enumerate(names)]
     categories[0]["keypoints"] = list(COCO_NAMES)
+    for name, states in _states(records).items():
+        categories[names.index(name)]["states"] = list(states)
     document = {"info": info, "images": documents, "annotations": rows, "categories": categories}
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+
+
+def _states(records: Sequence[ImageRecord]) -> dict[str, dict[str, None]]:
+    """The states that are known of any part of a name, in the order in which they come."""
+    found: dict[str, dict[str, None]] = {}
+    for part in (part for record in records for item in record.objects for part in item.parts if part.states):
+        found.setdefault(part.name, {}).update(dict.fromkeys(part.states))
+    return found
 
 
 def _object_row(item: ObjectRecord, row_id: int, image_id: int, category_id: int) -> dict[str, Any]:
@@ -51,7 +60,8 @@ def _object_row(item: ObjectRecord, row_id: int, image_id: int, category_id: int
 
 def _part_row(part: PartRecord, row_id: int, person_id: int, image_id: int, category_id: int) -> dict[str, Any]:
     row = {**_box(part.xyxy), "id": row_id, "image_id": image_id, "category_id": category_id, "person_id": person_id, "iscrowd": 0}
-    return row | {"source": part.source, "score": part.score, "ignore": int(part.ignored)}
+    states = {"states": [state for state, holds in part.states.items() if holds]} if part.states else {}
+    return row | {"source": part.source, "score": part.score, "ignore": int(part.ignored)} | states
 
 
 def _box(xyxy: Array) -> dict[str, Any]:

@@ -15,18 +15,19 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from parsing.datasets import default_images, read_coco
+from parsing.datasets.coco import read_part_vocabulary
 from parsing.datasets.kinetics_tps.results import read_truth
 from parsing.datasets.kinetics_tps.truth import truth_frames, truth_vocabulary
-from parsing.datasets.records import ImageRecord, ObjectRecord, true_parts
+from parsing.datasets.records import ImageRecord, ObjectRecord, true_parts, true_states
 from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.geometry import box_ious
 from parsing.json_files import read_json
 from parsing.keypoints import coco_keypoints
-from parsing.pose import part_states, pose_vocabulary
+from parsing.pose import pose_vocabulary
 from parsing.stages import Item
 from parsing.types import ActionScores, Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
-from parsing.vocabulary import PART_NAMES, Vocabulary
+from parsing.vocabulary import Vocabulary
 
 MATCH_IOU = 0.5
 
@@ -49,8 +50,9 @@ class Recordings:
         self.keypoints: dict[tuple[str, int], Array] = {}  # (N, 17, 3) of the same persons; annotated images alone have them
         self.vocabulary = pose_vocabulary(())
         if path.is_file() and _is_coco(path):
+            self.vocabulary = read_part_vocabulary(path, "coco", (), None) or self.vocabulary
             for record in read_coco(path, default_images(path)):
-                self.frames[record.path.name, 0] = _parse_of(record)
+                self.frames[record.path.name, 0] = _parse_of(record, self.vocabulary)
                 self.keypoints[record.path.name, 0] = _keypoints_of(record)
             return
         if (path / "gt_part_result.json").is_file():
@@ -64,7 +66,10 @@ class Recordings:
             raise InputError(f"{path}: folder without a parse (*.json)")
         for file in files:
             parse = read_parse(file)
-            self.vocabulary = parse.vocabulary
+            words = parse.vocabulary
+            if self.frames and (words.parts, words.states) != (self.vocabulary.parts, self.vocabulary.states):
+                raise InputError(f"{file}: other parts or states than the parses before it in this folder")
+            self.vocabulary = words
             self.scores[parse.facts.name] = _timed_scores(parse)
             self.frames.update({(parse.facts.name, frame.index): frame for frame in parse.frames})
 
@@ -155,8 +160,7 @@ class RecordedStates:
 
     def __init__(self, recordings: Recordings, facts: ModelFacts, actions: tuple[str, ...]) -> None:
         self.recordings, self.facts = recordings, facts
-        v = recordings.vocabulary
-        self.vocabulary = Vocabulary(v.name, v.parts, v.states, v.part_states, actions or v.actions)
+        self.vocabulary = replace(recordings.vocabulary, actions=actions or recordings.vocabulary.actions)
 
     def __call__(
         self,
@@ -234,19 +238,16 @@ def _keypoints_of(record: ImageRecord) -> Array:
     return found
 
 
-def _parse_of(record: ImageRecord) -> FrameParse:
-    """Persons, parts and states of an annotated image; a person without keypoints has no visible part."""
+def _parse_of(record: ImageRecord, vocabulary: Vocabulary) -> FrameParse:
+    """Persons, parts and states of an annotated image; a part of which nothing is known is not visible."""
     people = _single(record)
-    num_states = len(pose_vocabulary(()).states)
-    parts = Parts.empty(len(people), len(PART_NAMES))
-    states = PartStates.empty(len(people), len(PART_NAMES), num_states)
+    parts = Parts.empty(len(people), len(vocabulary.parts))
+    states = PartStates.empty(len(people), *vocabulary.allowed.shape)
     for i, person in enumerate(people):
-        boxes, known, _ = true_parts(person)
-        parts.xyxy[i], parts.visible[i] = boxes, known
-        keypoints = person.best_keypoints
-        if keypoints is not None:
-            holds, known = part_states(keypoints, person.xyxy)
-            states.scores[i] = holds & known & parts.visible[i][:, None]
+        boxes, visible, _ = true_parts(person, vocabulary.parts)
+        parts.xyxy[i], parts.visible[i] = boxes, visible
+        holds, known = true_states(person, vocabulary.parts, vocabulary.states)
+        states.scores[i] = holds & known & visible[:, None]
     parts.xyxy[~parts.visible] = 0
     parts.scores[parts.visible] = 1
     boxes = np.array([person.xyxy for person in people], np.float32).reshape(-1, 4)

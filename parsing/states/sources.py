@@ -1,4 +1,4 @@
-"""Where persons with part states come from: COCO keypoints by rule, or annotations in the format of Kinetics-TPS."""
+"""Where persons with part states come from: COCO files, as annotated or from keypoints by rule, and Kinetics-TPS."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from pydantic import Field
 
 from parsing.configs import config
 from parsing.datasets import Problems, read_coco, usable
+from parsing.datasets.coco import read_part_vocabulary
 from parsing.datasets.kinetics_tps.index import PersonIndex, build_index, extract_frames, frame_path
-from parsing.datasets.records import ImageRecord
+from parsing.datasets.records import ImageRecord, true_parts, true_states
 from parsing.datasets.split import held, read_val_share
 from parsing.document import read_parse
 from parsing.errors import InputError
 from parsing.files import atomic
-from parsing.pose import STATE_NAMES, part_boxes, part_states, pose_vocabulary
+from parsing.pose import pose_vocabulary
 from parsing.states.data import StateTable
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, Vocabulary, read_list
@@ -31,11 +32,15 @@ Split = Literal["train", "val"]
 
 @config
 class CocoStates:
-    """COCO person_keypoints files under `root`, images under `root/images`; states follow from keypoints by `parsing.pose`.
+    """COCO files under `root`, images under `root/images`: parts with `states` as `parsing.datasets.coco` reads them, or keypoints.
+
+    Where no category lists states, parts and states are those that follow from keypoints by `parsing.pose`.
 
     Args:
         sources: image sources to train on; empty takes all.
         action_root: another such folder whose images carry an `action`, as `scripts/label_poses.py` makes it; empty for none.
+        vocabulary: name that the weights give to the parts and states of the categories.
+        pairs: left and right parts; None pairs `left_x` with `right_x`.
     """
 
     root: str
@@ -43,14 +48,20 @@ class CocoStates:
     val: str = "annotations_val.json"
     sources: tuple[str, ...] = ()
     action_root: str = ""
+    vocabulary: str = "coco"
+    pairs: tuple[tuple[str, str], ...] | None = None
 
-    def table(self, split: Split, states: Sequence[str], actions: Sequence[str]) -> StateTable:
-        """Every person with keypoints."""
+    def own_vocabulary(self, actions: tuple[str, ...]) -> Vocabulary | None:
+        """The parts and states that the training file's categories list; None where they list no state."""
+        return read_part_vocabulary(Path(self.root) / self.train, self.vocabulary, actions, self.pairs)
+
+    def table(self, split: Split, vocabulary: Vocabulary) -> StateTable:
+        """Every person of whom a state is known."""
         root, name = Path(self.root), self.train if split == "train" else self.val
         records = _usable(root, name, self.sources if split == "train" else ())
         if self.action_root:
             records += _usable(Path(self.action_root), name, ())
-        return _rule_table(records, states, actions)
+        return _coco_table(records, vocabulary)
 
 
 @config
@@ -83,8 +94,8 @@ class KineticsTPSStates:
     def action_names(self) -> tuple[str, ...]:
         return read_list(Path(self.root) / self.classes)
 
-    def table(self, split: Split, states: Sequence[str], actions: Sequence[str]) -> StateTable:
-        """Every annotated person that has a part; all states of an annotated part are known."""
+    def table(self, split: Split, vocabulary: Vocabulary) -> StateTable:
+        """Every annotated person that has a part; all listed states of an annotated part are known."""
         root = Path(self.root)
         has_val = bool(self.val_annotations) and (root / self.val_annotations).is_dir()
         own = has_val and split == "val"
@@ -97,11 +108,12 @@ class KineticsTPSStates:
             share = read_val_share(root)
             held_out = np.array([held(index.video(int(i)), share) for i in files])
             files = files[held_out == (split == "val")]
-        rows = np.flatnonzero(np.isin(index.file_of, files) & index.visible.any(1))
+        visible = _pick(index.visible, 1, PART_NAMES, vocabulary.parts)
+        rows = np.flatnonzero(np.isin(index.file_of, files) & visible.any(1))
         used = np.unique(index.file_of[rows]).tolist()
         for number, video in enumerate(extract_frames(index, frames, videos, _save, used), 1):
             log.info("extracted frames of %s (%d videos so far)", video, number)
-        return _annotated_table(index, rows, frames, [listed.index(name) if name in listed else -1 for name in states], actions)
+        return _annotated_table(index, rows, frames, listed, vocabulary)
 
 
 @config
@@ -134,7 +146,7 @@ class StateDataConfig:
         sources = [source for source in (self.coco, self.kinetics_tps) if source is not None]
         if not sources:
             raise InputError("data: name a source, coco or kinetics_tps")
-        table = StateTable.join([source.table(split, vocabulary.states, vocabulary.actions) for source in sources])
+        table = StateTable.join([source.table(split, vocabulary) for source in sources])
         if not len(table):
             raise InputError(f"{' and '.join(source.root for source in sources)}: no person with part states in the {split} split")
         return self._with_predictions(table, vocabulary.actions) if self.action_scores else table
@@ -149,18 +161,17 @@ class StateDataConfig:
         return replace(table, predicted=predicted)
 
     def vocabulary(self) -> Vocabulary:
-        """Labels of the sources; a part can take the states that the rules know, or that its annotations show."""
+        """Labels of the sources; a part can take the states that its category lists, its annotations show, or the rules know."""
         if self.kinetics_tps is None:
-            return pose_vocabulary(self.actions)
+            own = None if self.coco is None else self.coco.own_vocabulary(self.actions)
+            return own or pose_vocabulary(self.actions)
         tps = self.kinetics_tps
         states, actions = tps.state_names(), self.actions or tps.action_names()
-        every = tuple(states for _ in PART_NAMES)
-        table = tps.table("train", states, actions)
-        seen = np.asarray(table.holds.any(0))
+        every = Vocabulary(tps.vocabulary, PART_NAMES, states, (states,) * len(PART_NAMES), actions)
+        seen = np.asarray(tps.table("train", every).holds.any(0))
         if self.coco is not None:
             seen |= np.array([[s in row for s in states] for row in pose_vocabulary(()).part_states])
-        rows = tuple(tuple(name for name, used in zip(row, column, strict=True) if used) for row, column in zip(every, seen, strict=True))
-        return Vocabulary(tps.vocabulary, PART_NAMES, states, rows, actions)
+        return replace(every, part_states=tuple(tuple(name for name, used in zip(states, row, strict=True) if used) for row in seen))
 
 
 def read_action_scores(folder: Path) -> dict[str, dict[str, float]]:
@@ -184,56 +195,56 @@ def _usable(root: Path, name: str, sources: tuple[str, ...]) -> list[ImageRecord
     return usable(read_coco(root / name, root / "images", sources, problems), problems)
 
 
-def _rule_table(records: Sequence[ImageRecord], states: Sequence[str], actions: Sequence[str]) -> StateTable:
-    columns = [STATE_NAMES.index(name) if name in STATE_NAMES else -1 for name in states]
+def _coco_table(records: Sequence[ImageRecord], vocabulary: Vocabulary) -> StateTable:
     rows: list[tuple[Any, ...]] = []
     for record in records:
-        action = actions.index(record.action) if record.action in actions else -1
+        action = vocabulary.actions.index(record.action) if record.action in vocabulary.actions else -1
         for person in record.persons:
-            keypoints = person.best_keypoints
-            if keypoints is not None:
-                boxes, visible = part_boxes(keypoints, person.xyxy)
-                holds, known = part_states(keypoints, person.xyxy)
-                known = known & visible[:, None]
-                picked = [_pick(matrix, columns) for matrix in (holds, known)]
-                rows.append((record.path, record.source, str(record.path), person.xyxy, boxes, visible, *picked, action))
-    unknown = np.zeros((len(rows), len(actions)), np.float32)  # no recognizer has seen these images
-    if not rows:
-        shape, names = (0, len(PART_NAMES), len(states)), np.zeros(0, str)
-        states_of, seen = np.zeros(shape, bool), np.zeros(shape[:2], bool)
-        boxes, parts = np.zeros((0, 4), np.float32), np.zeros((*shape[:2], 4), np.float32)
-        return StateTable([], names, names, boxes, parts, seen, states_of, states_of, np.zeros(0, np.int64), unknown)
-    paths, *rest = zip(*rows, strict=True)
-    sources, videos, persons, boxes, visible, holds, known, acted = (np.stack(column) for column in rest)
-    return StateTable(list(paths), sources, videos, persons, boxes, visible, holds, known, acted, unknown)
+            boxes, visible, _ = true_parts(person, vocabulary.parts)
+            holds, known = true_states(person, vocabulary.parts, vocabulary.states)
+            known &= visible[:, None]
+            if known.any():
+                boxes *= visible[:, None]
+                rows.append((record.path, record.source, str(record.path), person.xyxy, boxes, visible, holds, known, action))
+    paths, *columns = zip(*rows, strict=True) if rows else ((),) * 9
+    p, s = vocabulary.allowed.shape
+    shapes: tuple[tuple[Any, tuple[int, ...]], ...] = (
+        (str, ()), (str, ()), (np.float32, (4,)), (np.float32, (p, 4)), (bool, (p,)), (bool, (p, s)), (bool, (p, s)), (np.int64, ()),
+    )  # fmt: skip
+    arrays = [np.array(column, kind).reshape(-1, *shape) for column, (kind, shape) in zip(columns, shapes, strict=True)]
+    unknown = np.zeros((len(rows), len(vocabulary.actions)), np.float32)  # no recognizer has seen these images
+    return StateTable(list(paths), *[*arrays, unknown])
 
 
-def _annotated_table(index: PersonIndex, rows: Array, frames: Path, columns: list[int], actions: Sequence[str]) -> StateTable:
+def _annotated_table(index: PersonIndex, rows: Array, frames: Path, listed: Sequence[str], vocabulary: Vocabulary) -> StateTable:
     paths: dict[int, Path] = {}
     for file in np.unique(index.file_of[rows]).tolist():
         found = frame_path(frames, index.action(file), index.video(file), index.frame(file))
         paths[file] = found or frames
     files = index.file_of[rows].tolist()
-    labels = [index.action(file) for file in files]
-    holds = _pick(index.holds[rows], columns)
-    known = np.broadcast_to(index.visible[rows][..., None], holds.shape) & (np.array(columns) >= 0)
+    labels, actions = [index.action(file) for file in files], vocabulary.actions
+    boxes, visible, holds = (_pick(column[rows], 1, PART_NAMES, vocabulary.parts) for column in (index.boxes, index.visible, index.holds))
+    told = np.array([state in listed for state in vocabulary.states], bool)
     return StateTable(
         [paths[file] for file in files],
         np.full(len(rows), "kinetics_tps", dtype="<U12"),
         np.array([index.video(file) for file in files]),
         index.person_xyxy[rows],
-        index.boxes[rows],
-        index.visible[rows],
-        holds,
-        known,
+        boxes,
+        visible,
+        _pick(holds, 2, listed, vocabulary.states),
+        visible[..., None] & told,
         np.array([actions.index(label) if label in actions else -1 for label in labels]),
         np.zeros((len(rows), len(actions)), np.float32),
     )
 
 
-def _pick(matrix: Array, columns: list[int]) -> Array:
-    """(…, S') the named columns of (…, S); False where a column is -1."""
-    return np.asarray(matrix[..., columns] & (np.array(columns) >= 0))
+def _pick(matrix: Array, axis: int, names: Sequence[str], wanted: Sequence[str]) -> Array:
+    """The columns of the wanted names along an axis; zeros where a name is not there."""
+    columns = np.array([names.index(name) if name in names else -1 for name in wanted], int)
+    picked = np.moveaxis(np.take(matrix, columns, axis), axis, 0)
+    picked[columns < 0] = 0
+    return np.moveaxis(picked, 0, axis)
 
 
 def _save(path: Path, image: Array) -> None:

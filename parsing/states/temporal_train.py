@@ -82,7 +82,7 @@ class StateFilterTraining:
 
     def _windows(self, split: Literal["train", "val"], a: TemporalArchitecture, device: str) -> Windows:
         base, vocabulary = load_part_state_net(self.base, device)
-        table = self.data.table(split, vocabulary.states, vocabulary.actions)
+        table = self.data.table(split, vocabulary)
         if not len(table):
             raise InputError(f"{self.data.root}: no person with part states in the {split} split")
         frames = np.array([int(path.stem.removeprefix("img_")) for path in table.paths])

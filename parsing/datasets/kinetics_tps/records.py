@@ -65,6 +65,7 @@ def _frame_of(file: Path, annotations: Path, images: Path) -> Path | None:
 
 def _person(human: HumanEntry, image_hw: tuple[int, int]) -> ObjectRecord:
     parts = tuple(
-        PartRecord(name, checked_box(part.boxes[0], image_hw), states=verb_names(part.verbs)) for name, part in human.parts.items()
+        PartRecord(name, checked_box(part.boxes[0], image_hw), states=dict.fromkeys(verb_names(part.verbs), True))
+        for name, part in human.parts.items()
     )
     return ObjectRecord(checked_box(human.box, image_hw), parts=parts, id=human.number)

@@ -61,7 +61,7 @@ def test_missing_parts_become_positives_or_ignored_and_truth_stays(people: Path)
     assert {name: part.ignored for name, part in parts.items()} == {"left_foot": False, "right_foot": True}
     assert parts["left_foot"].source == "pseudo"
     assert parts["left_foot"].score == pytest.approx(0.41)
-    before, after = true_parts(records[0].persons[0]), true_parts(labelled[0].persons[0])
+    before, after = true_parts(records[0].persons[0], PART_NAMES), true_parts(labelled[0].persons[0], PART_NAMES)
     np.testing.assert_array_equal(before[0][HEAD], after[0][HEAD])
     assert additions.positive[PART_NAMES[FEET[0]]] == len(records)
     assert additions.ignored[PART_NAMES[FEET[1]]] == len(records)
@@ -76,7 +76,7 @@ def test_a_part_that_annotators_gave_to_the_other_side_is_not_added(people: Path
     hidden[15, 2] = 0
     assert records[0].persons[0].keypoints17 is not None
     records[0].persons[0].keypoints17[:] = hidden
-    right_foot = true_parts(records[0].persons[0])[0][FEET[1]]
+    right_foot = true_parts(records[0].persons[0], PART_NAMES)[0][FEET[1]]
     teacher = Teacher({FEET[0]: 0.9}, {FEET[0]: right_foot})
     (labelled,) = add_pseudo_labels(records[:1], teacher, settings(), Additions())  # type: ignore[arg-type]
     assert labelled.persons[0].parts == ()

@@ -115,17 +115,17 @@ def test_coco_round_trip_keeps_parts_sources_and_scores(tmp_path: Path) -> None:
 def test_ground_truth_wins_over_pseudo_labels_and_ignored_parts() -> None:
     keypoints = skeleton()
     box = np.array([60, 0, 140, 210], np.float32)
-    by_rule, known, _ = true_parts(ObjectRecord(box, keypoints))
+    by_rule, known, _ = true_parts(ObjectRecord(box, keypoints), PART_NAMES)
     given = np.array([1, 1, 9, 9], np.float32)
     head, hip = PART_NAMES.index("head"), PART_NAMES.index("hip")
     assert known[[head, hip]].all()
     hidden_arm = PartRecord("left_arm", given, "pseudo", 0.2, ignored=True)
     parts = (PartRecord("head", given, "pseudo", 0.9), PartRecord("hip", given, "human"), hidden_arm)
-    boxes, known, ignored = true_parts(ObjectRecord(box, keypoints, parts=parts))
+    boxes, known, ignored = true_parts(ObjectRecord(box, keypoints, parts=parts), PART_NAMES)
     np.testing.assert_array_equal(boxes[head], by_rule[head])
     np.testing.assert_array_equal(boxes[hip], given)
     assert not ignored.any()
-    boxes, known, ignored = true_parts(ObjectRecord(box, parts=parts))
+    boxes, known, ignored = true_parts(ObjectRecord(box, parts=parts), PART_NAMES)
     assert known.tolist() == [name in ("head", "hip") for name in PART_NAMES]
     assert ignored.tolist() == [name == "left_arm" for name in PART_NAMES]
 
@@ -149,7 +149,7 @@ def test_kinetics_tps_folder(tmp_path: Path) -> None:
     (record,) = read_records("kinetics_tps", folder / "annotations", folder / "images")
     assert (record.action, record.image_hw, record.path.name) == ("push_up", (100, 120), "img_00001.jpg")
     arm, head = record.persons[0].parts
-    assert (arm.name, arm.states, head.states) == ("left_arm", ("bend",), ("none", "turn"))
+    assert (arm.name, arm.states, head.states) == ("left_arm", {"bend": True}, {"none": True, "turn": True})
     assert head.xyxy.tolist() == [10, 10, 20, 20]
 
 

@@ -153,7 +153,7 @@ def test_a_video_that_ends_before_its_annotations_is_named(tmp_path: Path) -> No
     root = write_tree(tmp_path, {"v": "run"}, frames=3)
     write_video(root / "train/videos/run/v.mp4", [ramp(0)])
     with pytest.raises(InputError, match=r"v\.mp4: lacks frame 2, which is annotated"):
-        KineticsTPSStates(str(root), val_annotations="").table("train", STATES, ("run",))
+        KineticsTPSStates(str(root), val_annotations="").table("train", VOCABULARY)
 
 
 def test_lists_must_be_lists(tmp_path: Path) -> None:

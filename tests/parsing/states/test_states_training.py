@@ -42,7 +42,7 @@ def write_people(root: Path, count: int = 6) -> Path:
 @pytest.fixture
 def table(tmp_path: Path) -> StateTable:
     root = write_people(tmp_path / "people")
-    return CocoStates(str(root), sources=("made",)).table("train", STATE_NAMES, ("run", "walk"))
+    return CocoStates(str(root), sources=("made",)).table("train", VOCABULARY)
 
 
 def test_crops_repeat_for_a_seed(table: StateTable) -> None:
