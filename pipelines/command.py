@@ -32,6 +32,7 @@ def add_message_options(parser: argparse._ActionsContainer) -> None:
     """The options of every command."""
     parser.add_argument("--quiet", action="store_true", help="no progress, errors only")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument("--offline", action="store_true", help="never ask the network, as PARTWISE_OFFLINE=1 does")
 
 
 def claim(
@@ -109,6 +110,8 @@ def run_command(parser: argparse.ArgumentParser, main: Callable[[argparse.Namesp
     open_standard_streams()
     arguments = parser.parse_args()
     _log_to_stderr(logging.WARNING if arguments.quiet else logging.INFO)
+    if arguments.offline:
+        os.environ |= {"PARTWISE_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}  # the latter is of timm's weights
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # so that blocks end, and with them temporary files
     try:

@@ -10,15 +10,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
 from parsing.console import say
 from parsing.label_lists import LABEL_LISTS
 from parsing.networks.converters import conversions, convert_checkpoint
-from parsing.networks.weights import save_weights
+from parsing.networks.weights import DTYPES, save_weights
 from pipelines.command import add_output_options, claim, run_command
-
-DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -6,7 +6,6 @@ and how it was trained. Nothing in such a file can execute.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, field
@@ -22,9 +21,12 @@ from parsing.configs import config, parse_config
 from parsing.errors import InputError
 from parsing.files import atomic, naming_full_disk
 from parsing.json_files import parse_json
+from parsing.networks import zoo
+from parsing.networks.download import digest
 from parsing.networks.tensors import fill_network, open_safetensors, read_tensors
 from parsing.types import ModelFacts
 
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
 Network = TypeVar("Network", bound=nn.Module)
 
 # Name in a config -> package that ships the file under its `weights` folder.
@@ -60,10 +62,25 @@ class WeightsHeader:
 
 
 def weights_path(weights: str) -> Path:
-    """The file that a config's `weights` names: a shipped set (`default/...`) or a path."""
+    """The file that a config's `weights` names: a shipped set (`default/...`), its place in the cache (`zoo/...`), or a path.
+
+    Raises:
+        InputError: the zoo has no such entry.
+    """
+    if weights.startswith(zoo.PREFIX):
+        return zoo.find(weights).weights
     if weights in SHIPPED:
         return Path(str(resources.files(SHIPPED[weights]))) / "weights" / f"{weights.partition('/')[2]}.safetensors"
     return Path(weights)
+
+
+def weights_file(weights: str) -> Path:
+    """As `weights_path`; what the zoo names is downloaded and converted where it is not in the cache yet.
+
+    Raises:
+        InputError: the zoo has no such entry, or it cannot be had.
+    """
+    return zoo.fetch(weights) if weights.startswith(zoo.PREFIX) else weights_path(weights)
 
 
 def read_header(weights: str, component: str) -> WeightsHeader:
@@ -72,7 +89,7 @@ def read_header(weights: str, component: str) -> WeightsHeader:
     Raises:
         InputError: the file is missing, is no safetensors file of this project, or belongs to another component.
     """
-    path = weights_path(weights)
+    path = weights_file(weights)
     with open_safetensors(path) as file:
         metadata = (file.metadata() or {}).get("partwise")
     if metadata is None:
@@ -105,7 +122,7 @@ def load_weights(module: nn.Module, weights: str) -> None:
     Raises:
         InputError: names, shapes or kinds of the tensors are not the module's, or a number is not finite.
     """
-    path = weights_path(weights)
+    path = weights_file(weights)
     fill_network(module, read_tensors(path), path, "weights of another network")
 
 
@@ -123,10 +140,9 @@ def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: to
 
 def sha256_of(weights: str) -> str:
     """Raises InputError: the file cannot be read."""
-    path = weights_path(weights)
+    path = weights_file(weights)
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest(path)
     except OSError as error:
         raise InputError(f"{path}: weights cannot be read ({error.strerror})") from None
 

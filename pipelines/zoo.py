@@ -1,0 +1,127 @@
+"""Public checkpoints by name: what there is, and what is in the cache.
+
+python -m pipelines.zoo list --stage recognizer
+python -m pipelines.zoo fetch cascade_rcnn_r50_fpn_1x_coco
+python -m pipelines.zoo verify
+python -m pipelines.zoo where
+python -m pipelines.zoo table --out docs/zoo.md
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from parsing.console import complain, say
+from parsing.files import atomic
+from parsing.networks.download import digest
+from parsing.networks.zoo import Entry, entries, fetch, find, home, record_of
+from pipelines.command import add_message_options, add_output_options, claim, run_command
+
+STAGES = sorted({entry.stage for entry in entries().values()})
+CHECKED = {
+    "outputs": "outputs equal the library's own, on seeded weights in its layout",
+    "rules": "other sizes of the same network were compared with the library's outputs; this one shares their rules",
+}
+HEAD = (
+    "# The zoo\n\n"
+    "Public checkpoints by name: `weights: zoo/NAME` in any config. Written by `python -m pipelines.zoo table --out docs/zoo.md`.\n\n"
+    "On first use a file is downloaded to the cache (`PARTWISE_HOME`, else the user's cache folder; `python -m pipelines.zoo "
+    "where`), checked against the digits of its sha256 that its authors put into its name, turned into safetensors, and removed. A "
+    "transfer that was cut goes on where it stopped; of several processes one downloads. `--offline` or `PARTWISE_OFFLINE=1` never "
+    "asks the network; without one, put the file where the message says. Proxies of the environment are used. No other part of "
+    "this project opens a connection, but for timm's weights where a training asks for them (`pretrained: imagenet`).\n\n"
+    "**No entry was run with its real file yet**: none could be downloaded where this was written. How loading was checked stands "
+    "beside each: with checkpoints of the same layout, made by the library that wrote the real one. Figures are their authors', "
+    "not measured here. Sizes are of the tensors where the authors say none. `python -m pipelines.zoo fetch NAME` is what tries a "
+    "real one.\n"
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.zoo", description="Public checkpoints by name: `weights: zoo/NAME`.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    listed = commands.add_parser("list", help="what there is")
+    listed.add_argument("--stage", choices=STAGES, help="of one stage alone")
+    fetched = commands.add_parser("fetch", help="download and convert")
+    fetched.add_argument("names", nargs="+", metavar="NAME")
+    verified = commands.add_parser("verify", help="check what is in the cache against its recorded hashes")
+    where = commands.add_parser("where", help="the cache, and what is in it")
+    table = commands.add_parser("table", help="the table as Markdown")
+    table.add_argument("--out", type=Path, required=True, metavar="FILE")
+    for command in (listed, fetched, verified, where):
+        add_message_options(command)
+    add_output_options(table)
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> int:
+    if arguments.command == "fetch":
+        for entry in [find(name) for name in arguments.names]:  # a wrong name is told before anything is downloaded
+            say(fetch(entry.name))
+    elif arguments.command == "verify":
+        return _verify(_cached())
+    elif arguments.command == "where":
+        say(home(), *(entry.weights for entry in _cached()))
+    elif arguments.command == "list":
+        shown = [entry for entry in entries().values() if arguments.stage in (None, entry.stage)]
+        say(*(_line(entry) for entry in shown))
+    else:
+        claim(arguments, [arguments.out])
+        with atomic(arguments.out) as temporary:
+            temporary.write_text(table(entries().values()), encoding="utf-8")
+    return 0
+
+
+def _cached() -> list[Entry]:
+    return [entry for entry in entries().values() if entry.weights.is_file()]
+
+
+def _line(entry: Entry) -> str:
+    here = "here" if entry.weights.is_file() else "" if entry.target else "not loadable"
+    return f"{entry.name}  {entry.stage}  {entry.network}  {_size(entry)}  {entry.licence}  {entry.figure}  {here}".rstrip()
+
+
+def _size(entry: Entry) -> str:
+    return f"{entry.megabytes} MB" if entry.megabytes else "size unknown"
+
+
+def _verify(cached: Sequence[Entry]) -> int:
+    """1 where a file is not what its record says."""
+    wrong = 0
+    for entry in cached:
+        record = record_of(entry)
+        whole = record.is_file() and record.read_text(encoding="utf-8").split()[:1] == [digest(entry.weights)]
+        wrong += not whole
+        (say if whole else complain)(f"{entry.name}: {'whole' if whole else f'not what its record says; remove {entry.weights}'}")
+    return int(wrong > 0)
+
+
+def table(shown: Collection[Entry]) -> str:
+    """All entries as Markdown, a table a stage."""
+    parts = [HEAD]
+    for stage in STAGES:
+        rows = [_row(entry) for entry in shown if entry.stage == stage]
+        head = "| `zoo/…` | `name` in a config | trained on | figure | size | licence | sha256 begins | loading |"
+        parts.append("\n".join([f"## {stage.replace('_', ' ').capitalize()}", "", head, "|---" * 8 + "|", *rows]) + "\n")
+    return "\n".join(parts)
+
+
+def _row(entry: Entry) -> str:
+    loading = CHECKED.get(entry.checked, f"not yet: {entry.checked}")
+    cells = (
+        f"[{entry.name}]({entry.url})",
+        entry.network,
+        entry.trained_on,
+        entry.figure,
+        _size(entry),
+        entry.licence,
+        entry.sha256,
+        loading,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    run_command(build_parser(), main)
