@@ -44,19 +44,31 @@ def nearest(name: str, names: Iterable[object]) -> str:
     return (f"did you mean {close[0]!r}? " if close else "") + f"valid: {', '.join(names)}"
 
 
+def chosen_class(table: Table, name: str) -> Any:
+    """The class behind a name of a closed table, imported now."""
+    module, _, attribute = table[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Choice:
     """The type of a config's field that holds the config of one component: `Annotated[StageConfig, Choice(TABLE)]`.
 
-    The component's `name` is looked up in a closed table and its config class imported only then, so nothing but what the
-    table names can be built, and errors carry the whole path of their key.
+    A name is looked up in a closed table and the config class behind it imported only then, so nothing but what the table
+    names can be built, and errors carry the whole path of their key.
+
+    Args:
+        named_by: the field of the same config, declared before this one, that holds the name; without it the value itself
+            holds its `name`.
     """
 
     table: Table
+    named_by: str = ""
 
-    def config_class(self, value: Any) -> type[StageConfig]:
-        """The class that `value["name"]` chooses; raises PydanticCustomError where it is no mapping or the table has no such name."""
-        name = value.get("name") if isinstance(value, Mapping) else None
+    def config_class(self, value: Any, siblings: Mapping[str, Any]) -> Any:
+        """The class that a name chooses; raises PydanticCustomError where the value has none or the table has no such name."""
+        holder = siblings if self.named_by else value
+        name = holder.get(self.named_by or "name") if isinstance(holder, Mapping) else None
         if not isinstance(name, str):
             valid = ", ".join(sorted(self.table))
             raise PydanticCustomError(
@@ -64,16 +76,15 @@ class Choice:
             )
         if name not in self.table:
             raise PydanticCustomError("choice", "unknown name {name}; {hint}", {"name": f"{name!r:.80}", "hint": nearest(name, self.table)})
-        module, _, attribute = self.table[name].partition(":")
-        return cast(type[StageConfig], getattr(importlib.import_module(module), attribute))
+        return chosen_class(self.table, name)
 
-    def __call__(self, value: Any) -> StageConfig:
+    def __call__(self, value: Any, siblings: Mapping[str, Any] = types.MappingProxyType({})) -> Any:
         if dataclasses.is_dataclass(value):  # typed already
-            return cast(StageConfig, value)
-        return pydantic.TypeAdapter(self.config_class(value)).validate_python(dict(value))
+            return value
+        return pydantic.TypeAdapter(self.config_class(value, siblings)).validate_python(value)
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self)
+        return core_schema.with_info_plain_validator_function(lambda value, info: self(value, info.data or {}))
 
 
 def parse_config(config_class: type[T], value: Any, where: str) -> T:
@@ -104,24 +115,25 @@ def parse_config(config_class: type[T], value: Any, where: str) -> T:
 
 def _field_names(kind: Any, value: Any, path: Sequence[Any]) -> list[str]:
     """Fields of the config that lies at `path` inside `value`, which is of type `kind`."""
-    kind = _config_class(kind, value)
+    kind = _config_class(kind, value, {})
     for step in path:
         if dataclasses.is_dataclass(kind):
-            inner, value = typing.get_type_hints(kind, include_extras=True).get(str(step)), value.get(step)
+            inner, siblings = typing.get_type_hints(kind, include_extras=True).get(str(step)), value
+            value = value.get(step)
         else:
-            inner, value = typing.get_args(kind)[0], value[step]  # of a tuple
-        kind = _config_class(inner, value)
+            inner, siblings, value = typing.get_args(kind)[0], {}, value[step]  # of a tuple
+        kind = _config_class(inner, value, siblings)
     return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
-def _config_class(kind: Any, value: Any) -> Any:
+def _config_class(kind: Any, value: Any, siblings: Mapping[str, Any]) -> Any:
     """What an optional, annotated or chosen type stands for."""
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return _config_class(next(one for one in typing.get_args(kind) if one is not type(None)), value)
+        return _config_class(next(one for one in typing.get_args(kind) if one is not type(None)), value, siblings)
     if typing.get_origin(kind) is not typing.Annotated:
         return kind
     chosen = next((extra for extra in kind.__metadata__ if isinstance(extra, Choice)), None)
-    return _config_class(kind.__origin__, value) if chosen is None else chosen.config_class(value)
+    return _config_class(kind.__origin__, value, siblings) if chosen is None else chosen.config_class(value, siblings)
 
 
 def resolve(table: Table, value: Any, where: str) -> StageConfig:

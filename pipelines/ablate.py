@@ -31,12 +31,12 @@ from parsing.console import say
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.json_files import read_json_lines
-from parsing.learning.runs import run_files
+from parsing.learning.runs import figure_at, run_files
 from pipelines.command import add_output_options, claim, run_command, torch_device
 from pipelines.trainings import STAGES, Training, forget_runs, is_finished, train_once, training_config
 
 if TYPE_CHECKING:
-    from recognizers.train import TrainConfig as RecognizerTraining
+    from recognizers.train import RecognizerTraining
 
 log = logging.getLogger(__name__)
 
@@ -160,18 +160,12 @@ def write_table(ablation: Ablation, out: Path) -> None:
 def figures(ablation: Ablation, folder: Path) -> dict[str, list[float]]:
     """Each metric of every finished seed of a row."""
     last = [rows[-1] for run in sorted(folder.glob("seed*")) if is_finished(run) and (rows := read_json_lines(run / "metrics.jsonl"))]
-    return {name: [value for metrics in last if (value := _at(metrics, path)) is not None] for name, path in ablation.metrics.items()}
+    return {name: [value for metrics in last if (value := figure_at(metrics, path)) is not None] for name, path in ablation.metrics.items()}
 
 
 def slug(name: str) -> str:
     """A folder's name for a row."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _at(metrics: Any, path: str) -> float | None:
-    for key in path.split("."):
-        metrics = metrics.get(key) if isinstance(metrics, dict) else None
-    return None if metrics is None else float(metrics)
 
 
 def _cell(values: Sequence[float]) -> str:

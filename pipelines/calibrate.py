@@ -12,7 +12,7 @@ from pipelines.command import add_output_options, claim, run_command, torch_devi
 from pipelines.trainings import training_config
 
 if TYPE_CHECKING:
-    from detectors.train import TrainConfig
+    from detectors.train import DetectorTraining
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> int:
     settings = override(read_yaml(arguments.config), arguments.set)
-    training = cast("TrainConfig", training_config(arguments.stage, settings, str(arguments.config)))
+    training = cast("DetectorTraining", training_config(arguments.stage, settings, str(arguments.config)))
     weights = arguments.weights or f"default/{arguments.stage}"
     claim(arguments, [arguments.out], training, weights)
     fitted = training.calibrate(weights, arguments.out, device=torch_device(arguments.device))

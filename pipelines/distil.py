@@ -21,7 +21,7 @@ from parsing.learning.runs import run_files
 from parsing.measures.report import write_report
 from pipelines.command import add_output_options, claim, run_command, torch_device
 from pipelines.trainings import forget_runs, train_once, training_config
-from recognizers.train import TrainConfig
+from recognizers.train import RecognizerTraining
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +62,8 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _config(path: Path, assignments: list[str]) -> TrainConfig:
-    return cast(TrainConfig, training_config("recognizer", override(read_yaml(path), assignments), str(path)))
+def _config(path: Path, assignments: list[str]) -> RecognizerTraining:
+    return cast(RecognizerTraining, training_config("recognizer", override(read_yaml(path), assignments), str(path)))
 
 
 def _figures(run: Path) -> dict[str, Any]:

@@ -17,17 +17,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from parsing.configs import override, parse_yaml, read_yaml
+from parsing.configs import chosen_class, override, parse_yaml, read_yaml
 from parsing.console import say
 from parsing.errors import InputError
 from pipelines.benchmarks import REPORTS, Report
 from pipelines.command import add_output_options, claim, run_command, torch_device
-from pipelines.options import add_options, chosen_class, names_to_offer, read_options
+from pipelines.options import add_options, names_to_offer, read_options
 from pipelines.trainings import STAGES, Training, training_config
 
 if TYPE_CHECKING:
     from recognizers.scores import SavedScores
-    from recognizers.train import TrainConfig
+    from recognizers.train import RecognizerTraining
 
 REPORT_HELP = "folder for report.json and pictures, or a name that ends in .json, beside which the pictures stand"
 RECOGNITION = "recognition"  # the recognizer as a pipeline builds it, where it is not said otherwise
@@ -147,7 +147,7 @@ def evaluate_recognizer(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def score_recognizer(arguments: argparse.Namespace, made: Sequence[Path]) -> SavedScores:
     """Scores of one recognizer on the clips of its training config, after a claim of all outputs `made`."""
-    training, component = cast("TrainConfig", training_of(arguments)), component_of(arguments)
+    training, component = cast("RecognizerTraining", training_of(arguments)), component_of(arguments)
     weights = arguments.weights or "default/recognizer"
     claim(arguments, made, training, component or weights)
     device = torch_device(arguments.device)

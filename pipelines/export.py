@@ -14,12 +14,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from parsing.configs import chosen_class
 from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.progress import track
 from pipelines.command import add_output_options, claim, complain_of, files_named, run_command, torch_device
 from pipelines.exporters import EXPORTERS, Exporter
-from pipelines.options import add_options, chosen_class, names_to_offer, read_options
+from pipelines.options import add_options, names_to_offer, read_options
 from pipelines.parse.sources import files_of
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -24,12 +23,6 @@ class Option:
     help: str
     metavar: str = "VALUE"
     positional: bool = False
-
-
-def chosen_class(table: Mapping[str, str], name: str) -> Any:
-    """The class behind a name of a closed table `name -> "module:Class"`, imported now."""
-    module, _, attribute = table[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def names_to_offer(table: Mapping[str, str], argv: Sequence[str] | None) -> list[str]:

@@ -14,6 +14,7 @@ from parsing.configs import override, parse_config, read_yaml, resolve
 from parsing.console import say
 from parsing.datasets.records import ImageRecord
 from parsing.datasets.writing import write_coco
+from parsing.learning.experiment import experiment
 from parsing.learning.runs import run_files
 from parsing.progress import track
 from parsing.stages import PartDetector
@@ -49,8 +50,8 @@ def main(arguments: argparse.Namespace) -> int:
     label(config, arguments.out, device, arguments.quiet)
     for run in runs:
         training = override(student, [f"data.train={arguments.out.resolve()}"])
-        training_config("part_detector", training, str(arguments.student)).train(run, device=device, resume=False, quiet=arguments.quiet)
-        settings["teacher"] = {"name": student["name"], "weights": str(run / "weights.safetensors")}
+        experiment(training_config("part_detector", training, str(arguments.student)), run, device=device, quiet=arguments.quiet)
+        settings["teacher"] = {"name": student["name"], "weights": str(run / "best.safetensors")}
         label(parse_config(PseudoLabelConfig, settings, str(arguments.config)), arguments.out, device, arguments.quiet)
     return 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from parsing.configs import override, read_yaml
+from parsing.learning.experiment import experiment
 from parsing.learning.runs import run_files
 from pipelines.command import add_output_options, claim, run_command, torch_device
 from pipelines.trainings import STAGES, training_config
@@ -31,7 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
     settings = override(read_yaml(arguments.config), arguments.set)
     training = training_config(arguments.stage, settings, str(arguments.config))
     claim(arguments, run_files(arguments.out), training, going_on=arguments.resume)
-    training.train(arguments.out, device=torch_device(arguments.device), resume=arguments.resume, quiet=arguments.quiet)
+    experiment(training, arguments.out, device=torch_device(arguments.device), resume=arguments.resume, quiet=arguments.quiet)
     if torch.distributed.is_initialized():  # the processes leave together: one that exits early aborts the others' connections
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()

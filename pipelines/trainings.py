@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from parsing.configs import parse_config
+from parsing.configs import chosen_class, parse_config
+from parsing.learning.experiment import Trainer, experiment
 
 STAGES = {
-    "person_detector": "detectors.train:TrainConfig",
-    "part_detector": "detectors.train:TrainConfig",
+    "person_detector": "detectors.train:DetectorTraining",
+    "part_detector": "detectors.train:DetectorTraining",
     "part_states": "parsing.states.train:PartStateTraining",
     "state_filter": "parsing.states.temporal_train:StateFilterTraining",
-    "recognizer": "recognizers.train:TrainConfig",
-    "super_resolution": "recognizers.superres.train:TrainConfig",
+    "recognizer": "recognizers.train:RecognizerTraining",
+    "super_resolution": "recognizers.superres.train:SuperResolutionTraining",
 }
 FINISHED = "finished"  # the name of a file that says so in a run folder
 
 
-class Training(Protocol):
+class Training(Trainer, Protocol):
     """A typed training config of one stage."""
-
-    def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None: ...
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]: ...
 
@@ -34,9 +32,7 @@ def training_config(stage: str, settings: dict[str, Any], where: str) -> Trainin
     Raises:
         InputError: a key or value does not fit; names it.
     """
-    module, _, attribute = STAGES[stage].partition(":")
-    config_class = getattr(importlib.import_module(module), attribute)
-    return cast(Training, parse_config(config_class, settings, where))
+    return cast(Training, parse_config(chosen_class(STAGES, stage), settings, where))
 
 
 def is_finished(run: Path) -> bool:
@@ -47,7 +43,7 @@ def is_finished(run: Path) -> bool:
 def train_once(training: Training, run: Path, device: str, quiet: bool) -> None:
     """Train, unless it is finished; go on from the last epoch of a run that was stopped."""
     if not is_finished(run):
-        training.train(run, device=device, resume=(run / "state.pt").is_file(), quiet=quiet)
+        experiment(training, run, device=device, resume=(run / "state.pt").is_file(), quiet=quiet)
         (run / FINISHED).touch()
 
 

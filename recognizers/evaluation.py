@@ -8,7 +8,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from parsing.datasets.clips import ClipRecord
 from parsing.errors import InputError
 from parsing.measures.accuracy import accuracy_figures
 from parsing.measures.average_precision import mean_average_precision
@@ -18,31 +17,21 @@ from parsing.measures.f1 import f1_figures
 from parsing.measures.pictures import confusion_figure, curves_of_labels, precision_recall_figure, save_png
 from parsing.types import Array
 from recognizers.scores import SavedScores, cross_fitted, early_exit, fit_weights, folds_of
-from recognizers.scoring import score_clips
-from recognizers.superres.scaling import Scaling
 from recognizers.thresholds import cross_fitted_thresholds
-from recognizers.video import VideoRecognizer
 
 PICTURES = ("confusion", "pr_curves")  # that `pictures` draws: the first of single-label videos, the second of multi-label ones
 
 
-def deciding_figure(multi_label: bool) -> str:
-    """The figure of `all` clips that says which epoch of a training is the best."""
-    return "mean_ap" if multi_label else "top1"
+def deciding_figures(multi_label: bool) -> tuple[str, ...]:
+    """The figures of a training's epochs; the first says which is the best."""
+    return ("all.mean_ap", "all.macro_f1", "all.macro_f1_fitted") if multi_label else ("all.top1", "all.top5", "all.mean_class_accuracy")
 
 
-def validate(stage: VideoRecognizer, records: Sequence[ClipRecord], name: str, scaling: Scaling | None, out: Path | None) -> dict[str, Any]:
-    """The `figures` of a recognizer on its validation clips.
-
-    Args:
-        out: folder for the scores and their pictures; None writes nothing.
-    """
-    scores = score_clips(stage, records, name, scaling)
-    if out is not None:
-        scores.save(out / "val_scores.npz")
-        for picture, figure in pictures(scores, scores.probabilities).items():
-            save_png(figure, out / f"{picture}.png")
-    return figures(scores, scores.probabilities)
+def write_scores(scores: SavedScores, folder: Path) -> None:
+    """Write the scores of validation clips as `val_scores.npz`, and their pictures."""
+    scores.save(folder / "val_scores.npz")
+    for name, figure in pictures(scores, scores.probabilities).items():
+        save_png(figure, folder / f"{name}.png")
 
 
 def figures(truth: SavedScores, found: Array) -> dict[str, Any]:

@@ -3,81 +3,42 @@
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
-import torch
 from pydantic import Field
 from torch import nn
 
-from parsing.configs import config, resolve
-from parsing.datasets.clips import ClipFormat, ClipRecord, action_names, check_actions, read_clip_records
+from parsing.configs import Choice, config, resolve
+from parsing.datasets.clips import ClipRecord, action_names, check_actions
 from parsing.errors import InputError
 from parsing.learning.batches import Batches, EpochSampler, EqualBatches
-from parsing.learning.fit import FitConfig, agreed, fit
-from parsing.learning.runs import RunFolder
+from parsing.learning.experiment import Prepared, Scored
+from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
 from parsing.networks.checkpoints import fill
-from parsing.networks.weights import WeightsHeader, save_weights
 from parsing.types import Array
 from recognizers.balance import BalanceConfig
 from recognizers.clips.multigrid import Cycles, MultigridBatches
 from recognizers.clips.store import ClipStore, readable
 from recognizers.clips.test_views import View
 from recognizers.clips.training_views import ClipViews, Targets, ViewConfig, collate
-from recognizers.evaluation import deciding_figure, figures, validate
+from recognizers.data import ClipDataConfig
+from recognizers.evaluation import deciding_figures, figures, write_scores
 from recognizers.labels import ActionLabels, check_background
 from recognizers.losses import ActionLossConfig
-from recognizers.networks import Architecture, NetworkName, parse_architecture
+from recognizers.networks import NETWORKS, Architecture, NetworkName
 from recognizers.scores import SavedScores
 from recognizers.scoring import score_clips
-from recognizers.superres.scaling import Scaling, ScalingConfig
+from recognizers.superres.scaling import Scaling
 from recognizers.task import FreezeNorm, RecognitionTask, checkpoint_blocks, mixing
 from recognizers.video import VideoRecognizer, load_recognizer
 
 log = logging.getLogger(__name__)
-
-
-@config
-class ClipDataConfig:
-    """Labelled clips under `root`.
-
-    Args:
-        format, labels, classes: as in `parsing.datasets.clips.read_clip_records`.
-        actions: names to learn; empty takes all that have clips in both splits, or all of the data set's own list.
-        mirrors: pairs of actions that a flip turns into each other, beside those whose names say `left` and `right`.
-        background: names among them that are learned and never reported as an action.
-        most_frames: that are kept of each training clip, at `short_side_px`.
-        most_mb: memory for decoded clips; clips that do not fit are decoded again where they are drawn.
-        scaling: what becomes of small pictures first; the same is needed where the weights serve. The processes of
-            `fit.num_workers` cannot share a GPU: they super-resolve on the CPU.
-    """
-
-    root: str
-    format: ClipFormat = "csv"
-    labels: str = "labels.csv"
-    classes: str = "classes.txt"
-    actions: tuple[str, ...] = ()
-    mirrors: tuple[tuple[str, str], ...] = ()
-    background: tuple[str, ...] = ()
-    most_frames: Annotated[int, Field(ge=1, le=100_000)] = 96
-    short_side_px: Annotated[int, Field(ge=32, le=4096)] = 192
-    most_mb: Annotated[int, Field(ge=1, le=10**7)] = 4096
-    scaling: ScalingConfig | None = None
-
-    def records(self) -> list[ClipRecord]:
-        records = read_clip_records(self.format, Path(self.root), self.labels, self.classes)
-        others = [record.split for record in records if record.split not in ("train", "val")]
-        if others:
-            log.info("%s: %d clips of other splits are not used: %s", self.root, len(others), ", ".join(sorted(set(others))))
-        return records
-
-    def build_scaling(self, device: str) -> Scaling | None:
-        return self.scaling.build(device) if self.scaling else None
 
 
 @config
@@ -94,7 +55,7 @@ class DistillationConfig:
 
 
 @config
-class TrainConfig:
+class RecognizerTraining:
     """A training of any video network.
 
     Args:
@@ -112,7 +73,7 @@ class TrainConfig:
     """
 
     name: NetworkName
-    architecture: dict[str, Any]
+    architecture: Annotated[Architecture, Choice(NETWORKS, "name")]
     data: ClipDataConfig
     fit: FitConfig
     views: ViewConfig = field(default_factory=ViewConfig)
@@ -133,46 +94,39 @@ class TrainConfig:
     num_clips: Annotated[int, Field(ge=1, le=256)] = 2
     eval_every: Annotated[int, Field(ge=1, le=100_000)] = 1
 
-    def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
-        """Train into the run folder `out`: `weights.safetensors` holds the last epoch, `best.safetensors` the best one.
-
-        What a pipeline ships should be the last: validation sets of a few dozen clips are too small to choose by.
-        """
-        records = self.data.records()
+    def prepare(self, device: str) -> Prepared:
+        a, records = self.architecture, self.data.records()
         labels = self._labels(records)
-        a = parse_architecture(self.name, self.architecture, "architecture")
-        torch.manual_seed(self.fit.seed)  # initial weights too
-        network = self._network(a, labels)
+        network = self._network(labels)
         train = readable(self.split_records("train", labels, records))
         if not train:
             raise InputError(f"{self.data.root}: no clip to train on can be read")
-        val, figure = self.split_records("val", labels, records), deciding_figure(labels.multi_label)
-        scaling = self.data.build_scaling(device)
-        views, drawn = self._views(train, labels, a, self.data.build_scaling("cpu") if self.fit.num_workers else scaling)
-        run = RunFolder(out, asdict(self), resume)
-        if run.writes and not resume:
-            shutil.rmtree(out / "epochs", ignore_errors=True)  # of a run that is now replaced
+        val, scaling = self.split_records("val", labels, records), self.data.build_scaling(device)
+        views, drawn = self._views(train, labels, self.data.build_scaling("cpu") if self.fit.num_workers else scaling)
+
+        def score(task: nn.Module) -> Scored:
+            current = cast(RecognitionTask, task).network
+            stage = VideoRecognizer(current.eval().to(device), a, labels, device, self._test_views)
+            scores = score_clips(stage, val, self.name, scaling)
+            return Scored(current, figures(scores, scores.probabilities), write=partial(write_scores, scores))
+
         taught = self.distillation is not None
         mix = mixing(len(labels.names) * (1 + taught), self.mixup, self.cutmix)
-        task = RecognitionTask(network, self.loss, self.freeze_norm, mix, self.distillation.alpha if self.distillation else 1.0)
-        batches = self._batches(a)
-        epochs = fit(task, views, collate, self.fit, run, sample_weights=drawn, batches=batches, device=device, resume=resume, quiet=quiet)
-        for epoch in epochs:
-            if (epoch.number + 1) % self.eval_every and epoch.number + 1 < self.fit.epochs:
-                continue
-            reached = 0.0
-            if run.writes:
-                current = cast(RecognitionTask, epoch.module).network
-                stage = VideoRecognizer(current.eval().to(device), a, labels, device, self._test_views)
-                found = validate(stage, val, str(out / "weights.safetensors"), scaling, out)
-                reached = float(found["all"][figure] or 0.0)
-                header = WeightsHeader(self.name, asdict(cast(Any, a)), labels.to_header(), found, self._facts(epoch.number))
-                self._save(current, out, header, epoch.number, reached > run.best("all", figure))
-                run.append_metrics({"epoch": epoch.number, "losses": epoch.losses, **found})
-                log.info("epoch %d  %s", epoch.number + 1, headline(found["all"]))
-            if self.stop_at is not None and agreed(reached >= self.stop_at):
-                log.info("stopped at %g, as asked", self.stop_at)
-                return
+        return Prepared(
+            RecognitionTask(network, self.loss, self.freeze_norm, mix, self.distillation.alpha if self.distillation else 1.0),
+            views,
+            collate,
+            score,
+            figures=deciding_figures(labels.multi_label),
+            architecture=a,
+            labels=labels.to_header(),
+            facts={"pretrained": self.pretrained, "views": [asdict(view) for view in self._test_views]},
+            weights=drawn,
+            batches=self._batches,
+            every=self.eval_every,
+            stop_at=self.stop_at,
+            keep_epochs=self.keep_epochs,
+        )
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation clips: all, and those whose scene stands in no training clip."""
@@ -248,11 +202,9 @@ class TrainConfig:
             raise InputError(f"data.{error}") from None
         return ActionLabels(tuple(names), self.loss.multi_label, data.mirrors, data.background)
 
-    def _views(
-        self, train: Sequence[ClipRecord], labels: ActionLabels, a: Architecture, scaling: Scaling | None
-    ) -> tuple[ClipViews, list[float] | None]:
+    def _views(self, train: Sequence[ClipRecord], labels: ActionLabels, scaling: Scaling | None) -> tuple[ClipViews, list[float] | None]:
         """Random views of the training clips, and how often each is drawn; None takes each once."""
-        mb = self.data.most_mb // max(1, self.fit.num_workers)
+        a, mb = self.architecture, self.data.most_mb // max(1, self.fit.num_workers)
         store = ClipStore(train, a.sampling, self.data.most_frames, self.data.short_side_px, mb, scaling)
         holds = np.stack([labels.target(record.labels) for record in train])
         flips = self.views.flip > 0 or self.balance.double_tail > 0
@@ -269,19 +221,15 @@ class TrainConfig:
         path = Path(self.distillation.scores)
         return SavedScores.load(path).probabilities_of([record.name for record in train], labels.names, labels.multi_label, path)
 
-    def _batches(self, a: Architecture) -> Callable[[EpochSampler, int], Batches]:
+    def _batches(self, sampler: EpochSampler, batch_size: int) -> Batches:
         if self.multigrid == "none":
-            return EqualBatches
+            return EqualBatches(sampler, batch_size)
+        s = self.architecture.sampling
+        shape = s.clip_frames, self.architecture.input_px, self.fit.epochs, self.fit.cycles, s.multiple
+        return MultigridBatches(sampler, batch_size, self.multigrid, *shape)
 
-        def batches(sampler: EpochSampler, batch_size: int) -> Batches:
-            s = a.sampling
-            shape = s.clip_frames, a.input_px, self.fit.epochs, self.fit.cycles, s.multiple
-            return MultigridBatches(sampler, batch_size, self.multigrid, *shape)
-
-        return batches
-
-    def _network(self, a: Architecture, labels: ActionLabels) -> nn.Module:
-        network = a.build(len(labels.names), self.pretrained, self.frozen_level)
+    def _network(self, labels: ActionLabels) -> nn.Module:
+        network = self.architecture.build(len(labels.names), self.pretrained, self.frozen_level)
         if self.initial:
             source, _, known = load_recognizer(self.name, self.initial, "cpu")
             classifier = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
@@ -292,22 +240,3 @@ class TrainConfig:
         if self.checkpoint and not checkpoint_blocks(network):
             raise InputError(f"checkpoint: {self.name!r} has no blocks that repeat")
         return network
-
-    def _facts(self, epoch: int) -> dict[str, Any]:
-        """How the weights came to be, and the views that a recognizer takes unless it is told others."""
-        views = [asdict(view) for view in self._test_views]
-        return {"epoch": epoch, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained, "views": views}
-
-    def _save(self, network: nn.Module, out: Path, header: WeightsHeader, epoch: int, is_best: bool) -> None:
-        save_weights(network, out / "weights.safetensors", header)
-        if is_best:
-            save_weights(network, out / "best.safetensors", header)
-        if self.keep_epochs:
-            save_weights(network, out / "epochs" / f"epoch_{epoch + 1}.safetensors", header)
-            for old in sorted((out / "epochs").iterdir(), key=lambda path: int(path.stem.split("_")[1]))[: -self.keep_epochs]:
-                old.unlink()
-
-
-def headline(figures: dict[str, Any]) -> str:
-    """The figures of an epoch that stand in the log."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if isinstance(value, float))

@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import Field
 
 from detectors import PART_DETECTORS
+from detectors.data import DetectionDataConfig
 from detectors.evaluation import frame_of
 from detectors.suppression import Share
-from detectors.train import DetectionDataConfig
 from parsing.configs import Choice, StageConfig, config
 from parsing.datasets.records import ImageRecord, ObjectRecord, PartRecord, true_parts
 from parsing.errors import InputError

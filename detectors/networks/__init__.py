@@ -21,7 +21,7 @@ from detectors.networks.calibration import ScoreCalibration
 from detectors.networks.cascade_rcnn import CascadeRCNN
 from detectors.networks.gfl import GFL
 from detectors.networks.retinanet import RetinaNet
-from parsing.configs import parse_config
+from parsing.configs import Table, parse_config
 from parsing.errors import InputError
 from parsing.networks.backbones import Pretrained
 from parsing.networks.weights import WeightsHeader, read_header, restore, weights_path
@@ -32,6 +32,7 @@ NETWORKS: dict[str, tuple[type[DetectorArchitecture], type[nn.Module]]] = {
     "retinanet": (RetinaNetArchitecture, RetinaNet),
     "gfl": (GFLArchitecture, GFL),
 }
+ARCHITECTURES: Table = {name: f"{kind.__module__}:{kind.__qualname__}" for name, (kind, _) in NETWORKS.items()}
 
 
 class DetectionNetwork(Protocol):

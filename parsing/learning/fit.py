@@ -192,7 +192,7 @@ def fit(
     updates = [math.ceil(count / settings.accumulate) for count in steps]
     facts = flat_facts({**run.config, "fit": asdict(settings), "items": len(dataset), "processes": fabric.world_size})
     learner = Learner(task, ema, optimizer)
-    first = load_state(run.state_path, learner, facts) if resume else 0
+    first = load_state(run.state_path, learner, facts, run.defaults) if resume else 0
     run.begin()
     if first >= settings.epochs:
         log.info("%s: all %d epochs are finished; a larger fit.epochs goes on", run.path, settings.epochs)

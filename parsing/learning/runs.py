@@ -6,8 +6,10 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 import subprocess
 import weakref
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,14 +37,15 @@ class RunFolder:
     """Where a training leaves its traces: resolved config, environment, metrics, TensorBoard log, resumable state.
 
     Args:
-        resume: keep metrics and state of the epochs before; without it they belong to a run that is now replaced.
+        resume: keep metrics, state and weights of the epochs before; without it they belong to a run that is now replaced.
+        defaults: facts that hold for a run of before, whose state does not name them.
 
     Raises:
         InputError: another process trains into the folder, or there is none to resume, or its metrics are not whole.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], resume: bool = False) -> None:
-        self.path, self.config = path, config
+    def __init__(self, path: Path, config: dict[str, Any], resume: bool = False, defaults: Mapping[str, Any] | None = None) -> None:
+        self.path, self.config, self.defaults = path, config, defaults or {}
         if resume and not path.is_dir():
             raise InputError(f"{path}: no run folder, so nothing to resume from")
         path.mkdir(parents=True, exist_ok=True)
@@ -54,6 +57,7 @@ class RunFolder:
         else:
             self.metrics_path.unlink(missing_ok=True)
             self.state_path.unlink(missing_ok=True)
+            shutil.rmtree(path / "epochs", ignore_errors=True)
 
     def begin(self) -> None:
         """Note what the run is, as soon as it is sure that it goes on."""
@@ -111,15 +115,22 @@ class RunFolder:
         rows = [*(before for before in self._rows() if before["epoch"] < row["epoch"]), row]
         self._write(self.metrics_path.name, "".join(json.dumps(each) + "\n" for each in rows))
 
-    def best(self, group: str, name: str) -> float:
-        """The highest figure so far of `row[group][name]`; -1 before the first."""
-        return max((float(row[group][name] or 0.0) for row in self._rows()), default=-1.0)
+    def best(self, path: str) -> float:
+        """The highest figure so far at a path such as `all.AP`; -1 before the first."""
+        return max((figure_at(row, path) or 0.0 for row in self._rows()), default=-1.0)
 
     def _rows(self) -> list[dict[str, Any]]:
         if not self.metrics_path.exists():
             return []
         lines = self.metrics_path.read_bytes().splitlines()
         return [_row(line, f"{self.metrics_path}: line {number}") for number, line in enumerate(lines, 1)]
+
+
+def figure_at(metrics: Any, path: str) -> float | None:
+    """The figure at a path such as `all.AP` of nested groups; None where there is none."""
+    for key in path.split("."):
+        metrics = metrics.get(key) if isinstance(metrics, dict) else None
+    return None if metrics is None else float(metrics)
 
 
 def _row(line: bytes, where: str) -> dict[str, Any]:

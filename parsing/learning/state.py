@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
@@ -46,6 +49,21 @@ def flat_facts(settings: Mapping[str, Any], prefix: str = "") -> Facts:
     return flat
 
 
+def default_facts(settings: Any, prefix: str = "") -> Facts:
+    """What each optional setting of a typed config would be if it were not given, as `flat_facts` has it."""
+    facts: Facts = {}
+    declared = type(settings).__pydantic_fields__
+    values = {name: getattr(settings, name) for name in declared}
+    for name, value in values.items():
+        if is_dataclass(value):
+            facts |= default_facts(value, f"{prefix}{name}.")
+        elif not declared[name].is_required():
+            with suppress(ValidationError):  # the other settings need it
+                others = type(settings)(**{other: value for other, value in values.items() if other != name})
+                facts |= flat_facts({name: asdict(others)[name]}, prefix)
+    return facts
+
+
 def save_state(path: Path, learner: Learner, epoch: int, facts: Facts) -> None:
     """Write what `load_state` reads, atomically.
 
@@ -62,8 +80,11 @@ def save_state(path: Path, learner: Learner, epoch: int, facts: Facts) -> None:
         _write(temporary, state)
 
 
-def load_state(path: Path, learner: Learner, facts: Facts) -> int:
+def load_state(path: Path, learner: Learner, facts: Facts, defaults: Mapping[str, Any] = MappingProxyType({})) -> int:
     """Fill the learner with what was saved.
+
+    Args:
+        defaults: facts that hold for a state that does not name them.
 
     Returns:
         The first epoch that is not finished.
@@ -72,7 +93,7 @@ def load_state(path: Path, learner: Learner, facts: Facts) -> int:
         InputError: there is no state, it is not whole, or it is of another run; says what to do.
     """
     state = _read(path)
-    _check_same_run(path, state["facts"], facts)
+    _check_same_run(path, {**defaults, **state["facts"]}, facts)
     try:
         learner.task.load_state_dict(state["task"])
         if learner.ema is not None:

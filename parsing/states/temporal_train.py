@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, field
-from pathlib import Path
+from dataclasses import field
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
@@ -13,10 +12,8 @@ from torch import Tensor, nn
 
 from parsing.configs import config
 from parsing.errors import InputError
-from parsing.learning.experiment import Evaluated, experiment
-from parsing.learning.fit import Epoch, FitConfig, fit
-from parsing.learning.runs import RunFolder
-from parsing.networks.weights import WeightsHeader
+from parsing.learning.experiment import Prepared, Scored
+from parsing.learning.fit import FitConfig
 from parsing.states.evaluation import evaluate_head, score_states
 from parsing.states.filters import Window
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
@@ -24,7 +21,6 @@ from parsing.states.part_state_net import load_part_state_net
 from parsing.states.sources import KineticsTPSStates
 from parsing.states.temporal import TemporalArchitecture, TemporalHead, load_temporal_head
 from parsing.states.windows import Windows, collate
-from parsing.vocabulary import Vocabulary
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
@@ -51,29 +47,26 @@ class StateFilterTraining:
     fps: Annotated[float, Field(gt=0, le=1000)] = 25.0
     most_gap: Count = 10
 
-    def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
-        """Train into the run folder `out`; the best epoch is that of the best mean AP."""
+    def prepare(self, device: str) -> Prepared:
         base, vocabulary = load_part_state_net(self.base, device)
         a = TemporalArchitecture(base.architecture.head, steps=self.steps, window_s=self.window_s, dim=self.dim, depth=self.depth)
-        torch.manual_seed(self.fit.seed)
         head = TemporalHead(a, torch.from_numpy(vocabulary.allowed))
         train, val = (self._windows(split, a, device) for split in ("train", "val"))
-        run = RunFolder(out, asdict(self), resume)
-        task = TemporalTask(head, train.table.frequency, self.loss)
-        epochs = fit(task, train, collate, self.fit, run, device=device, resume=resume, quiet=quiet)
 
-        def judged(epoch: Epoch) -> Evaluated:
-            return self._evaluated(epoch, val, vocabulary, device)
+        def score(task: nn.Module) -> Scored:
+            head = cast(TemporalTask, task).head
+            return Scored(head, evaluate_head(head, val, vocabulary, device))
 
-        experiment(epochs, judged, run, self.fit.epochs, 1, ("all", "mean_ap"))
-
-    def _evaluated(self, epoch: Epoch, val: Windows, vocabulary: Vocabulary, device: str) -> Evaluated:
-        head = cast(TemporalTask, epoch.module).head
-        metrics = evaluate_head(head, val, vocabulary, device)
-        training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "base": self.base}
-        header = WeightsHeader(self.name, asdict(head.architecture), vocabulary.to_json(), metrics, training)
-        text = f"mAP {metrics['all']['mean_ap'] or 0.0:.4f}, single frames {metrics['single']['mean_ap'] or 0.0:.4f}"
-        return Evaluated(head, header, text)
+        return Prepared(
+            TemporalTask(head, train.table.frequency, self.loss),
+            train,
+            collate,
+            score,
+            figures=("all.mean_ap", "single.mean_ap"),
+            architecture=a,
+            labels=vocabulary.to_json(),
+            facts={"base": self.base},
+        )
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation videos: `single` of the network alone, `all` with the head."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from copy import deepcopy
-from dataclasses import asdict, field
-from pathlib import Path
+from dataclasses import field
 from typing import Annotated, Any, Literal, cast
 
 import torch
@@ -15,18 +14,15 @@ from torch.nn import functional as F
 
 from parsing.configs import config
 from parsing.errors import InputError
-from parsing.learning.experiment import Evaluated, experiment
-from parsing.learning.fit import Epoch, FitConfig, fit
-from parsing.learning.runs import RunFolder
+from parsing.learning.experiment import Prepared, Scored
+from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
-from parsing.networks.weights import WeightsHeader
 from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateTable, collate, sample_weights
 from parsing.states.evaluation import StateScores, evaluate_states
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.states.part_state_net import load_part_state_net
 from parsing.states.sources import StateDataConfig
-from parsing.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 MOST_DOUBT = 0.6  # share of a simulated prediction that is not the true action, at most
@@ -53,41 +49,34 @@ class PartStateTraining:
     pretrained: Pretrained = "imagenet"
     eval_every: Annotated[int, Field(ge=1, le=100_000)] = 1
 
-    def train(self, out: Path, *, device: str, resume: bool, quiet: bool) -> None:
-        """Train into the run folder `out`; the best epoch is that of the best mean AP, and each file has its decoder fitted."""
+    def prepare(self, device: str) -> Prepared:
         a = self.architecture
         if a.head == "softmax" and self.loss.kind == "asymmetric":
             raise InputError("loss.kind: asymmetric is for independent states; expected architecture.head sigmoid")
         vocabulary = self.data.vocabulary()
         train, val = self.data.table("train", vocabulary), self.data.table("val", vocabulary)
-        torch.manual_seed(self.fit.seed)  # initial weights too
         network = PartStateNet(a, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions), self.pretrained)
         network.decoder.fit_prior(train.holds, train.known, train.actions)
-        crops = (
-            StateCrops(train, vocabulary.swap, a.input_px, a.context, self.data.rotation_deg)
-            if self.data.augment
-            else PlainCrops(train, a.input_px, a.context)
+
+        def score(task: nn.Module) -> Scored:
+            network = cast(StateTask, task).network
+            scores = StateScores.of(network, val, device)
+            metrics = evaluate_states(network, vocabulary, val, scores)
+            return Scored(fit_decoder(deepcopy(network), val, scores, self.fit_thresholds), metrics)  # training goes on without
+
+        crops = StateCrops(train, vocabulary.swap, a.input_px, a.context, self.data.rotation_deg)
+        return Prepared(
+            StateTask(network, train.frequency, self.loss, self.doubt_rate),
+            crops if self.data.augment else PlainCrops(train, a.input_px, a.context),
+            collate,
+            score,
+            figures=("all.mean_ap", "all.top1"),
+            architecture=a,
+            labels=vocabulary.to_json(),
+            facts={"pretrained": self.pretrained},
+            weights=sample_weights(train, self.data.balance),
+            every=self.eval_every,
         )
-        run = RunFolder(out, asdict(self), resume)
-        task = StateTask(network, train.frequency, self.loss, self.doubt_rate)
-        weights = sample_weights(train, self.data.balance)
-        # Both kinds of crops take the sampler's keys.
-        epochs = fit(task, crops, collate, self.fit, run, sample_weights=weights, device=device, resume=resume, quiet=quiet)
-
-        def judged(epoch: Epoch) -> Evaluated:
-            return self._evaluated(epoch, val, vocabulary, device)
-
-        experiment(epochs, judged, run, self.fit.epochs, self.eval_every, ("all", "mean_ap"))
-
-    def _evaluated(self, epoch: Epoch, val: StateTable, vocabulary: Vocabulary, device: str) -> Evaluated:
-        """The network with its decoder fitted, in a copy, for training goes on without."""
-        network = cast(StateTask, epoch.module).network
-        scores = StateScores.of(network, val, device)
-        metrics = evaluate_states(network, vocabulary, val, scores)
-        training = {"epoch": epoch.number, "fit": asdict(self.fit), "data": asdict(self.data), "pretrained": self.pretrained}
-        header = WeightsHeader(self.name, asdict(self.architecture), vocabulary.to_json(), metrics, training)
-        text = f"top-1 {metrics['all']['top1'] or 0.0:.4f}  mAP {metrics['all']['mean_ap'] or 0.0:.4f}"
-        return Evaluated(fit_decoder(deepcopy(network), val, scores, self.fit_thresholds), header, text)
 
     def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
         """Figures on the validation data with its true part boxes."""

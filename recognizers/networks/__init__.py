@@ -5,19 +5,18 @@ Where an architecture says `input: flow`, the three are what `recognizers.clips.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Literal, Protocol, cast
 
 from torch import nn
 
-from parsing.configs import parse_config
+from parsing.configs import Table, chosen_class, parse_config
 from parsing.networks.backbones import Pretrained
 from recognizers.clips.frame_sampling import Sampling
 from recognizers.clips.inputs import InputKind
 
 NetworkName = Literal["tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "r2plus1d"]
 # Name in a config -> its architecture, imported only when chosen.
-NETWORKS: dict[NetworkName, str] = {
+NETWORKS: Table = {
     "tsm": "recognizers.networks.tsm:TSMArchitecture",
     "slowfast": "recognizers.networks.slowfast:SlowFastArchitecture",
     "csn": "recognizers.networks.csn:CSNArchitecture",
@@ -51,11 +50,10 @@ class Architecture(Protocol):
         """
 
 
-def parse_architecture(name: NetworkName, value: Any, where: str) -> Architecture:
+def parse_architecture(name: str, value: Any, where: str) -> Architecture:
     """The typed architecture of a network.
 
     Raises:
         InputError: a key or value does not fit; names it.
     """
-    module, _, attribute = NETWORKS[name].partition(":")
-    return cast(Architecture, parse_config(getattr(importlib.import_module(module), attribute), value, where))
+    return cast(Architecture, parse_config(chosen_class(NETWORKS, name), value, where))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from parsing.configs import config
-from parsing.datasets.clips import ClipFormat, ClipRecord
+from parsing.datasets.clips import ClipFormat, ClipRecord, read_clip_records
 from parsing.errors import InputError
 from parsing.media.sources import open_source
 from parsing.types import Array
@@ -54,6 +55,22 @@ class SuperResolutionDataConfig:
     degradation: tuple[DegradationPass, ...] = field(default=(DegradationPass(), SECOND_PASS))
     val_frames: Count = 7
     most_val_clips: Count = 40
+
+    def clips(self, split: str, scale: int) -> list[Array]:
+        """The clips of a split, `train` or `val`, as `cache_frames` gives them.
+
+        Raises:
+            InputError: there is none that is large enough.
+        """
+        records = [r for r in read_clip_records(self.format, Path(self.root), self.labels, self.classes) if r.split == split]
+        if split == "train":
+            clips = cache_frames([r for r in records if r.trainable], self.most_frames, self.short_side_px, self.crop_px * scale)
+        else:
+            spread = np.unique(np.linspace(0, len(records) - 1, min(len(records), self.most_val_clips)).round().astype(int))
+            clips = cache_frames([records[i] for i in spread], self.val_frames, self.short_side_px, scale)
+        if not clips:
+            raise InputError(f"{Path(self.root) / self.labels}: no {split} clip of at least {self.crop_px * scale} px")
+        return clips
 
 
 def cache_frames(records: Sequence[ClipRecord], most_frames: int, short_side_px: int, least_px: int) -> list[Array]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Literal, Protocol, cast
 
 from torch import nn
 
-from parsing.configs import parse_config
+from parsing.configs import Table, chosen_class, parse_config
 from parsing.networks.weights import read_header, restore, weights_path
 
 NetworkName = Literal["basicvsr", "realbasicvsr"]
 # Name in a config -> its architecture, imported only when chosen.
-NETWORKS: dict[NetworkName, str] = {
+NETWORKS: Table = {
     "basicvsr": "recognizers.superres.basicvsr:BasicVSRArchitecture",
     "realbasicvsr": "recognizers.superres.realbasicvsr:RealBasicVSRArchitecture",
 }
@@ -29,14 +28,13 @@ class Architecture(Protocol):
         """The network with new weights."""
 
 
-def parse_architecture(name: NetworkName, value: Any, where: str) -> Architecture:
+def parse_architecture(name: str, value: Any, where: str) -> Architecture:
     """The typed architecture of a network.
 
     Raises:
         InputError: a key or value does not fit; names it.
     """
-    module, _, attribute = NETWORKS[name].partition(":")
-    return cast(Architecture, parse_config(getattr(importlib.import_module(module), attribute), value, where))
+    return cast(Architecture, parse_config(chosen_class(NETWORKS, name), value, where))
 
 
 def load_network(name: NetworkName, weights: str, device: str) -> tuple[nn.Module, Architecture]:

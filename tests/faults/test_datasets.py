@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from builders import painted_person, skeleton
 
-from detectors.train import DetectionDataConfig, TrainConfig
+from detectors.data import DetectionDataConfig
+from detectors.train import DetectorTraining
 from parsing.configs import parse_config
 from parsing.datasets import Problems, read_coco, read_records, usable
 from parsing.datasets.clips import read_clip_records, read_csv
 from parsing.datasets.writing import write_coco
 from parsing.errors import InputError
+from parsing.learning.experiment import experiment
 from parsing.vocabulary import read_list
 from pipelines import inspect_data
 
@@ -120,7 +122,7 @@ def trained_on(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def training(root: Path, **data: Any) -> TrainConfig:
+def training(root: Path, **data: Any) -> DetectorTraining:
     settings: dict[str, Any] = {
         "name": "cascade_rcnn",
         "target": "persons",
@@ -129,7 +131,7 @@ def training(root: Path, **data: Any) -> TrainConfig:
         "fit": {"epochs": 1, "batch_size": 2, "lr": 0.001},
         "pretrained": "none",
     }
-    return parse_config(TrainConfig, settings, "t")
+    return parse_config(DetectorTraining, settings, "t")
 
 
 @pytest.mark.parametrize("fault", ["lost", "text", "cut", "cut_png", "size", "box", "all_boxes"])
@@ -188,11 +190,11 @@ def test_a_class_without_a_box_stops_a_training_before_it_begins(trained_on: Pat
         (["Person"], "no box of class Person in 3 images to train on; found person 3"),
     ):
         with pytest.raises(InputError, match=message):
-            training(trained_on, class_names=names).train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+            experiment(training(trained_on, class_names=names), tmp_path / "run", quiet=True)
     val = json.loads((trained_on / "annotations_val.json").read_text())
     (trained_on / "annotations_val.json").write_text(json.dumps(val | {"annotations": []}))
     with pytest.raises(InputError, match=r"annotations_val\.json: no box of any class in 3 images to validate on"):
-        training(trained_on).train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+        experiment(training(trained_on), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 
 

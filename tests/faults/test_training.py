@@ -301,7 +301,7 @@ def test_what_does_not_fit_leaves_the_file_before(tmp_path: Path, name: str, num
 # --- settings ---------------------------------------------------------------------------------------------------
 
 FIT = {"epochs": 2, "batch_size": 2, "lr": 0.01}
-PERSONS = {"name": "gfl", "target": "persons", "architecture": {}, "data": {"root": "here"}, "fit": FIT}
+PERSONS = {"name": "gfl", "target": "persons", "architecture": {"class_names": ["person"]}, "data": {"root": "here"}, "fit": FIT}
 BAD_FIT = [
     ("epochs", 0), ("epochs", -1), ("epochs", 10**9), ("epochs", 1.5), ("batch_size", 0), ("batch_size", -4), ("lr", 0.0), ("lr", -0.1),
     ("lr", float("nan")), ("lr", float("inf")), ("momentum", 1.0), ("momentum", -0.1), ("cycles", 0), ("schedule", ""), ("schedule", None),
@@ -320,7 +320,8 @@ def test_settings_out_of_bounds_are_named(name: str, value: Any) -> None:
 
 def test_the_command_ends_with_one_line_and_code_2(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
-    config.write_text("{name: gfl, target: persons, architecture: {}, data: {root: here}, fit: {epochs: 2, batch_size: 0, lr: .nan}}")
+    settings = "name: gfl, target: persons, architecture: {class_names: [person]}, data: {root: here}"
+    config.write_text(f"{{{settings}, fit: {{epochs: 2, batch_size: 0, lr: .nan}}}}")
     command = [sys.executable, "-m", "pipelines.train", "person_detector", "--config", str(config), "--out", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2

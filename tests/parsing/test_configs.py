@@ -1,9 +1,9 @@
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
-from parsing.configs import config, override, parse_config, read_yaml, resolve
+from parsing.configs import Choice, config, override, parse_config, read_yaml, resolve
 from parsing.errors import InputError
 
 TABLE = {"bytetrack": "detectors.trackers:ByteTrackConfig", "cascade_rcnn": "detectors.persons:PersonDetectorConfig"}
@@ -56,6 +56,28 @@ def test_what_does_not_fit_is_named(value: Any, message: str) -> None:
 def test_components_come_from_a_closed_table(value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         resolve(TABLE, value, "tracker")
+
+
+@config
+class Outline:
+    name: str
+    shape: Annotated[object, Choice({"inner": f"{__name__}:Inner"}, "name")]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"name": "inner", "shape": {"widht": 3}}, r"^f\.yaml: unknown key 'shape\.widht'; did you mean 'width'\?"),
+        ({"name": "inner", "shape": {"width": "many"}}, r"^f\.yaml: shape\.width: .*integer.*'many'"),
+        ({"name": "inner", "shape": 3}, r"^f\.yaml: shape: .*\(found 3\)"),
+        ({"name": "iner", "shape": {}}, r"^f\.yaml: shape: unknown name 'iner'; did you mean 'inner'\?"),
+        ({"name": 3, "shape": {}}, r"^f\.yaml: name: .*string.*\(found 3\)"),
+    ],
+)
+def test_a_field_may_be_chosen_by_its_sibling(value: Any, message: str) -> None:
+    assert parse_config(Outline, {"name": "inner", "shape": {"width": 2}}, "f.yaml").shape == Inner(2)
+    with pytest.raises(InputError, match=message):
+        parse_config(Outline, value, "f.yaml")
 
 
 def test_yaml_tags_do_not_execute(tmp_path: Path) -> None:

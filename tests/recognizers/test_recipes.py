@@ -14,6 +14,7 @@ from builders import write_clips
 from parsing.configs import parse_config
 from parsing.errors import InputError
 from parsing.learning.batches import EpochSampler
+from parsing.learning.experiment import experiment
 from recognizers.clips.multigrid import MultigridBatches
 from recognizers.labels import ActionLabels
 from recognizers.losses import ActionLossConfig, action_loss
@@ -21,7 +22,7 @@ from recognizers.networks import NetworkName, parse_architecture
 from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.scores import SavedScores
 from recognizers.task import RecognitionTask, checkpoint_blocks
-from recognizers.train import TrainConfig
+from recognizers.train import RecognizerTraining
 
 SMALL: dict[NetworkName, dict[str, Any]] = {
     "slowfast": {"frames": 4, "interval": 1, "depth": 26, "width": 8, "alpha": 2, "beta": 4, "input_px": 32},
@@ -42,7 +43,7 @@ def settings_of(root: Path, **changed: Any) -> dict[str, Any]:
 
 
 def train(settings: dict[str, Any], out: Path) -> list[dict[str, Any]]:
-    parse_config(TrainConfig, settings, "t").train(out, device="cpu", resume=False, quiet=True)
+    experiment(parse_config(RecognizerTraining, settings, "t"), out, quiet=True)
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 

@@ -13,6 +13,7 @@ from builders import ramp, write_clips, write_video
 from parsing.configs import parse_config
 from parsing.datasets.clips import ClipRecord, read_clip_records, read_csv, trainable_actions
 from parsing.errors import InputError
+from parsing.learning.experiment import experiment
 from parsing.media.video import Video
 from parsing.networks.weights import read_header, save_weights
 from recognizers.balance import BalanceConfig
@@ -25,7 +26,7 @@ from recognizers.losses import ActionLossConfig
 from recognizers.networks.tsm import TSM, TSMArchitecture
 from recognizers.scoring import score_clips
 from recognizers.task import FreezeNorm, RecognitionTask, mixing
-from recognizers.train import TrainConfig
+from recognizers.train import RecognizerTraining
 from recognizers.video import VideoRecognizer, VideoRecognizerConfig, load_recognizer
 
 
@@ -247,8 +248,8 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
         "pretrained": "none",
     }
     torch.manual_seed(0)
-    training = parse_config(TrainConfig, settings, "t")
-    training.train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+    training = parse_config(RecognizerTraining, settings, "t")
+    experiment(training, tmp_path / "run", quiet=True)
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["losses"]["action"] < rows[0]["losses"]["action"]
     metrics = training.evaluate(str(tmp_path / "run/weights.safetensors"), device="cpu")
@@ -273,14 +274,14 @@ def test_other_networks_train_and_go_on_from_weights(name: str, tmp_path: Path) 
         "views": {"reverse": 0.5, "intervals": [1, 2]},
         "fit": {"epochs": 1, "batch_size": 4, "lr": 0.01, "ema_decay": 0.0},
     }
-    parse_config(TrainConfig, settings, "t").train(tmp_path / "first", device="cpu", resume=False, quiet=True)
+    experiment(parse_config(RecognizerTraining, settings, "t"), tmp_path / "first", quiet=True)
     weights = str(tmp_path / "first/weights.safetensors")
-    again = parse_config(TrainConfig, settings | {"initial": weights}, "t")
-    again.train(tmp_path / "second", device="cpu", resume=False, quiet=True)
+    again = parse_config(RecognizerTraining, settings | {"initial": weights}, "t")
+    experiment(again, tmp_path / "second", quiet=True)
     assert again.evaluate(str(tmp_path / "second/weights.safetensors"), device="cpu")["all"]["num_videos"] == 2
-    images = parse_config(TrainConfig, settings | {"pretrained": "imagenet"}, "t")
+    images = parse_config(RecognizerTraining, settings | {"pretrained": "imagenet"}, "t")
     with pytest.raises(InputError, match="no weights of single images"):
-        images.train(tmp_path / "third", device="cpu", resume=False, quiet=True)
+        experiment(images, tmp_path / "third", quiet=True)
 
 
 def test_weights_to_start_from_must_fit(tmp_path: Path) -> None:
@@ -291,10 +292,10 @@ def test_weights_to_start_from_must_fit(tmp_path: Path) -> None:
         "data": {"root": str(root), "short_side_px": 32},
         "fit": {"epochs": 1, "batch_size": 4, "lr": 0.01, "ema_decay": 0.0},
     }
-    parse_config(TrainConfig, settings, "t").train(tmp_path / "first", device="cpu", resume=False, quiet=True)
+    experiment(parse_config(RecognizerTraining, settings, "t"), tmp_path / "first", quiet=True)
     wide = settings | {"architecture": SMALL_3D["slowfast"] | {"width": 16}, "initial": str(tmp_path / "first/weights.safetensors")}
     with pytest.raises(InputError, match="not a checkpoint of the architecture that is trained"):
-        parse_config(TrainConfig, wide, "t").train(tmp_path / "second", device="cpu", resume=False, quiet=True)
+        experiment(parse_config(RecognizerTraining, wide, "t"), tmp_path / "second", quiet=True)
 
 
 def touch(path: Path) -> None:
@@ -359,7 +360,7 @@ def test_actions_without_clips_are_named(tmp_path: Path) -> None:
         "fit": {"epochs": 1, "batch_size": 4, "lr": 0.01},
     }
     with pytest.raises(InputError, match="no clip to train on of action 'brihgt'; did you mean 'bright'"):
-        parse_config(TrainConfig, settings, "t").train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+        experiment(parse_config(RecognizerTraining, settings, "t"), tmp_path / "run", quiet=True)
 
 
 def test_workers_share_what_they_know_of_damaged_clips(tmp_path: Path) -> None:
@@ -433,8 +434,8 @@ def test_clips_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.LogC
     }
     labels = ActionLabels(("bright", "dark"))
     with caplog.at_level(logging.INFO):
-        assert len(parse_config(TrainConfig, settings, "t").split_records("train", labels)) == 8
-        many = parse_config(TrainConfig, settings | {"loss": {"kind": "bce"}}, "t")
+        assert len(parse_config(RecognizerTraining, settings, "t").split_records("train", labels)) == 8
+        many = parse_config(RecognizerTraining, settings | {"loss": {"kind": "bce"}}, "t")
         assert len(many.split_records("train", replace(labels, multi_label=True))) == 9
     for line in (
         "1 clips of other splits are not used: test",
@@ -443,11 +444,11 @@ def test_clips_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.LogC
         "1 of 9 clips of split 'train' have no action that is learned; they count as clips of no action",
     ):
         assert line in caplog.text
-    nothing = parse_config(TrainConfig, settings | {"distillation": {"alpha": 0.5}}, "t")
+    nothing = parse_config(RecognizerTraining, settings | {"distillation": {"alpha": 0.5}}, "t")
     with pytest.raises(InputError, match=r"distillation\.scores: none given"):
-        nothing.train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+        experiment(nothing, tmp_path / "run", quiet=True)
     with pytest.raises(InputError, match="no clip of split 'val' with an action that is learned"):
-        parse_config(TrainConfig, settings, "t").split_records("val", ActionLabels(("lonely",)))
+        parse_config(RecognizerTraining, settings, "t").split_records("val", ActionLabels(("lonely",)))
 
 
 def test_recognizers_look_as_their_training_did(tmp_path: Path) -> None:
@@ -463,7 +464,7 @@ def test_recognizers_look_as_their_training_did(tmp_path: Path) -> None:
     }
     (tmp_path / "run/epochs").mkdir(parents=True)
     (tmp_path / "run/epochs/epoch_30.safetensors").write_bytes(b"of another run")
-    parse_config(TrainConfig, settings, "t").train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+    experiment(parse_config(RecognizerTraining, settings, "t"), tmp_path / "run", quiet=True)
     assert [path.name for path in (tmp_path / "run/epochs").iterdir()] == ["epoch_1.safetensors"]
     weights = str(tmp_path / "run/weights.safetensors")
     assert VideoRecognizerConfig("slowfast", weights).build("cpu").views == (View(clips=3, crop="whole"),)

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from builders import skeleton
 
+from detectors.data import DetectionDataConfig
 from detectors.labelling.pseudo_labels import Additions, PseudoLabelConfig, add_pseudo_labels
 from detectors.parts import PartDetectorConfig
-from detectors.train import DetectionDataConfig
 from detectors.views import PartViews
 from parsing import PART_NAMES, Detections, InputError, Parts
 from parsing.configs import parse_config
@@ -138,7 +138,7 @@ def test_the_student_is_the_teacher_of_the_next_round(people: Path, tmp_path: Pa
     student.write_text(yaml.safe_dump(settings))
     arguments = ["--config", str(config), "--out", str(out), "--rounds", "2", "--student", str(student), "--quiet"]
     assert main(build_parser().parse_args(arguments)) == 0
-    weights = tmp_path / "labelled_student1" / "weights.safetensors"
+    weights = tmp_path / "labelled_student1" / "best.safetensors"
     assert json.loads(out.read_text())["info"]["teacher"].items() >= {"name": "gfl", "weights": str(weights)}.items()
     with pytest.raises(SystemExit):
         main(build_parser().parse_args(["--config", str(config), "--out", str(out), "--rounds", "2"]))

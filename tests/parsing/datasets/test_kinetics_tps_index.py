@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from builders import VOCABULARY, frame_parse, ramp, write_video
 
-from detectors.train import DetectionDataConfig
+from detectors.data import DetectionDataConfig
 from parsing.datasets.clips import read_clip_records
 from parsing.datasets.kinetics_tps.index import build_index
 from parsing.datasets.kinetics_tps.results import Results, read_truth

@@ -145,18 +145,18 @@ def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path: Path) -> None:
 
 def test_run_folder_says_what_it_was(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run", {"lr": 0.1})
-    assert run.best("all", "AP") == -1
+    assert run.best("all.AP") == -1
     for epoch, ap in enumerate((0.5, 0.6, None)):
         run.append_metrics({"epoch": epoch, "all": {"AP": ap}})
     run.begin()
     assert json.loads((tmp_path / "run/config.json").read_text()) == {"lr": 0.1}
     assert "torch" in json.loads((tmp_path / "run/environment.json").read_text())
     assert [json.loads(line)["all"]["AP"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()] == [0.5, 0.6, None]
-    assert RunFolder(tmp_path / "run", {}, resume=True).best("all", "AP") == 0.6
+    assert RunFolder(tmp_path / "run", {}, resume=True).best("all.AP") == 0.6
     again = RunFolder(tmp_path / "run", {}, resume=True)
     again.append_metrics({"epoch": 1, "all": {"AP": 0.4}})  # the run was killed before it wrote the state of its second epoch
     assert [json.loads(line)["all"]["AP"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()] == [0.5, 0.4]
-    assert RunFolder(tmp_path / "run", {}).best("all", "AP") == -1
+    assert RunFolder(tmp_path / "run", {}).best("all.AP") == -1
 
 
 def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from builders import VOCABULARY, frame, frame_parse
 
 from parsing.configs import parse_config
 from parsing.errors import InputError
+from parsing.learning.experiment import experiment
 from parsing.networks.weights import WeightsHeader, save_weights
 from parsing.pose import pose_vocabulary
 from parsing.states.data import StateTable
@@ -143,7 +144,7 @@ def test_it_learns_what_moves(tmp_path: Path) -> None:
         "dim": 16,
     }
     training = parse_config(StateFilterTraining, settings, "t")
-    training.train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+    experiment(training, tmp_path / "run", quiet=True)
     metrics = training.evaluate(str(tmp_path / "run/weights.safetensors"), device="cpu")
     assert metrics["all"]["mean_ap"] == 1
     assert metrics["single"]["mean_ap"] < 0.8

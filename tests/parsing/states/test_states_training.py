@@ -9,6 +9,7 @@ from builders import VOCABULARY, box_around, skeleton
 
 from parsing.configs import parse_config
 from parsing.learning.batches import EpochSampler
+from parsing.learning.experiment import experiment
 from parsing.pose import STATE_NAMES
 from parsing.states.data import PlainCrops, StateCrops, StateTable, collate, sample_weights
 from parsing.states.losses import StateLossConfig
@@ -145,7 +146,7 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
     }
     torch.manual_seed(0)
     training = parse_config(PartStateTraining, settings, "t")
-    training.train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+    experiment(training, tmp_path / "run", quiet=True)
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["losses"]["states"] < rows[0]["losses"]["states"]
     last = training.evaluate(str(tmp_path / "run/weights.safetensors"), device="cpu")

@@ -10,9 +10,10 @@ from builders import write_clips, write_video
 from parsing.configs import parse_config
 from parsing.datasets.clips import action_names, read_clip_records
 from parsing.errors import InputError
+from parsing.learning.experiment import experiment
 from recognizers.clips.test_views import with_short_side
 from recognizers.superres.scaling import Scaling, ScalingConfig
-from recognizers.train import TrainConfig
+from recognizers.train import RecognizerTraining
 
 NETEASE = ScalingConfig(below_px=96, first_px=64, to_px=128, resolver={"name": "bicubic", "scale": 2})
 
@@ -75,7 +76,7 @@ def test_recognizers_train_on_scaled_clips(tmp_path: Path) -> None:
         "data": {"root": str(root), "scaling": {"below_px": 96, "first_px": 16, "to_px": 32, "resolver": {"name": "bicubic", "scale": 2}}},
         "fit": {"epochs": 1, "batch_size": 4, "lr": 0.01, "ema_decay": 0.0},
     }
-    parse_config(TrainConfig, settings, "t").train(tmp_path / "run", device="cpu", resume=False, quiet=True)
+    experiment(parse_config(RecognizerTraining, settings, "t"), tmp_path / "run", quiet=True)
     row = json.loads((tmp_path / "run/metrics.jsonl").read_text())
     assert row["all"]["num_videos"] == 2
 

@@ -10,6 +10,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from parsing.configs import override, parse_config, read_yaml
 from parsing.errors import InputError
+from parsing.learning.experiment import experiment
 from parsing.media.encoding import VideoWriter
 from pipelines import evaluate as evaluate_command
 from pipelines import train as train_command
@@ -17,7 +18,8 @@ from recognizers.superres.data import SuperResolutionDataConfig, TrainingPairs, 
 from recognizers.superres.degradation import downscale
 from recognizers.superres.networks import load_network, parse_architecture
 from recognizers.superres.perceptual import PerceptualLoss
-from recognizers.superres.train import SuperResolutionTask, TrainConfig, charbonnier, flow_loss
+from recognizers.superres.task import SuperResolutionTask, charbonnier, flow_loss
+from recognizers.superres.train import SuperResolutionTraining
 
 ROOT = Path(__file__).parents[3]
 SMALL = {"scale": 2, "channels": 6, "blocks": 1, "hr_channels": 4, "flow_levels": 2, "flow_channels": [4, 4]}
@@ -46,7 +48,7 @@ def settings_of(root: Path, **changes: Any) -> dict[str, Any]:
 
 
 def train(settings: dict[str, Any], out: Path, resume: bool = False) -> None:
-    parse_config(TrainConfig, settings, "test").train(out, device="cpu", resume=resume, quiet=True)
+    experiment(parse_config(SuperResolutionTraining, settings, "test"), out, resume=resume, quiet=True)
 
 
 def test_training_lowers_the_loss_and_leaves_weights(clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -63,7 +65,7 @@ def test_training_lowers_the_loss_and_leaves_weights(clips: Path, tmp_path: Path
     network, architecture = load_network("basicvsr", weights, "cpu")
     assert architecture.scale == 2
     assert not network.training
-    config = parse_config(TrainConfig, settings_of(clips), "test")
+    config = parse_config(SuperResolutionTraining, settings_of(clips), "test")
     again = config.evaluate(weights, device="cpu")
     assert again["clean"]["psnr"] == pytest.approx(rows[1]["clean"]["psnr"], abs=0.02)  # weights are kept in half precision
 
@@ -71,8 +73,8 @@ def test_training_lowers_the_loss_and_leaves_weights(clips: Path, tmp_path: Path
 def test_a_resumed_training_equals_one_never_stopped(clips: Path, tmp_path: Path) -> None:
     settings = settings_of(clips)
     train(settings, tmp_path / "whole")
-    config = parse_config(TrainConfig, settings, "test")
-    from recognizers.superres import train as module
+    config = parse_config(SuperResolutionTraining, settings, "test")
+    from parsing.learning import experiment as module
 
     def stop_after_first(*arguments: Any, **options: Any) -> Any:
         stream = fit(*arguments, **options)
@@ -82,7 +84,7 @@ def test_a_resumed_training_equals_one_never_stopped(clips: Path, tmp_path: Path
     fit = module.fit
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "fit", stop_after_first)
-        config.train(tmp_path / "parts", device="cpu", resume=False, quiet=True)
+        experiment(config, tmp_path / "parts", quiet=True)
     train(settings, tmp_path / "parts", resume=True)
     found = [(tmp_path / run / "weights.safetensors").read_bytes() for run in ("whole", "parts")]
     assert found[0] == found[1]
@@ -161,9 +163,8 @@ def test_validation_is_always_the_same() -> None:
 @pytest.mark.parametrize("name", ["basicvsr", "realbasicvsr"])
 def test_a_task_holds_each_weight_once(name: str) -> None:
     architecture = SMALL | ({"cleaning_blocks": 1} if name == "realbasicvsr" else {})
-    settings = parse_config(TrainConfig, settings_of(Path(), name=name, architecture=architecture), "test")
-    network = parse_architecture(settings.name, architecture, "test").build()
-    assert len(SuperResolutionTask(network, settings).state_dict()) == len(network.state_dict())
+    network = parse_architecture(name, architecture, "test").build()
+    assert len(SuperResolutionTask(network).state_dict()) == len(network.state_dict())
 
 
 def test_losses_by_hand() -> None:
@@ -209,11 +210,11 @@ def test_the_commands_train_and_evaluate(clips: Path, tmp_path: Path, capsys: py
 
 
 def test_shipped_networks_fit_their_budget() -> None:
-    settings = parse_config(TrainConfig, read_yaml(ROOT / "configs/super_resolution/compact.yaml"), "compact")
-    network = parse_architecture(settings.name, settings.architecture, "compact").build()
+    settings = parse_config(SuperResolutionTraining, read_yaml(ROOT / "configs/super_resolution/compact.yaml"), "compact")
+    network = settings.architecture.build()
     assert 2 * sum(p.numel() for p in network.parameters()) < 2e6  # bytes in half precision, flow network included
     for name, published in (("basicvsr", 6.29e6), ("realbasicvsr", 6.31e6)):
-        settings = parse_config(TrainConfig, read_yaml(ROOT / f"configs/super_resolution/{name}.yaml"), name)
+        settings = parse_config(SuperResolutionTraining, read_yaml(ROOT / f"configs/super_resolution/{name}.yaml"), name)
         with torch.device("meta"):
-            network = parse_architecture(settings.name, settings.architecture, name).build()
+            network = settings.architecture.build()
         assert sum(p.numel() for p in network.parameters()) == pytest.approx(published, rel=0.01)
