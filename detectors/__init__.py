@@ -9,6 +9,7 @@ PERSON_DETECTORS: Table = {
     "ensemble": "detectors.ensemble:EnsemblePersonsConfig",
     "onnx": "detectors.adapters.onnx_persons:OnnxPersonsConfig",
     "mmdet": "detectors.adapters.mmdet:MMDetPersonsConfig",
+    "transformers": "detectors.adapters.transformers:TransformersPersonsConfig",
     "ultralytics": "detectors.adapters.ultralytics:UltralyticsPersonsConfig",
     "oracle": "parsing.recorded.configs:RecordedPersonsConfig",
     "replay": "parsing.recorded.configs:RecordedPersonsConfig",
@@ -26,6 +27,7 @@ PART_DETECTORS: Table = {
 POSE_ESTIMATORS: Table = {
     "onnx": "detectors.adapters.onnx_poses:OnnxPoseConfig",
     "mmpose": "detectors.adapters.mmpose:MMPoseConfig",
+    "transformers": "detectors.adapters.transformers:TransformersPoseConfig",
     "ultralytics": "detectors.adapters.ultralytics:UltralyticsPoseConfig",
     "oracle": "parsing.recorded.configs:RecordedPosesConfig",
     "replay": "parsing.recorded.configs:RecordedPosesConfig",

@@ -12,6 +12,7 @@ RECOGNIZERS: Table = {
     "video_swin": _VIDEO,
     "r2plus1d": _VIDEO,
     "mmaction2": "recognizers.adapters.mmaction2:MMActionConfig",
+    "transformers": "recognizers.adapters.transformers:TransformersRecognizerConfig",
     "oracle": "parsing.recorded.configs:RecordedActionsConfig",
     "replay": "parsing.recorded.configs:RecordedActionsConfig",
 }

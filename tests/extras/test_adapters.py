@@ -157,6 +157,8 @@ def test_missing_extras_are_named(tmp_path: Path) -> None:
         ("onedl-mmdetection", PERSON_DETECTORS, {"name": "mmdet", "config": RETINANET, "weights": "w.pth"}, "extra openmmlab"),
         ("mmpose", POSE_ESTIMATORS, {"name": "mmpose", "config": POSE, "weights": "w.pth"}, "extra openmmlab"),
         ("ultralytics", PERSON_DETECTORS, {"name": "ultralytics", "weights": str(tmp_path / "w.pt")}, "extra ultralytics"),
+        ("transformers", PERSON_DETECTORS, {"name": "transformers", "weights": str(tmp_path)}, "extra transformers"),
+        ("transformers", POSE_ESTIMATORS, {"name": "transformers", "weights": "none"}, "extra transformers"),
     ):
         if _missing(package):
             with pytest.raises(InputError, match=message):
