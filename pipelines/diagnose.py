@@ -28,7 +28,7 @@ from parsing.recorded.stages import RecordedParts, RecordedPersons, RecordedStat
 from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector
 from parsing.types import Array, Frame, FrameParse, ModelFacts
 from pipelines.benchmarks.kinetics_tps.score import evaluate
-from pipelines.benchmarks.kinetics_tps.submission import video_json
+from pipelines.benchmarks.kinetics_tps.submission import check_parts, video_json
 from pipelines.command import add_output_options, claim, run_command, torch_device
 from pipelines.parse.actions import VideoActions
 from pipelines.parse.config import config_path, read_pipeline
@@ -104,6 +104,7 @@ class Diagnosis:
     """
 
     def __init__(self, parser: VideoParser, recordings: Path, truth: Results, vote_share: float) -> None:
+        check_parts(parser.vocabulary, "--config")
         self.parser, self.truth, self.vote_share = parser, truth, vote_share
         known = Recordings(recordings)
         self.true_persons: PersonDetector = RecordedPersons(known, ModelFacts("person_detector", "oracle", None, "{}"))

@@ -13,7 +13,7 @@ from parsing.datasets.kinetics_tps.results import SAMPLE_EVERY
 from parsing.document import VideoParse
 from parsing.errors import InputError
 from parsing.types import main_action
-from pipelines.benchmarks.kinetics_tps.submission import Form, SubmissionWriter
+from pipelines.benchmarks.kinetics_tps.submission import Form, SubmissionWriter, check_parts
 from pipelines.options import Option
 
 
@@ -35,6 +35,7 @@ class KineticsTpsExporter:
             raise InputError(f"--out {out}: expected a name that ends in .zip")
         with SubmissionWriter(out, self.form, self.vote) as writer:
             for parse in parses:
+                check_parts(parse.vocabulary, parse.facts.name)
                 action = main_action(parse.actions)
                 if action is None:
                     raise InputError(f"{parse.facts.name}: its parse has no action")

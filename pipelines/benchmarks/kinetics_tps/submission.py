@@ -78,10 +78,14 @@ class SubmissionWriter:
         self.actions[video] = action
 
 
+def check_parts(vocabulary: Vocabulary, where: str) -> None:
+    """Raises InputError where the parts are not those of the benchmark."""
+    if set(vocabulary.parts) != set(USUAL):
+        raise InputError(f"{where}: the parts {', '.join(vocabulary.parts)}; Kinetics-TPS expects {', '.join(USUAL)}")
+
+
 def video_json(frames: list[FrameParse], vocabulary: Vocabulary, form: Form, vote_share: float = 0.0) -> dict[str, Any]:
     """Frame names to frame objects; the ten best persons of each frame, each with all ten parts and one state a part."""
-    if set(vocabulary.parts) != set(USUAL):
-        raise InputError(f"the parse has the parts {', '.join(vocabulary.parts)}; Kinetics-TPS expects {', '.join(USUAL)}")
     scores = np.concatenate([frame.states.scores for frame in frames])
     visible = np.concatenate([frame.parts.visible for frame in frames])
     # A part that was not seen is given what its kind mostly does in this video.
