@@ -18,6 +18,7 @@ from parsing.batching import is_out_of_memory
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.json_files import read_json
+from parsing.networks.download import offline
 from parsing.networks.weights import sha256_of
 from parsing.types import ModelFacts
 
@@ -31,7 +32,7 @@ def model_folder(weights: str, allow_network: bool) -> Path:
     """The folder of a model: `weights` itself, or the copy of a model id in Hugging Face's cache.
 
     Args:
-        allow_network: a model id that the cache does not hold may be fetched.
+        allow_network: a model id that the cache does not hold may be fetched, unless the user is offline (`PARTWISE_OFFLINE`).
 
     Raises:
         InputError: there is neither, or the folder holds no model.
@@ -39,11 +40,12 @@ def model_folder(weights: str, allow_network: bool) -> Path:
     import_extra("transformers", "transformers")  # what is missing is told before the folder is looked at
     folder = Path(weights)
     if not folder.is_dir():
-        hub = import_extra("huggingface_hub", "transformers")
+        fetch = import_extra("huggingface_hub", "transformers").snapshot_download
+        allowed = allow_network and not offline()
         try:
-            folder = Path(hub.snapshot_download(weights, allow_patterns=MODEL_FILES, local_files_only=not allow_network))
+            folder = Path(fetch(weights, allow_patterns=MODEL_FILES, local_files_only=not allowed))
         except Exception as error:  # its errors share no class
-            hint = _reason(error) if allow_network else "a model id is fetched with allow_network: true alone"
+            hint = _reason(error) if allowed else "a model id is fetched with allow_network: true alone, and never with PARTWISE_OFFLINE"
             raise InputError(f"{weights}: no model folder, and no model id that could be had ({hint})") from None
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: holds no config.json; expected a model folder as transformers saves it")

@@ -303,10 +303,13 @@ def test_other_kinds_of_models_are_refused(tmp_path: Path) -> None:
         stage(RECOGNIZERS, detr(tmp_path / "other"))
 
 
-def test_a_model_id_is_fetched_only_where_that_is_allowed(nobody_connects: list[Any]) -> None:
-    with pytest.raises(InputError, match=r"someone/none: no model folder, .*allow_network: true alone"):
-        stage(PERSON_DETECTORS, "someone/none")
+def test_a_model_id_is_fetched_only_where_that_is_allowed(nobody_connects: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for allow, offline in ((False, "0"), (True, "1")):
+        monkeypatch.setenv("PARTWISE_OFFLINE", offline)
+        with pytest.raises(InputError, match=r"someone/none: no model folder, .*allow_network: true alone"):
+            stage(PERSON_DETECTORS, "someone/none", allow_network=allow)
     assert nobody_connects == []
+    monkeypatch.setenv("PARTWISE_OFFLINE", "0")
     with pytest.raises(InputError, match="someone/none: no model folder, and no model id that could be had") as caught:
         stage(PERSON_DETECTORS, "someone/none", allow_network=True)
     assert nobody_connects != []
