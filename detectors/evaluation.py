@@ -19,6 +19,7 @@ from parsing.stages import PartDetector, PersonDetector, PoseEstimator
 from parsing.types import Detections, Frame
 
 Target = Literal["persons", "parts"]
+LEAST_SCORE, MOST_PERSONS = 0.01, 100  # of person detectors that are measured
 PHANTOM_SCORES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
@@ -72,7 +73,7 @@ def network_items(
     network.eval()
     names = network.architecture.class_names
     if target == "persons":
-        persons = NetworkPersonDetector(network, device, 0.01, Suppression(), max_persons=100, classes=names)
+        persons = NetworkPersonDetector(network, device, LEAST_SCORE, Suppression(), MOST_PERSONS, classes=names)
         return person_items(persons, records, names)
     detector = NetworkPartDetector(network, device, np.zeros(len(names), np.float32), batch_size=16, pose=pose)
     return part_items(detector, records)

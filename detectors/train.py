@@ -9,17 +9,26 @@ from typing import Annotated, Any, cast
 from pydantic import Field
 from torch import nn
 
-from detectors import PART_DETECTORS, PERSON_DETECTORS
 from detectors.data import DetectionDataConfig
 from detectors.drawing import draw_examples
-from detectors.evaluation import Target, evaluate_network, figures_by_source, network_items, part_items, person_items
+from detectors.evaluation import (
+    LEAST_SCORE,
+    MOST_PERSONS,
+    Target,
+    evaluate_network,
+    figures_by_source,
+    network_items,
+    part_items,
+    person_items,
+)
 from detectors.networks import ARCHITECTURES, DetectionNetwork, NetworkName, build_network, load_network
 from detectors.networks.architectures import DetectorArchitecture
 from detectors.networks.calibration import fit_calibration
-from detectors.parts import PoseChoice
+from detectors.parts import PartDetectorConfig, PoseChoice
+from detectors.persons import PersonDetectorConfig
 from detectors.task import DetectionTask
 from detectors.views import collate
-from parsing.configs import Choice, config, resolve
+from parsing.configs import Choice, StageConfig, config
 from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
@@ -73,10 +82,21 @@ class DetectorTraining:
             every=self.eval_every,
         )
 
-    def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
-        """COCO figures on the validation file, for all images and for each source."""
-        network = load_network(self.name, weights, self.architecture.class_names, device)
-        return evaluate_network(network, self.data.read("val"), self.target, device, self._pose(device))
+    def component(self, weights: str) -> StageConfig:
+        """The detector with hardly a threshold, as figures over all recalls want it."""
+        if self.target == "persons":
+            return PersonDetectorConfig(self.name, weights, score_threshold=LEAST_SCORE, max_persons=MOST_PERSONS)
+        return PartDetectorConfig(self.name, weights, score_threshold=0.0, pose=self.pose)
+
+    def evaluate(self, stage: Any, *, device: str) -> dict[str, Any]:  # noqa: ARG002  # of the protocol
+        """COCO figures on the validation file, for all images and for each source.
+
+        Boxes below the component's own score threshold are not counted, so set that low.
+        """
+        val = self.data.read("val")
+        if self.target == "persons":
+            return figures_by_source(person_items(stage, val, (PERSON,)), (PERSON,))
+        return figures_by_source(part_items(stage, val), stage.part_names)
 
     def calibrate(self, weights: str, out: Path, *, device: str) -> dict[str, Any]:
         """Write the weights with a calibration of their scores, fitted on the validation file; returns it."""
@@ -86,17 +106,6 @@ class DetectorTraining:
         fitted = asdict(fit_calibration([i.truth for i in items], [i.found for i in items], len(self.architecture.class_names)))
         save_weights(cast(nn.Module, network), out, replace(read_header(weights, self.name), calibration=fitted))
         return fitted
-
-    def evaluate_component(self, component: dict[str, Any], *, device: str) -> dict[str, Any]:
-        """The same figures for any component of the stage's table: other views, ensembles, adapters, pose-guided parts.
-
-        Boxes below the component's own score threshold are not counted, so set that low.
-        """
-        table = PERSON_DETECTORS if self.target == "persons" else PART_DETECTORS
-        stage: Any = resolve(table, component, "component").build(device)
-        if self.target == "persons":
-            return figures_by_source(person_items(stage, self.data.read("val"), (PERSON,)), (PERSON,))
-        return figures_by_source(part_items(stage, self.data.read("val")), stage.part_names)
 
     def _pose(self, device: str) -> PoseEstimator | None:
         if not self.architecture.heatmaps:

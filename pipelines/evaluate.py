@@ -17,21 +17,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from parsing.configs import chosen_class, override, parse_yaml, read_yaml
+from parsing.configs import StageConfig, chosen_class, override, parse_yaml, read_yaml, resolve
 from parsing.console import say
 from parsing.errors import InputError
 from pipelines.benchmarks import REPORTS, Report
 from pipelines.command import add_output_options, claim, run_command, torch_device
 from pipelines.options import add_options, names_to_offer, read_options
-from pipelines.trainings import STAGES, Training, training_config
+from pipelines.trainings import COMPONENTS, STAGES, Training, training_config
 
 if TYPE_CHECKING:
     from recognizers.scores import SavedScores
     from recognizers.train import RecognizerTraining
 
 REPORT_HELP = "folder for report.json and pictures, or a name that ends in .json, beside which the pictures stand"
-RECOGNITION = "recognition"  # the recognizer as a pipeline builds it, where it is not said otherwise
-RECOGNIZERS = ("recognizer", RECOGNITION)
 
 
 def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
@@ -40,10 +38,12 @@ def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     add_output_options(common)
     kinds = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
-    for stage in (*STAGES, RECOGNITION):
-        one = kinds.add_parser(stage, parents=[common], help="on the validation data of its training config")
+    for stage in STAGES:
+        other_names = ("recognition",) if stage == "recognizer" else ()
+        one = kinds.add_parser(stage, aliases=other_names, parents=[common], help="on the validation data of its training config")
+        one.set_defaults(stage=stage)
         add_stage(one)
-        if stage in RECOGNIZERS:
+        if stage == "recognizer":
             add_recognizer(one)
     for name in names_to_offer(REPORTS, argv):
         report = chosen_class(REPORTS, name)
@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.stage in REPORTS:
         metrics = evaluate_benchmark(arguments)
     else:
-        metrics = (evaluate_recognizer if arguments.stage in RECOGNIZERS else evaluate_stage)(arguments)
+        metrics = (evaluate_recognizer if arguments.stage == "recognizer" else evaluate_stage)(arguments)
     if not arguments.quiet:
         say(*table_lines(metrics))
     return 0
@@ -86,40 +86,29 @@ def evaluate_benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def evaluate_stage(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Figures of a stage, from the evaluation of its own training config."""
+    """Figures of a component on the validation data of a training config."""
     from parsing.measures.report import report_files, write_report
 
-    training, component = training_of(arguments), component_of(arguments)
-    weights = arguments.weights or f"default/{arguments.stage}"
-    if arguments.out:
-        claim(arguments, report_files(arguments.out), training, component, weights)
+    training, component = training_and_component(arguments)
+    claim(arguments, report_files(arguments.out) if arguments.out else (), training, component)
     device = torch_device(arguments.device)
-    if component:
-        evaluate_component = getattr(training, "evaluate_component", None)
-        if evaluate_component is None:
-            raise InputError(f"--component: the evaluation of {arguments.stage} takes weights only; expected --weights FILE")
-        metrics: dict[str, Any] = evaluate_component(component, device=device)
-    else:
-        metrics = training.evaluate(weights, device=device)
+    metrics = training.evaluate(component.build(device), device=device)
     if arguments.out:
         write_report(metrics, arguments.out)
     return metrics
 
 
-def training_of(arguments: argparse.Namespace) -> Training:
+def training_and_component(arguments: argparse.Namespace) -> tuple[Training, StageConfig]:
+    """The config that names the data, and the component to evaluate: the one that is given, or that of given or shipped weights."""
+    stage = arguments.stage
     if arguments.config is None:
-        raise InputError(f"{arguments.stage}: give the training config that names the data as --config")
+        raise InputError(f"{stage}: give the training config that names the data as --config")
     if arguments.weights and arguments.component:
-        raise InputError(f"{arguments.stage}: give one of --weights and --component")
-    stage = "recognizer" if arguments.stage == RECOGNITION else arguments.stage
-    return training_config(stage, override(read_yaml(arguments.config), arguments.set), str(arguments.config))
-
-
-def component_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings that `--component` gives; empty where weights are evaluated."""
-    alone = arguments.stage == RECOGNITION and not arguments.weights
-    text = arguments.component or ("{name: tsm}" if alone else "")
-    return parse_yaml(text, "--component") if text else {}
+        raise InputError(f"{stage}: give one of --weights and --component")
+    training = training_config(stage, override(read_yaml(arguments.config), arguments.set), str(arguments.config))
+    if arguments.component:
+        return training, resolve(COMPONENTS[stage], parse_yaml(arguments.component, "--component"), "--component")
+    return training, training.component(arguments.weights or f"default/{stage}")
 
 
 def evaluate_recognizer(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -146,14 +135,12 @@ def evaluate_recognizer(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def score_recognizer(arguments: argparse.Namespace, made: Sequence[Path]) -> SavedScores:
-    """Scores of one recognizer on the clips of its training config, after a claim of all outputs `made`."""
-    training, component = cast("RecognizerTraining", training_of(arguments)), component_of(arguments)
-    weights = arguments.weights or "default/recognizer"
-    claim(arguments, made, training, component or weights)
+    """Scores of one recognizer on the clips of a training config, after a claim of all outputs `made`."""
+    training, component = training_and_component(arguments)
+    claim(arguments, made, training, component)
     device = torch_device(arguments.device)
-    stage = training.component(component, device) if component else training.trained(weights, device)
-    name = arguments.save.stem if arguments.save else str(component.get("name", training.name))
-    return training.score(stage, arguments.split, name)
+    name = arguments.save.stem if arguments.save else component.name
+    return cast("RecognizerTraining", training).score(component.build(device), arguments.split, name, device)
 
 
 def table_lines(metrics: dict[str, Any], depth: int = 0) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which training belongs to which stage."""
+"""Which training and which components belong to which stage."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from parsing.configs import chosen_class, parse_config
+from detectors import PART_DETECTORS, PERSON_DETECTORS
+from parsing.configs import StageConfig, Table, chosen_class, parse_config
 from parsing.learning.experiment import Trainer, experiment
+from parsing.states import PART_STATES, STATE_FILTERS
+from recognizers import RECOGNIZERS
+from recognizers.superres import SUPER_RESOLVERS
 
 STAGES = {
     "person_detector": "detectors.train:DetectorTraining",
@@ -17,13 +21,25 @@ STAGES = {
     "recognizer": "recognizers.train:RecognizerTraining",
     "super_resolution": "recognizers.superres.train:SuperResolutionTraining",
 }
+COMPONENTS: dict[str, Table] = {
+    "person_detector": PERSON_DETECTORS,
+    "part_detector": PART_DETECTORS,
+    "part_states": PART_STATES,
+    "state_filter": STATE_FILTERS,
+    "recognizer": RECOGNIZERS,
+    "super_resolution": SUPER_RESOLVERS,
+}
 FINISHED = "finished"  # the name of a file that says so in a run folder
 
 
 class Training(Trainer, Protocol):
     """A typed training config of one stage."""
 
-    def evaluate(self, weights: str, *, device: str) -> dict[str, Any]: ...
+    def component(self, weights: str) -> StageConfig:
+        """The component that a pipeline builds from weights of this training."""
+
+    def evaluate(self, stage: Any, *, device: str) -> dict[str, Any]:
+        """Figures of a component of the stage on the validation data."""
 
 
 def training_config(stage: str, settings: dict[str, Any], where: str) -> Training:

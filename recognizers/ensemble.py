@@ -12,6 +12,7 @@ from parsing.stages import ActionRecognizer
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 
 LEAST_PROBABILITY = 1e-9  # a member's certainty that an action is not there counts no more than this
+NEXT_TO_ONE = 2.0**-25  # a probability of single precision that is nearer to 1 is 1
 
 
 class Ensemble:
@@ -62,7 +63,7 @@ class Ensemble:
         models: list[ModelFacts] = []
         for member, weight in self._weighted():
             found = member(frames, num_frames)
-            total += weight * self._logits(found.probabilities)
+            total += weight * logits_of(found.probabilities, self.multi_label, LEAST_PROBABILITY)
             share += weight
             models += found.models
             if self.exit_margin is not None and lead(softmax(total / share)) >= self.exit_margin:
@@ -75,12 +76,11 @@ class Ensemble:
         """The members that may run, with their weights."""
         return [(member, weight) for member, weight in zip(self.members, self.weights.tolist(), strict=True) if weight]
 
-    def _logits(self, probabilities: Array) -> Array:
-        """Up to a constant, where they are single-label."""
-        exact = np.asarray(probabilities, float)
-        if self.multi_label:
-            return np.asarray(logit(exact.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)))
-        return np.asarray(np.log(np.maximum(exact, LEAST_PROBABILITY)))
+
+def logits_of(probabilities: Array, multi_label: bool, least: float) -> Array:
+    """Logits in double precision, of single-label probabilities up to a constant; below `least` all probabilities count alike."""
+    exact = np.asarray(probabilities, float)
+    return np.asarray(logit(exact.clip(least, 1 - max(least, NEXT_TO_ONE))) if multi_label else np.log(exact.clip(least)))
 
 
 def lead(probabilities: Array) -> Array:

@@ -15,7 +15,7 @@ from parsing.array_files import read_npz
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.types import Array
-from recognizers.ensemble import lead
+from recognizers.ensemble import lead, logits_of
 
 FOLDS = 5
 SMALLEST = 1e-6  # probability; keeps logits finite
@@ -218,7 +218,7 @@ def fit_weights(members: Sequence[SavedScores], mix: Mix = "logits", rows: Array
 
     def objective(free: Array) -> float:
         mean = _weighted(values, softmax(free[: len(members)]))
-        return loss(mean if mix == "logits" else _logits_of(mean, first.multi_label), truth, free[len(members) :])
+        return loss(mean if mix == "logits" else logits_of(mean, first.multi_label, SMALLEST), truth, free[len(members) :])
 
     num_free = len(members) + num_nuisance
     best = minimize(objective, np.zeros(num_free), method="Nelder-Mead", options={"maxiter": 400 * num_free})
@@ -263,12 +263,6 @@ def _multi_label_loss(logits: Array, truth: Array, nuisance: Array) -> float:
     bound = -float(logit(SMALLEST))
     calibrated = np.exp(nuisance[0]) * np.clip(logits, -bound, bound) + nuisance[1]
     return float(np.where(truth > 0, np.logaddexp(0, -calibrated), np.logaddexp(0, calibrated)).mean())
-
-
-def _logits_of(mean: Array, multi_label: bool) -> Array:
-    """Logits whose probabilities are these."""
-    bounded = np.clip(mean, SMALLEST, 1 - SMALLEST)
-    return np.asarray(logit(bounded) if multi_label else np.log(bounded))
 
 
 def _stacked(members: Sequence[SavedScores], mix: Mix) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 from torch import nn
 
-from parsing.configs import Choice, config, resolve
+from parsing.configs import Choice, StageConfig, config
 from parsing.datasets.clips import ClipRecord, action_names, check_actions
 from parsing.errors import InputError
 from parsing.learning.batches import Batches, EpochSampler, EqualBatches
@@ -21,6 +21,7 @@ from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
 from parsing.networks.checkpoints import fill
+from parsing.stages import ActionRecognizer
 from parsing.types import Array
 from recognizers.balance import BalanceConfig
 from recognizers.clips.multigrid import Cycles, MultigridBatches
@@ -34,9 +35,9 @@ from recognizers.losses import ActionLossConfig
 from recognizers.networks import NETWORKS, Architecture, NetworkName
 from recognizers.scores import SavedScores
 from recognizers.scoring import score_clips
-from recognizers.superres.scaling import Scaling
+from recognizers.superres.scaling import Scaling, scaled
 from recognizers.task import FreezeNorm, RecognitionTask, checkpoint_blocks, mixing
-from recognizers.video import VideoRecognizer, load_recognizer
+from recognizers.video import VideoRecognizer, VideoRecognizerConfig, load_recognizer
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class RecognizerTraining:
         def score(task: nn.Module) -> Scored:
             current = cast(RecognitionTask, task).network
             stage = VideoRecognizer(current.eval().to(device), a, labels, device, self._test_views)
-            scores = score_clips(stage, val, self.name, scaling)
+            scores = score_clips(scaled(stage, scaling), val, self.name)
             return Scored(current, figures(scores, scores.probabilities), write=partial(write_scores, scores))
 
         taught = self.distillation is not None
@@ -128,40 +129,22 @@ class RecognizerTraining:
             keep_epochs=self.keep_epochs,
         )
 
-    def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
-        """Figures on the validation clips: all, and those whose scene stands in no training clip."""
-        scores = self.score(self.trained(weights, device), "val", self.name)
-        return figures(scores, scores.probabilities)
+    def component(self, weights: str) -> StageConfig:
+        return VideoRecognizerConfig(self.name, weights)
 
-    def evaluate_component(self, component: dict[str, Any], *, device: str) -> dict[str, Any]:
-        """The same figures for any video network of the stage's table, such as one with other views."""
-        scores = self.score(self.component(component, device), "val", str(component["name"]))
+    def evaluate(self, stage: ActionRecognizer, *, device: str) -> dict[str, Any]:
+        """Figures on the validation clips: all, and those whose scene stands in no training clip."""
+        scores = self.score(stage, "val", self.name, device)
         return figures(scores, scores.probabilities)
 
     def save_knowledge(self, weights: str, path: Path, *, device: str) -> None:
         """Scores of a trained network for its training clips, for `distillation.scores` of another training."""
-        self.score(self.trained(weights, device), "train", self.name).save(path)
+        self.score(self.component(weights).build(device), "train", self.name, device).save(path)
 
-    def score(self, stage: VideoRecognizer, split: str, name: str) -> SavedScores:
+    def score(self, stage: ActionRecognizer, split: str, name: str, device: str) -> SavedScores:
         """Scores of the clips of a split, `train` or `val`."""
-        return score_clips(stage, self.split_records(split, stage.labels), name, self.data.build_scaling(stage.device))
-
-    def trained(self, weights: str, device: str) -> VideoRecognizer:
-        """The network of this training, with the views that its evaluation takes."""
-        return VideoRecognizer(*load_recognizer(self.name, weights, device), device, self._test_views)
-
-    def component(self, component: dict[str, Any], device: str) -> VideoRecognizer:
-        """A recognizer as a pipeline builds it.
-
-        Raises:
-            InputError: the component does not fit, or runs no network.
-        """
-        from recognizers import RECOGNIZERS
-
-        stage = resolve(RECOGNIZERS, component, "--component").build(device)
-        if not isinstance(stage, VideoRecognizer):
-            raise InputError(f"--component: {component['name']!r} runs no network; expected a video network")
-        return stage
+        records = self.split_records(split, ActionLabels(stage.action_names, stage.multi_label))
+        return score_clips(scaled(stage, self.data.build_scaling(device)), records, name)
 
     @property
     def _test_views(self) -> tuple[View, ...]:

@@ -84,8 +84,8 @@ class VideoRecognizer:
     ) -> None:
         self.network, self.architecture, self.labels, self.device = network, architecture, labels, device
         self.views, self.average, self.batches = views, average, BatchSize("recognizer", batch_size)
-        self.action_names, self.multi_label, self.models = labels.names, labels.multi_label, (facts,)
-        self.background = labels.background
+        self.action_names, self.multi_label, self.background = labels.names, labels.multi_label, labels.background
+        self.models: tuple[ModelFacts, ...] = (facts,)
         # More than half of the frames that a clip samples; networks are hardly trained on clips that repeat more.
         self.least_frames = max(len(clip) for clip in self.clips(1)) // 2 + 1
         self.mirror = labels.mirrored() if any(view.flip for view in views) else None

@@ -14,7 +14,7 @@ from torch import Tensor
 from parsing.geometry import Crop
 from parsing.learning.augmentation import flip_view, jitter_colour, view_matrix, warp_boxes, warp_image
 from parsing.media.images import read_image
-from parsing.types import Array
+from parsing.types import Array, Detections, Parts
 
 BOX_JITTER = 0.08  # of a part box's sides, standard deviation
 PART_DROP = 0.05
@@ -28,6 +28,7 @@ class StateTable:
     Args:
         paths: of their images.
         sources, videos: where each comes from; images that are no video's are videos of their own.
+        frames: (N,) 0-based index of the frame in its video.
         person_xyxy: (N, 4) px. boxes: (N, P, 4) px, zeros where not visible. visible: (N, P).
         holds, known: (N, P, S) whether a state holds, and whether that is known.
         actions: (N,) ids, -1 where unknown.
@@ -37,6 +38,7 @@ class StateTable:
     paths: Sequence[Path]
     sources: Array
     videos: Array
+    frames: Array
     person_xyxy: Array
     boxes: Array
     visible: Array
@@ -65,6 +67,11 @@ class StateTable:
         """All rows of several tables with the same parts and states."""
         columns = (np.concatenate([getattr(table, name) for table in tables]) for name in list(cls.__dataclass_fields__)[1:])
         return cls([path for table in tables for path in table.paths], *columns)
+
+    def stage_inputs(self, rows: Array, track_ids: Array | None = None) -> tuple[Detections, Parts]:
+        """The persons of some rows and their true parts, as the stages of a pipeline give them."""
+        persons = Detections(self.person_xyxy[rows], np.ones(len(rows)), np.zeros(len(rows)), track_ids)
+        return persons, Parts(self.boxes[rows], self.visible[rows], self.visible[rows])
 
 
 class StateBatch(NamedTuple):
@@ -133,7 +140,7 @@ class StateCrops:
 
 
 class PlainCrops:
-    """The crops that the stage would make; `__getitem__` also takes the trainer's (index, seed)."""
+    """The crops that the stage would make, whatever the seed."""
 
     def __init__(self, table: StateTable, size: int, context: float) -> None:
         self.table, self.size, self.context = table, size, context
@@ -141,8 +148,8 @@ class PlainCrops:
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> StateItem:
-        i, t = key[0] if isinstance(key, tuple) else key, self.table
+    def __getitem__(self, key: tuple[int, int]) -> StateItem:
+        i, t = key[0], self.table
         crop = Crop.around(t.person_xyxy[i], self.size, self.context)
         boxes = crop.to_crop(t.boxes[i]) * t.visible[i][:, None]
         return crop.pixels(read_image(t.paths[i])), boxes, t.visible[i], t.holds[i], t.known[i], int(t.actions[i]), t.predicted[i]

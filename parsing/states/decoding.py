@@ -34,6 +34,11 @@ class StateDecoder(nn.Module):
         self.prior_weight: Tensor
         self.thresholds: Tensor
 
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it changes no score."""
+        return not self.prior_weight and bool((self.thresholds == 0.5).all())
+
     def forward(self, scores: Tensor, actions: Tensor | None) -> Tensor:
         """(B, P, S) scores in [0, 1] whose threshold is 0.5.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Annotated, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from parsing.geometry import Crop
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.stages import PartStateRecognizer
 from parsing.states import PART_STATES
+from parsing.states.decoding import StateDecoder
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates
 from parsing.vocabulary import Vocabulary
@@ -118,7 +120,7 @@ class PartStateStage:
         facts: ModelFacts = ModelFacts("part_states", "part_state_net", None, "{}"),
     ) -> None:
         self.facts = facts
-        self.network, self.vocabulary, self.device = network, vocabulary, device
+        self.network, self.decoder, self.vocabulary, self.device = network, network.decoder, vocabulary, device
         self.batches = BatchSize("part_states", batch_size)
         self.scales, self.flip, self.swap = scales, flip, vocabulary.swap
 
@@ -127,6 +129,12 @@ class PartStateStage:
     ) -> list[PartStates]:
         columns = zip(frames, persons, parts, strict=True)
         return [PartStates(self._of_frame(frame, found, boxes, actions)) for frame, found, boxes in columns]
+
+    def undecoded(self) -> PartStateStage:
+        """The same stage with the network's own probabilities."""
+        plain, words = copy(self), self.vocabulary
+        plain.decoder = StateDecoder(len(words.parts), len(words.actions), len(words.states)).to(self.device)
+        return plain
 
     def _of_frame(self, frame: Frame, persons: Detections, parts: Parts, actions: Array | None) -> Array:
         """(N, P, S) scores; batches do not reach across frames, so that results do not depend on their number."""
@@ -144,7 +152,7 @@ class PartStateStage:
         known = None if actions is None else torch.as_tensor(actions, dtype=torch.float32, device=self.device).expand(len(persons), -1)
         shown = torch.from_numpy(parts.visible).to(self.device)
         views = [self._view(frame, persons, parts, shown, known, scale) for scale in self.scales]
-        scores = self.network.decoder(torch.stack(views).mean(0), known)
+        scores = self.decoder(torch.stack(views).mean(0), known)
         return np.asarray((scores * shown[..., None]).cpu().numpy())
 
     def _view(self, frame: Frame, persons: Detections, parts: Parts, shown: Tensor, actions: Tensor | None, scale: float) -> Tensor:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
 
@@ -20,7 +19,6 @@ from parsing.datasets.records import ImageRecord, true_parts, true_states
 from parsing.datasets.split import held, read_val_share
 from parsing.document import read_parse
 from parsing.errors import InputError
-from parsing.files import atomic
 from parsing.pose import pose_vocabulary
 from parsing.states.data import StateTable
 from parsing.types import Array
@@ -111,7 +109,7 @@ class KineticsTPSStates:
         visible = _pick(index.visible, 1, PART_NAMES, vocabulary.parts)
         rows = np.flatnonzero(np.isin(index.file_of, files) & visible.any(1))
         used = np.unique(index.file_of[rows]).tolist()
-        for number, video in enumerate(extract_frames(index, frames, videos, _save, used), 1):
+        for number, video in enumerate(extract_frames(index, frames, videos, used), 1):
             log.info("extracted frames of %s (%d videos so far)", video, number)
         return _annotated_table(index, rows, frames, listed, vocabulary)
 
@@ -205,11 +203,12 @@ def _coco_table(records: Sequence[ImageRecord], vocabulary: Vocabulary) -> State
             known &= visible[:, None]
             if known.any():
                 boxes *= visible[:, None]
-                rows.append((record.path, record.source, str(record.path), person.xyxy, boxes, visible, holds, known, action))
-    paths, *columns = zip(*rows, strict=True) if rows else ((),) * 9
+                rows.append((record.path, record.source, str(record.path), 0, person.xyxy, boxes, visible, holds, known, action))
+    paths, *columns = zip(*rows, strict=True) if rows else ((),) * 10
     p, s = vocabulary.allowed.shape
     shapes: tuple[tuple[Any, tuple[int, ...]], ...] = (
-        (str, ()), (str, ()), (np.float32, (4,)), (np.float32, (p, 4)), (bool, (p,)), (bool, (p, s)), (bool, (p, s)), (np.int64, ()),
+        (str, ()), (str, ()), (np.int64, ()), (np.float32, (4,)), (np.float32, (p, 4)), (bool, (p,)),
+        (bool, (p, s)), (bool, (p, s)), (np.int64, ()),
     )  # fmt: skip
     arrays = [np.array(column, kind).reshape(-1, *shape) for column, (kind, shape) in zip(columns, shapes, strict=True)]
     unknown = np.zeros((len(rows), len(vocabulary.actions)), np.float32)  # no recognizer has seen these images
@@ -229,6 +228,7 @@ def _annotated_table(index: PersonIndex, rows: Array, frames: Path, listed: Sequ
         [paths[file] for file in files],
         np.full(len(rows), "kinetics_tps", dtype="<U12"),
         np.array([index.video(file) for file in files]),
+        np.array([index.frame(file) for file in files], np.int64),
         index.person_xyxy[rows],
         boxes,
         visible,
@@ -245,12 +245,3 @@ def _pick(matrix: Array, axis: int, names: Sequence[str], wanted: Sequence[str])
     picked = np.moveaxis(np.take(matrix, columns, axis), axis, 0)
     picked[columns < 0] = 0
     return np.moveaxis(picked, 0, axis)
-
-
-def _save(path: Path, image: Array) -> None:
-    coded: Callable[..., tuple[bool, Array]] = cv2.imencode
-    good, data = coded(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-    if not good:
-        raise InputError(f"{path}: cannot write the extracted frame")
-    with atomic(path) as temporary:
-        temporary.write_bytes(data.tobytes())

@@ -5,22 +5,23 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any, Literal, cast
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from parsing.configs import config
+from parsing.configs import StageConfig, config
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
-from parsing.states.evaluation import evaluate_head, score_states
+from parsing.stages import StateFilter
+from parsing.states.evaluation import evaluate_filter, score_states
 from parsing.states.filters import Window
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
-from parsing.states.part_state_net import load_part_state_net
+from parsing.states.part_state_net import PartStateNetConfig, PartStateStage
 from parsing.states.sources import KineticsTPSStates
-from parsing.states.temporal import TemporalArchitecture, TemporalHead, load_temporal_head
+from parsing.states.temporal import TemporalArchitecture, TemporalFilter, TemporalHead, TemporalHeadConfig
 from parsing.states.windows import Windows, collate
+from parsing.types import ModelFacts
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
@@ -48,14 +49,17 @@ class StateFilterTraining:
     most_gap: Count = 10
 
     def prepare(self, device: str) -> Prepared:
-        base, vocabulary = load_part_state_net(self.base, device)
-        a = TemporalArchitecture(base.architecture.head, steps=self.steps, window_s=self.window_s, dim=self.dim, depth=self.depth)
+        base = self._base(device)
+        vocabulary = base.vocabulary
+        a = TemporalArchitecture(base.network.architecture.head, steps=self.steps, window_s=self.window_s, dim=self.dim, depth=self.depth)
         head = TemporalHead(a, torch.from_numpy(vocabulary.allowed))
-        train, val = (self._windows(split, a, device) for split in ("train", "val"))
+        train, val = (self._windows(split, base) for split in ("train", "val"))
 
         def score(task: nn.Module) -> Scored:
             head = cast(TemporalTask, task).head
-            return Scored(head, evaluate_head(head, val, vocabulary, device))
+            facts = ModelFacts("state_filter", self.name, None, "{}")
+            stage = TemporalFilter(head.eval().to(device), vocabulary, device, facts)
+            return Scored(head, evaluate_filter(stage, val, vocabulary))
 
         return Prepared(
             TemporalTask(head, train.table.frequency, self.loss),
@@ -68,21 +72,22 @@ class StateFilterTraining:
             facts={"base": self.base},
         )
 
-    def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
-        """Figures on the validation videos: `single` of the network alone, `all` with the head."""
-        head, vocabulary = load_temporal_head(weights, device)
-        return evaluate_head(head, self._windows("val", head.architecture, device), vocabulary, device)
+    def component(self, weights: str) -> StageConfig:
+        return TemporalHeadConfig(self.name, weights)
 
-    def _windows(self, split: Literal["train", "val"], a: TemporalArchitecture, device: str) -> Windows:
-        base, vocabulary = load_part_state_net(self.base, device)
-        table = self.data.table(split, vocabulary)
+    def evaluate(self, stage: StateFilter, *, device: str) -> dict[str, Any]:
+        """Figures on the validation videos: `single` of the part states of `base` alone, `all` behind the filter."""
+        base = self._base(device)
+        return evaluate_filter(stage, self._windows("val", base), base.vocabulary)
+
+    def _base(self, device: str) -> PartStateStage:
+        return PartStateNetConfig("part_state_net", self.base).build(device)
+
+    def _windows(self, split: Literal["train", "val"], base: PartStateStage) -> Windows:
+        table = self.data.table(split, base.vocabulary)
         if not len(table):
             raise InputError(f"{self.data.root}: no person with part states in the {split} split")
-        frames = np.array([int(path.stem.removeprefix("img_")) for path in table.paths])
-        found = torch.from_numpy(score_states(base, table, device, actions=False))
-        with torch.inference_mode():  # as the pipeline's stage gives them
-            scores = base.decoder.cpu()(found, None).numpy()
-        return Windows(table, scores, frames, a.steps, self.fps, self.most_gap)
+        return Windows(table, score_states(base, table, False), self.steps, self.window_s, self.fps, self.most_gap)
 
 
 class TemporalTask(nn.Module):

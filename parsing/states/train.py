@@ -12,16 +12,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from parsing.configs import config
+from parsing.configs import StageConfig, config
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
+from parsing.stages import PartStateRecognizer
 from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateTable, collate, sample_weights
 from parsing.states.evaluation import StateScores, evaluate_states
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
 from parsing.states.network import PartStateArchitecture, PartStateNet
-from parsing.states.part_state_net import load_part_state_net
+from parsing.states.part_state_net import PartStateNetConfig, PartStateStage
 from parsing.states.sources import StateDataConfig
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,10 @@ class PartStateTraining:
         network.decoder.fit_prior(train.holds, train.known, train.actions)
 
         def score(task: nn.Module) -> Scored:
-            network = cast(StateTask, task).network
-            scores = StateScores.of(network, val, device)
-            metrics = evaluate_states(network, vocabulary, val, scores)
+            network = cast(StateTask, task).network.eval().to(device)
+            stage = PartStateStage(network, vocabulary, device, batch_size=32)
+            scores = StateScores.of(stage, val)
+            metrics = evaluate_states(stage, val, scores)
             return Scored(fit_decoder(deepcopy(network), val, scores, self.fit_thresholds), metrics)  # training goes on without
 
         crops = StateCrops(train, vocabulary.swap, a.input_px, a.context, self.data.rotation_deg)
@@ -78,11 +80,13 @@ class PartStateTraining:
             every=self.eval_every,
         )
 
-    def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
+    def component(self, weights: str) -> StageConfig:
+        return PartStateNetConfig(self.name, weights)
+
+    def evaluate(self, stage: PartStateRecognizer, *, device: str) -> dict[str, Any]:  # noqa: ARG002  # of the protocol
         """Figures on the validation data with its true part boxes."""
-        network, vocabulary = load_part_state_net(weights, device)
-        val = self.data.table("val", vocabulary)
-        return evaluate_states(network, vocabulary, val, StateScores.of(network, val, device))
+        val = self.data.table("val", stage.vocabulary)
+        return evaluate_states(stage, val, StateScores.of(stage, val))
 
 
 class StateTask(nn.Module):

@@ -49,9 +49,6 @@ class Chunking:
                 raise InputError(f"{where}: {overlap} {found}, expected less than {size}, which is {most}")
 
 
-WHOLE = Chunking(chunk_frames=2**15, overlap_frames=0, tile_px=2**15)
-
-
 class Span(NamedTuple):
     """A piece from `start` to `stop`, of which `keep_start` to `keep_stop` is used."""
 

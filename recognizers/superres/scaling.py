@@ -104,3 +104,8 @@ class ScaledRecognizer:
         scaled = self.scaling.some(images, self.recognizer.indices(num_frames).tolist())
         found = self.recognizer({place: replace(frames[place], image=image) for place, image in scaled.items()}, num_frames)
         return replace(found, models=(*self._resolvers, *found.models))
+
+
+def scaled(recognizer: ActionRecognizer, scaling: Scaling | None) -> ActionRecognizer:
+    """The recognizer behind a scaling, where there is one."""
+    return recognizer if scaling is None else ScaledRecognizer(recognizer, scaling)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from pydantic import Field
 from torch import nn
 
-from parsing.configs import Choice, config
+from parsing.configs import Choice, StageConfig, config
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
 from parsing.networks.checkpoints import fill
+from parsing.types import ModelFacts
 from recognizers.superres.basicvsr import BasicVSRArchitecture
+from recognizers.superres.chunks import Chunking
 from recognizers.superres.data import SuperResolutionDataConfig, TrainingPairs, collate, validation_pairs
-from recognizers.superres.evaluation import KINDS, evaluate_network
+from recognizers.superres.evaluation import KINDS, evaluate_resolver
 from recognizers.superres.networks import NETWORKS, NetworkName, load_network
+from recognizers.superres.resolver import SuperResolver
 from recognizers.superres.task import SuperResolutionTask
+from recognizers.superres.video import VideoSuperResolverConfig, run_network
 
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 
@@ -58,16 +63,20 @@ class SuperResolutionTraining:
         val = validation_pairs(self.data.clips("val", a.scale), a.scale, self.data)
 
         def score(task: nn.Module) -> Scored:
-            network = cast(SuperResolutionTask, task).network
-            return Scored(network, evaluate_network(network, val, a.scale, device))
+            network = cast(SuperResolutionTask, task).network.eval().to(device)
+            facts = ModelFacts("super_resolution", self.name, None, "{}")
+            stage = SuperResolver(partial(run_network, network, device=device), a.scale, facts, Chunking())
+            return Scored(network, evaluate_resolver(stage, val))
 
         figures = [f"{kind}.{name}" for kind in KINDS for name in ("psnr", "bicubic_psnr")]
         return Prepared(task, pairs, collate, score, figures, a, every=self.eval_every)
 
-    def evaluate(self, weights: str, *, device: str) -> dict[str, Any]:
+    def component(self, weights: str) -> StageConfig:
+        return VideoSuperResolverConfig(self.name, weights)
+
+    def evaluate(self, stage: SuperResolver, *, device: str) -> dict[str, Any]:  # noqa: ARG002  # of the protocol
         """PSNR and SSIM on the validation clips beside those of bicubic interpolation, by degradation."""
-        network, a = load_network(self.name, weights, device)
-        return evaluate_network(network, validation_pairs(self.data.clips("val", a.scale), a.scale, self.data), a.scale, device)
+        return evaluate_resolver(stage, validation_pairs(self.data.clips("val", stage.scale), stage.scale, self.data))
 
     def _network(self) -> nn.Module:
         network = self.architecture.build()

@@ -252,7 +252,7 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
     experiment(training, tmp_path / "run", quiet=True)
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["losses"]["action"] < rows[0]["losses"]["action"]
-    metrics = training.evaluate(str(tmp_path / "run/weights.safetensors"), device="cpu")
+    metrics = training.evaluate(training.component(str(tmp_path / "run/weights.safetensors")).build("cpu"), device="cpu")
     assert metrics["all"]["top1"] == 1
     assert (metrics["all"]["num_videos"], metrics["scene_disjoint"]["num_videos"]) == (2, 1)
 
@@ -278,7 +278,8 @@ def test_other_networks_train_and_go_on_from_weights(name: str, tmp_path: Path) 
     weights = str(tmp_path / "first/weights.safetensors")
     again = parse_config(RecognizerTraining, settings | {"initial": weights}, "t")
     experiment(again, tmp_path / "second", quiet=True)
-    assert again.evaluate(str(tmp_path / "second/weights.safetensors"), device="cpu")["all"]["num_videos"] == 2
+    second = again.component(str(tmp_path / "second/weights.safetensors")).build("cpu")
+    assert again.evaluate(second, device="cpu")["all"]["num_videos"] == 2
     images = parse_config(RecognizerTraining, settings | {"pretrained": "imagenet"}, "t")
     with pytest.raises(InputError, match="no weights of single images"):
         experiment(images, tmp_path / "third", quiet=True)

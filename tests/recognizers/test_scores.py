@@ -130,7 +130,7 @@ def test_the_command_saves_scores_and_ensembles_them(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize("stage", ["recognizer", "recognition"])
 def test_bad_orders_are_named(stage: str, tmp_path: Path) -> None:
     for arguments, message in (
-        ([], f"{stage}: give --config with the clips, or --scores"),
+        ([], "recognizer: give --config with the clips, or --scores"),
         (["--config", "c.yaml", "--component", "{name: tsm}", "--weights", "w"], "give one of --weights and --component"),
     ):
         with pytest.raises(InputError, match=message):

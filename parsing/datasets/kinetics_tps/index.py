@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from parsing.datasets.kinetics_tps.annotations import FRAME_NAME, HumanEntry, fr
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.json_files import read_json
+from parsing.media.images import write_image
 from parsing.media.sources import open_source
 from parsing.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from parsing.types import Array
@@ -143,14 +144,11 @@ def video_path(videos: Path, action: str, video: str) -> Path | None:
     return next((path for path in tries if path.is_file()), None)
 
 
-def extract_frames(
-    index: PersonIndex, frames: Path, videos: Path, save: Callable[[Path, Array], None], used: Sequence[int]
-) -> Iterator[str]:
+def extract_frames(index: PersonIndex, frames: Path, videos: Path, used: Sequence[int]) -> Iterator[str]:
     """Save the pictures of annotated frames that `frames` lacks from their videos, yielding each video that was opened.
 
     Args:
         used: positions in `index.files`.
-        save: writes an (H, W, 3) RGB picture.
 
     Raises:
         InputError: a frame has neither a picture nor a video, or its video ends before it.
@@ -168,5 +166,5 @@ def extract_frames(
         if lost := sorted(number for number, frame in found.items() if frame.index != number):
             raise InputError(f"{source}: lacks frame {lost[0] + 1}, which is annotated")
         for picture in found.values():
-            save(frames / action / video / f"img_{picture.index + 1:05d}.jpg", picture.image)
+            write_image(frames / action / video / f"img_{picture.index + 1:05d}.jpg", picture.image)
         yield video

@@ -66,23 +66,20 @@ class ScoreSource:
         from pipelines.command import torch_device
         from recognizers import RECOGNIZERS
         from recognizers.scoring import score_clips
-        from recognizers.superres.scaling import ScalingConfig
-        from recognizers.video import VideoRecognizer
+        from recognizers.superres.scaling import ScaledRecognizer, ScalingConfig
 
         if not self.videos:
             raise InputError("--component: give the folder of the clips as --videos")
         check_files(clips, self.videos)
-        component = parse_yaml(self.component, "--component")
-        stage = resolve(RECOGNIZERS, component, "--component").build(torch_device(self.device))
-        if not isinstance(stage, VideoRecognizer):
-            raise InputError(f"--component: {component['name']!r} runs no network; expected a video network")
+        component, device = parse_yaml(self.component, "--component"), torch_device(self.device)
+        stage = resolve(RECOGNIZERS, component, "--component").build(device)
         name = str(component.get("weights", component["name"]))
-        if not stage.labels.multi_label:
-            raise InputError(f"--component: {name} is single-label; expected a multi-label network")
-        scaling = None
+        if not stage.multi_label:
+            raise InputError(f"--component: {name} is single-label; expected a multi-label recognizer")
         if self.scaling:
-            scaling = parse_config(ScalingConfig, parse_yaml(self.scaling, "--scaling"), "--scaling").build(stage.device)
-        return score_clips(stage, [ClipRecord(self.videos / clip.path, clip.labels, "val") for clip in clips], name, scaling)
+            scaling = parse_config(ScalingConfig, parse_yaml(self.scaling, "--scaling"), "--scaling").build(device)
+            stage = ScaledRecognizer(stage, scaling)
+        return score_clips(stage, [ClipRecord(self.videos / clip.path, clip.labels, "val") for clip in clips], name)
 
 
 def of_clips(scores: SavedScores, clips: Sequence[TinyClip], classes: Sequence[str], path: Path) -> SavedScores:

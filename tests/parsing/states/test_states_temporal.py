@@ -1,7 +1,7 @@
 """The temporal head: it starts as nothing, sees the same windows in training and in a stream, and learns what moves."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -68,7 +68,7 @@ def test_only_the_own_track_counts() -> None:
         assert a.states.scores == pytest.approx(b.states.scores, abs=1e-6)
 
 
-def test_training_windows_are_those_of_a_stream() -> None:
+def test_training_windows_are_those_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same persons, once as a table of annotations and once as tracked parses 0.1 s apart."""
     parses = [frame_parse(i, [[box[0] + i, box[1], box[2] + i, box[3]] for box in BOXES], [1, 2], seed=i) for i in range(6)]
     rows = [(parse, n) for parse in parses for n in range(2)]
@@ -77,6 +77,7 @@ def test_training_windows_are_those_of_a_stream() -> None:
         [Path(f"img_{p.index:05d}.jpg") for p, _ in rows],
         np.full(count, "s"),
         np.full(count, "v"),
+        np.array([p.index for p, _ in rows]),
         np.stack([p.persons.xyxy[n] for p, n in rows]),
         np.stack([p.parts.xyxy[n] for p, n in rows]),
         np.stack([p.parts.visible[n] for p, n in rows]),
@@ -85,15 +86,16 @@ def test_training_windows_are_those_of_a_stream() -> None:
         np.full(count, -1),
         np.zeros((count, 0)),
     )
-    frames = np.array([p.index for p, _ in rows])
-    assert link(table, frames, 10).tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1, -1]
-    assert link(table, frames * 20, 10).tolist() == [-1] * 12
-    windows = Windows(table, np.stack([p.states.scores[n] for p, n in rows]), frames, steps=2, fps=10.0, most_gap=10)
+    assert link(table, 10).tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, -1, -1]
+    assert link(replace(table, frames=table.frames * 20), 10).tolist() == [-1] * 12
+    windows = Windows(table, np.stack([p.states.scores[n] for p, n in rows]), steps=2, window_s=0.6, fps=10.0, most_gap=10)
+    assert windows.track_ids.tolist() == [0, 1] * 6
+    monkeypatch.setattr("parsing.states.windows.NEIGHBOUR_DROP", 0.0)
     state_filter = TemporalFilter(head(spacing_s=0.0), VOCABULARY, "cpu", FACTS)
     for index in (0, 5, 11):
         parse, n = rows[index]
         features, present = state_filter._window(parse, [p for p in parses if p is not parse and abs(p.index - parse.index) <= 5])
-        expected, there, _, _ = windows[index]
+        expected, there, _, _ = windows[index, 0]
         np.testing.assert_allclose(features[n], expected, atol=1e-5)
         np.testing.assert_array_equal(present[n], there)
 
@@ -145,7 +147,8 @@ def test_it_learns_what_moves(tmp_path: Path) -> None:
     }
     training = parse_config(StateFilterTraining, settings, "t")
     experiment(training, tmp_path / "run", quiet=True)
-    metrics = training.evaluate(str(tmp_path / "run/weights.safetensors"), device="cpu")
+    trained = training.component(str(tmp_path / "run/weights.safetensors"))
+    metrics = training.evaluate(trained.build("cpu"), device="cpu")
     assert metrics["all"]["mean_ap"] == 1
     assert metrics["single"]["mean_ap"] < 0.8
     last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])

@@ -80,7 +80,7 @@ def test_rare_states_are_drawn_more(table: StateTable) -> None:
 
 
 def test_plain_crops_show_the_person(table: StateTable) -> None:
-    batch = collate([PlainCrops(table, 64, 1.15)[i] for i in range(2)])
+    batch = collate([PlainCrops(table, 64, 1.15)[i, 0] for i in range(2)])
     assert batch.crops.shape == (2, 3, 64, 64)
     assert batch.boxes.min() > -6
     assert batch.boxes.max() < 70
@@ -149,9 +149,9 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
     experiment(training, tmp_path / "run", quiet=True)
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["losses"]["states"] < rows[0]["losses"]["states"]
-    last = training.evaluate(str(tmp_path / "run/weights.safetensors"), device="cpu")
+    last = training.evaluate(training.component(str(tmp_path / "run/weights.safetensors")).build("cpu"), device="cpu")
     assert last["all"]["mean_ap"] == pytest.approx(rows[-1]["all"]["mean_ap"], abs=0.02)  # weights are stored in half precision
-    metrics = training.evaluate(str(tmp_path / "run/best.safetensors"), device="cpu")
+    metrics = training.evaluate(training.component(str(tmp_path / "run/best.safetensors")).build("cpu"), device="cpu")
     assert metrics["all"]["mean_ap"] == pytest.approx(max(row["all"]["mean_ap"] for row in rows), abs=0.02)
     assert metrics["all"]["num_persons"] == 12
     assert metrics["action_hidden"]["num_persons"] == metrics["action_given"]["num_persons"] == 12

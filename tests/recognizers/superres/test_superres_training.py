@@ -66,7 +66,7 @@ def test_training_lowers_the_loss_and_leaves_weights(clips: Path, tmp_path: Path
     assert architecture.scale == 2
     assert not network.training
     config = parse_config(SuperResolutionTraining, settings_of(clips), "test")
-    again = config.evaluate(weights, device="cpu")
+    again = config.evaluate(config.component(weights).build("cpu"), device="cpu")
     assert again["clean"]["psnr"] == pytest.approx(rows[1]["clean"]["psnr"], abs=0.02)  # weights are kept in half precision
 
 
