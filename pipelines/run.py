@@ -13,7 +13,7 @@ from pipelines.parse.sources import plan_jobs
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.run",
-        description="Parse videos: persons, ten body parts each, part states, tracks, the action.",
+        description="Parse videos: persons, their parts and part states, tracks, the action.",
         epilog="exit codes: 0 all good, 1 some inputs failed, 2 usage or configuration, 130 interrupted",
     )
     files = parser.add_argument_group("input and output")

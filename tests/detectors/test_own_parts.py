@@ -1,7 +1,9 @@
 """Part detectors of parts that are not the default vocabulary's: from COCO categories to the stage of the pipeline."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 import yaml
 
 from detectors import PART_DETECTORS
+from detectors.networks import build_network, parse_architecture
+from detectors.parts import NetworkPartDetector
 from detectors.views import PartViews
-from parsing import PART_NAMES, Detections, Frame
+from parsing import PART_NAMES, Detections, Frame, InputError
 from parsing.configs import resolve
 from parsing.datasets import Problems, read_records
 from parsing.datasets.records import true_parts
@@ -100,3 +104,16 @@ def test_own_parts_from_coco_to_the_stage(workers: Path, tmp_path: Path) -> None
     parts = stage([frame], [Detections(np.array([[10, 5, 110, 115]], np.float32), np.ones(1), np.zeros(1))])[0]
     assert stage.part_names == OWN
     assert parts.xyxy.shape == (1, 3, 4)
+
+
+def test_pairs_of_other_languages_are_named_in_the_architecture() -> None:
+    names = ("gant_droit", "casque", "gant_gauche")
+    fields: dict[str, Any] = TINY_DETECTOR | {"class_names": list(names)}
+    architecture = parse_architecture("cascade_rcnn", fields | {"pairs": [["gant_gauche", "gant_droit"]]}, "w")
+    assert architecture.swap.tolist() == [2, 1, 0]
+    assert parse_architecture("cascade_rcnn", asdict(architecture), "w") == architecture
+    assert parse_architecture("cascade_rcnn", fields, "w").swap.tolist() == [0, 1, 2]
+    detector = NetworkPartDetector(build_network("cascade_rcnn", architecture), "cpu", np.zeros(3, np.float32), 1)  # type: ignore[arg-type]
+    assert detector.swap.tolist() == [2, 1, 0]
+    with pytest.raises(InputError, match="pairs: 'gant' is not among the names"):
+        parse_architecture("cascade_rcnn", fields | {"pairs": [["gant", "casque"]]}, "w")

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -14,7 +15,8 @@ from detectors.views import PartViews
 from parsing import PART_NAMES, Detections, InputError, Parts
 from parsing.configs import parse_config
 from parsing.datasets import read_records
-from parsing.datasets.records import ImageRecord, true_parts
+from parsing.datasets.records import ImageRecord, ObjectRecord, PartRecord, true_parts
+from parsing.datasets.writing import write_coco
 from parsing.types import Frame
 from parsing.vocabulary import flip_permutation
 from pipelines.pseudo_label import build_parser, main
@@ -26,17 +28,15 @@ HEAD = PART_NAMES.index("head")
 class Teacher:
     """Finds every part in the middle of the person, with given scores."""
 
-    part_names, swap = PART_NAMES, flip_permutation(PART_NAMES)
-
-    def __init__(self, scores: dict[int, float], boxes: dict[int, Any] | None = None) -> None:
-        self.scores, self.boxes = scores, boxes or {}
+    def __init__(self, scores: dict[int, float], boxes: dict[int, Any] | None = None, names: tuple[str, ...] = PART_NAMES) -> None:
+        self.scores, self.boxes, self.part_names, self.swap = scores, boxes or {}, names, flip_permutation(names)
 
     def __call__(self, frames: list[Frame], persons: list[Detections]) -> list[Parts]:
         n = len(persons[0])
-        boxes = np.tile(np.array([90, 100, 110, 120], np.float32), (n, 10, 1))
+        boxes = np.tile(np.array([90, 100, 110, 120], np.float32), (n, len(self.part_names), 1))
         for part, box in self.boxes.items():
             boxes[:, part] = box
-        scores = np.tile([self.scores.get(i, 0.0) for i in range(10)], (n, 1))
+        scores = np.tile([self.scores.get(i, 0.0) for i in range(len(self.part_names))], (n, 1))
         return [Parts(boxes * (scores > 0)[..., None], scores, scores > 0) for _ in frames]
 
 
@@ -82,10 +82,25 @@ def test_a_part_that_annotators_gave_to_the_other_side_is_not_added(people: Path
     assert labelled.persons[0].parts == ()
 
 
+def test_parts_of_the_teacher_s_own_names(tmp_path: Path) -> None:
+    """The left glove is drawn, so a right glove in its place is not added; the cap and nothing else is new."""
+    box = np.array([80, 90, 120, 130], np.float32)
+    person = ObjectRecord(np.array([0, 0, 200, 200], np.float32), parts=(PartRecord("left_glove", box),))
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((220, 200, 3), np.uint8))
+    record, additions = ImageRecord(tmp_path / "a.png", (220, 200), (person,), "made"), Additions()
+    teacher = Teacher({0: 0.9, 1: 0.9, 2: 0.9}, {1: box}, ("left_glove", "right_glove", "cap"))
+    (labelled,) = add_pseudo_labels([record], teacher, settings(), additions)  # type: ignore[arg-type]
+    assert [part.name for part in labelled.persons[0].parts] == ["left_glove", "cap"]
+    assert [line.split()[0] for line in additions.lines()] == ["part", "left_glove", "right_glove", "cap", "all"]
+    write_coco([labelled], tmp_path / "a.json", tmp_path, {})
+    (again,) = read_records("coco", tmp_path / "a.json", tmp_path)
+    assert [(part.name, part.source) for part in again.persons[0].parts] == [("left_glove", "human"), ("cap", "pseudo")]
+
+
 def test_views_train_on_positives_and_ignore_the_rest(people: Path) -> None:
     teacher = Teacher({FEET[0]: 0.9, FEET[1]: 0.3})
     labelled = list(add_pseudo_labels(without_feet(people), teacher, settings(), Additions()))  # type: ignore[arg-type]
-    view = PartViews(labelled, PART_NAMES, Teacher.swap, 96, 1.2, 0.0, heatmaps=False)[(0, 3)]
+    view = PartViews(labelled, PART_NAMES, teacher.swap, 96, 1.2, 0.0, heatmaps=False)[(0, 3)]
     assert {FEET[0] + 1, FEET[1] + 1} & set(view.labels.tolist())
     assert len(view.ignored) >= 1
 
