@@ -29,7 +29,6 @@ from mmaction.utils import register_all_modules
 from seeded import seeded_clip, seeded_tensor
 
 NUM_CLASSES, SIZE = 20, 64
-UNTRAINED = {"pretrained": None, "pretrained2d": False}
 COMPUTED = ("relative_position_index",)
 
 

@@ -96,13 +96,14 @@ def test_no_two_rooms_import_each_other() -> None:
 def test_tables_name_classes_that_exist() -> None:
     import importlib
 
+    from detectors import POSE_ESTIMATORS
+    from detectors.trackers import TRACKERS
     from pipelines.benchmarks import REPORTS
     from pipelines.exporters import EXPORTERS
-    from pipelines.parse.config import STAGE_TABLES
-    from pipelines.trainings import STAGES
-    from recognizers import RECOGNIZERS
+    from pipelines.trainings import COMPONENTS, STAGES
 
-    for table in (*STAGE_TABLES.values(), RECOGNIZERS, STAGES, REPORTS, EXPORTERS):
+    assert COMPONENTS.keys() == STAGES.keys()
+    for table in (*COMPONENTS.values(), TRACKERS, POSE_ESTIMATORS, STAGES, REPORTS, EXPORTERS):
         for target in table.values():
             module, _, attribute = target.partition(":")
             assert hasattr(importlib.import_module(module), attribute), target

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Literal, Protocol, cast
 
 import torch
@@ -56,12 +55,6 @@ def build_network(name: str, architecture: DetectorArchitecture, pretrained: Pre
 def parse_architecture(name: str, value: Any, where: str) -> DetectorArchitecture:
     """The typed architecture of a network from plain data."""
     return parse_config(NETWORKS[name][0], value, where)
-
-
-def header_of(name: str, network: DetectionNetwork, metrics: dict[str, Any], training: dict[str, Any]) -> WeightsHeader:
-    """What a detector's weights file says of itself."""
-    architecture = network.architecture
-    return WeightsHeader(name, asdict(architecture), {"classes": list(architecture.class_names)}, metrics, training)
 
 
 def load_network(name: str, weights: str, class_names: Sequence[str] | None, device: str) -> DetectionNetwork:

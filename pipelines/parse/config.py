@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator, TypeAdapter
 
 from detectors import PART_DETECTORS, PERSON_DETECTORS
 from detectors.trackers import TRACKERS
-from parsing.configs import Choice, StageConfig, Table, config, nearest, override, parse_config, read_yaml
+from parsing.configs import Choice, StageConfig, config, nearest, override, parse_config, read_yaml
 from parsing.errors import InputError
 from parsing.states import PART_STATES, STATE_FILTERS
 from pipelines.parse.tubes import TrackActionsConfig
@@ -20,12 +20,6 @@ from recognizers import RECOGNIZERS
 from recognizers.by_size import LowResConfig
 from recognizers.windows import WindowConfig
 
-STAGE_TABLES: dict[str, Table] = {
-    "person_detector": PERSON_DETECTORS,
-    "tracker": TRACKERS,
-    "part_detector": PART_DETECTORS,
-    "part_states": PART_STATES,
-}
 MOST_FRAMES_BETWEEN = 100  # frames between key frames wait in memory for the next one
 
 

@@ -55,16 +55,11 @@ class Scaling:
         """Whether pictures of this size are super-resolved."""
         return self.resolver is not None and min(image_hw) < self.below_px
 
-    def needed(self, wanted: Iterable[int], num_frames: int, image_hw: tuple[int, int]) -> list[int]:
-        """Indices of the frames that `some` must be given: those wanted, and the neighbours that propagation sees."""
-        reach = self.resolver.reach if self.resolver is not None and self.resolves(image_hw) else 0
-        return needed_frames(wanted, num_frames, reach)
-
     def some(self, frames: Mapping[int, Array], wanted: Iterable[int]) -> dict[int, Array]:
         """The wanted frames, scaled.
 
         Args:
-            frames: (H, W, 3) uint8 RGB by index, at least those of `needed`; of one size, or squares, as the crops of a track
+            frames: (H, W, 3) uint8 RGB by index, with the neighbours that propagation sees; of one size, or squares, as crops of a track
                 are: those are brought to their median side before they are super-resolved.
         """
         chosen = sorted(set(wanted))

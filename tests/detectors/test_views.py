@@ -1,5 +1,6 @@
 """Test-time augmentation: what several views of an image give together."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -7,14 +8,13 @@ import pytest
 import torch
 from builders import TINY_DETECTOR
 
-from detectors.networks import header_of
 from detectors.networks.architectures import CascadeArchitecture
 from detectors.networks.cascade_rcnn import CascadeRCNN
 from detectors.parts import NetworkPartDetector, PartDetectorConfig
 from detectors.persons import NetworkPersonDetector, PersonDetectorConfig
 from detectors.suppression import Suppression
 from parsing import PART_NAMES, Detections, Frame, InputError
-from parsing.networks.weights import save_weights
+from parsing.networks.weights import WeightsHeader, save_weights
 from parsing.vocabulary import flip_permutation
 
 WIDTH = 96
@@ -60,7 +60,8 @@ def test_with_both_views_a_mirrored_crop_gives_mirrored_parts_with_sides_swapped
 def test_options_are_checked_and_reach_the_stage(tmp_path: Any) -> None:
     person, parts = network(("car", "person")), network(PART_NAMES)
     for name, net in (("person", person), ("parts", parts)):
-        save_weights(net, tmp_path / f"{name}.safetensors", header_of("cascade_rcnn", net, {}, {}))
+        labels = {"classes": list(net.architecture.class_names)}
+        save_weights(net, tmp_path / f"{name}.safetensors", WeightsHeader("cascade_rcnn", asdict(net.architecture), labels))
     weights = str(tmp_path / "person.safetensors")
     stage = PersonDetectorConfig("cascade_rcnn", weights, scales=(0.5, 1.0), flip=True, precision="bfloat16").build("cpu")
     assert len(stage.views) == 4

@@ -10,7 +10,7 @@ from parsing.configs import override, parse_config, read_yaml
 from parsing.networks.backbones import Backbone
 from parsing.states.network import PartStateArchitecture
 from pipelines.ablate import Ablation, slug
-from pipelines.parse.config import STAGE_TABLES, read_pipeline
+from pipelines.parse.config import read_pipeline
 from pipelines.trainings import STAGES, training_config
 
 ROOT = Path(__file__).parents[2]
@@ -78,9 +78,8 @@ def test_the_pseudo_label_config_fits() -> None:
 
 def test_the_default_pipeline_is_whole() -> None:
     pipeline = read_pipeline("default")
-    assert [
-        config.name for config in (*(getattr(pipeline, stage) for stage in STAGE_TABLES), *(e.recognizer for e in pipeline.recognizers))
-    ] == [
+    stages = (pipeline.person_detector, pipeline.tracker, pipeline.part_detector, pipeline.part_states)
+    assert [config.name for config in (*stages, *(entry.recognizer for entry in pipeline.recognizers))] == [
         "cascade_rcnn",
         "bytetrack",
         "cascade_rcnn",

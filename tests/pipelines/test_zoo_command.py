@@ -12,13 +12,10 @@ from parsing.errors import InputError
 from parsing.label_lists import LABEL_LISTS
 from parsing.networks import zoo
 from parsing.networks.converters import conversions
-from pipelines.parse.config import STAGE_TABLES
+from pipelines.trainings import COMPONENTS
 from pipelines.zoo import CHECKED, build_parser, main, table
-from recognizers import RECOGNIZERS
-from recognizers.superres import SUPER_RESOLVERS
 
 DOCS = Path(__file__).parents[2] / "docs" / "zoo.md"
-TABLES = {"person_detector": STAGE_TABLES["person_detector"], "recognizer": RECOGNIZERS, "super_resolution": SUPER_RESOLVERS}
 
 
 def call(*arguments: str) -> int:
@@ -45,7 +42,7 @@ def test_every_entry_says_what_it_is(entry: zoo.Entry) -> None:
     assert bool(entry.target) == (entry.checked in CHECKED)
     if entry.target and entry.origin != "onnx":
         assert any(entry.target in stage.targets().get(entry.origin, ()) for stage in conversions())
-        assert entry.network in TABLES[entry.stage]
+        assert entry.network in COMPONENTS[entry.stage]
 
 
 def test_names_and_files_stand_once() -> None:

@@ -10,14 +10,14 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from detectors.inputs import find_candidates
-from detectors.networks import NETWORKS, build_network, header_of, load_network
+from detectors.networks import NETWORKS, build_network, load_network
 from detectors.networks.architectures import CascadeArchitecture, DetectorArchitecture, GFLArchitecture, RetinaNetArchitecture, Targets
 from detectors.networks.gfl import distances, quality_focal_loss
 from detectors.networks.pooling import align_regions
 from detectors.networks.targets import match_anchors, match_atss
 from detectors.suppression import Suppression, select_boxes
 from parsing import InputError
-from parsing.networks.weights import save_weights
+from parsing.networks.weights import WeightsHeader, save_weights
 
 COMMON: dict[str, Any] = {"backbone": "test_efficientnet", "levels": (1, 2), "fpn_channels": 16, "input_px": 64}
 ARCHITECTURES: dict[str, DetectorArchitecture] = {
@@ -111,7 +111,8 @@ def test_heatmaps_change_nothing_before_training_and_then_learn(name: str) -> No
 def test_weights_round_trip_and_refuse_others(name: str, tmp_path: Any) -> None:
     network = tiny(name).eval()
     path = str(tmp_path / "w.safetensors")
-    save_weights(network, tmp_path / "w.safetensors", header_of(name, network, {}, {}), torch.float32)
+    header = WeightsHeader(name, asdict(network.architecture), {"classes": ["a", "b"]})
+    save_weights(network, tmp_path / "w.safetensors", header, torch.float32)
     image = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(
         load_network(name, path, ("a", "b"), "cpu").candidates(image, [(64, 64)]), network.candidates(image, [(64, 64)])

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from builders import VOCABULARY, box_around, frame, frame_parse, only_persons, skeleton
 
+from detectors.trackers import TRACKERS
 from parsing.configs import resolve
 from parsing.document import VideoParse, write_parse
 from parsing.errors import InputError
 from parsing.recorded.stages import match_boxes
 from parsing.stages import ActionRecognizer, PartDetector, PartStateRecognizer, PersonDetector, Tracker
 from parsing.types import ActionWindow, Detections, VideoFacts
-from pipelines.parse.config import STAGE_TABLES
-from recognizers import RECOGNIZERS
+from pipelines.trainings import COMPONENTS
 
 TRUTH = frame_parse(4, [[10, 20, 60, 120], [100, 30, 140, 90]], [5, 7])
 
@@ -26,7 +26,7 @@ def parses(tmp_path: Path) -> str:
 
 
 def replay(stage: str, recordings: str, **more: object):  # type: ignore[no-untyped-def]  # its type is the stage's protocol
-    table = STAGE_TABLES.get(stage, RECOGNIZERS)
+    table = COMPONENTS.get(stage, TRACKERS)
     return resolve(table, {"name": "replay", "recordings": recordings, **more}, stage).build("cpu")
 
 
