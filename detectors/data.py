@@ -93,7 +93,7 @@ class DetectionDataConfig:
         """Random views of whole images, or of the persons in them."""
         size = self.view_px or a.input_px
         if target == "persons":
-            return PersonViews(records, a.class_names, size, self.mosaic, self.rotation_deg)
+            return PersonViews(records, a.class_names, a.swap, size, self.mosaic, self.rotation_deg)
         return PartViews(records, a.class_names, a.swap, size, a.context, self.rotation_deg, bool(a.heatmaps))
 
     def draw_weights(self, views: PersonViews | PartViews) -> list[float] | None:

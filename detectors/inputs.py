@@ -60,12 +60,14 @@ def find_candidates(network: DetectionNetwork, batch: Tensor, sizes: list[tuple[
 def view_candidates(
     network: DetectionNetwork, frames: Sequence[Frame], device: str, longer_px: float, flip: bool, precision: Precision = "float32"
 ) -> Candidates:
-    """What a network finds in frames at one size, mirrored or not; boxes in pixels of the frames."""
+    """What a network finds in frames at one size, mirrored or not; boxes in pixels of the frames, left classes left."""
     resized = [resize_to(frame.image, round(longer_px), network.architecture.shorter_px) for frame in frames]
     batch, sizes = pad_batch([np.ascontiguousarray(image[:, ::-1]) if flip else image for image in resized], device)
     found = find_candidates(network, batch, sizes, precision)
+    swap = torch.from_numpy(network.architecture.swap)
     return [
-        (to_frame(boxes, size, frame.image_hw, flip), scores) for (boxes, scores), size, frame in zip(found, sizes, frames, strict=True)
+        (to_frame(boxes, size, frame.image_hw, flip), scores[:, swap] if flip else scores)
+        for (boxes, scores), size, frame in zip(found, sizes, frames, strict=True)
     ]
 
 

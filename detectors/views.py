@@ -48,13 +48,16 @@ class PersonViews:
 
     Args:
         class_names: labels that are learned; other objects are background.
+        swap: (C,) the class that each class is in a mirrored view.
         size: side of the views; an image's longer side becomes 0.5 to 1.6 times that.
         mosaic: share of views that are put together from four images.
         rotation_deg: largest turn to either side.
     """
 
-    def __init__(self, records: Sequence[ImageRecord], class_names: Sequence[str], size: int, mosaic: float, rotation_deg: float) -> None:
-        self.records, self.size, self.mosaic, self.rotation_deg = records, size, mosaic, rotation_deg
+    def __init__(
+        self, records: Sequence[ImageRecord], class_names: Sequence[str], swap: Array, size: int, mosaic: float, rotation_deg: float
+    ) -> None:
+        self.records, self.swap, self.size, self.mosaic, self.rotation_deg = records, swap, size, mosaic, rotation_deg
         self.labels = {name: i for i, name in enumerate(class_names, 1)}
 
     def __len__(self) -> int:
@@ -80,10 +83,11 @@ class PersonViews:
         image = warp_image(read_image(record.path), matrix, size)
         objects = [item for item in record.objects if item.label in self.labels]
         boxes = warp_boxes(np.array([item.xyxy for item in objects], np.float32).reshape(-1, 4), matrix)
+        labels = np.array([self.labels[item.label] for item in objects], np.int64)
         if random.random() < 0.5:
             image, boxes = flip_view(image, boxes)
+            labels = self.swap[labels - 1] + 1
         crowd = np.array([item.crowd for item in objects], bool)
-        labels = np.array([self.labels[item.label] for item in objects], np.int64)
         kept, labels, rest = keep_visible(boxes[~crowd], labels[~crowd], size)
         return View(image, kept, labels, np.concatenate([rest, clip_boxes(boxes[crowd], (size, size))]))
 

@@ -40,13 +40,13 @@ def test_unreadable_image_is_named(tmp_path: Path) -> None:
 
 
 def test_views_repeat_for_a_seed_and_differ_between_seeds(record: ImageRecord) -> None:
-    views = PersonViews([record], ("person",), 96, mosaic=0.5, rotation_deg=10)
+    views = PersonViews([record], ("person",), np.arange(1), 96, mosaic=0.5, rotation_deg=10)
     assert np.array_equal(views[(0, 7)].image, views[(0, 7)].image)
     assert not np.array_equal(views[(0, 7)].image, views[(0, 8)].image)
 
 
 def test_views_boxes_follow_the_pixels(record: ImageRecord) -> None:
-    views = PersonViews([record], ("person",), 128, mosaic=0.0, rotation_deg=0)
+    views = PersonViews([record], ("person",), np.arange(1), 128, mosaic=0.0, rotation_deg=0)
     checked = 0
     for seed in range(30):
         view = views[(0, seed)]
@@ -60,9 +60,28 @@ def test_views_boxes_follow_the_pixels(record: ImageRecord) -> None:
 
 
 def test_crowds_are_ignored(record: ImageRecord) -> None:
-    seen = [PersonViews([record], ("person",), 128, 0.0, 0.0)[(0, seed)] for seed in range(20)]
+    seen = [PersonViews([record], ("person",), np.arange(1), 128, 0.0, 0.0)[(0, seed)] for seed in range(20)]
     assert all(len(view.boxes) <= 1 for view in seen)
     assert any(len(view.ignored) for view in seen)
+
+
+def test_left_and_right_objects_change_places_in_a_mirrored_view(tmp_path: Path) -> None:
+    """A red left shoe at the left edge, a blue right one at the right edge: mirrored, what is left in the picture is still left."""
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[20:40, 4:24], picture[20:40, 40:60] = (0, 0, 255), (255, 0, 0)
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    boxes = {"left_shoe": [4, 20, 24, 40], "right_shoe": [40, 20, 60, 40]}
+    objects = tuple(ObjectRecord(np.array(box, np.float32), label=name) for name, box in boxes.items())
+    record = ImageRecord(tmp_path / "a.png", (64, 64), objects, "made")
+    views = PersonViews([record], tuple(boxes), np.array([1, 0]), 64, 0.0, 0.0)
+    orders = set()
+    for view in (views[0, seed] for seed in range(12)):
+        if sorted(view.labels.tolist()) == [1, 2]:
+            left, right = view.boxes[np.argsort(view.labels)]
+            assert left[0] < right[0]
+            red, _, blue = view.image[int(left[1]) + 3, int(left[0]) + 3].astype(int)
+            orders.add(bool(red > blue))
+    assert orders == {False, True}
 
 
 def test_part_views_swap_sides_when_flipped(record: ImageRecord) -> None:
@@ -109,7 +128,7 @@ def test_flip_and_clip() -> None:
 
 
 def test_collate(record: ImageRecord) -> None:
-    views = PersonViews([record], ("person",), 64, 0.0, 0.0)
+    views = PersonViews([record], ("person",), np.arange(1), 64, 0.0, 0.0)
     images, targets = collate([views[(0, 1)], views[(0, 2)]])
     assert images.shape == (2, 3, 64, 64)
     assert len(targets) == 2

@@ -8,6 +8,7 @@ import pytest
 import torch
 from builders import TINY_DETECTOR
 
+from detectors.inputs import view_candidates
 from detectors.networks.architectures import CascadeArchitecture
 from detectors.networks.cascade_rcnn import CascadeRCNN
 from detectors.parts import NetworkPartDetector, PartDetectorConfig
@@ -55,6 +56,12 @@ def test_with_both_views_a_mirrored_crop_gives_mirrored_parts_with_sides_swapped
     swap = flip_permutation(PART_NAMES)
     np.testing.assert_allclose(first.scores[0], second.scores[0, swap], atol=1e-4)
     np.testing.assert_allclose(mirrored(first.xyxy[0]), second.xyxy[0, swap], atol=0.1)
+
+
+def test_left_and_right_classes_change_places_in_a_mirrored_view() -> None:
+    net, (first, second) = network(("left_shoe", "person", "right_shoe")), pictures()  # the second is the mirrored first
+    plain, seen = (view_candidates(net, [picture], "cpu", 64, flip)[0][1] for picture, flip in ((second, False), (first, True)))
+    torch.testing.assert_close(seen, plain[:, [2, 1, 0]])
 
 
 def test_options_are_checked_and_reach_the_stage(tmp_path: Any) -> None:

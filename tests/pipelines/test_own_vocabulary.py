@@ -125,6 +125,10 @@ def test_own_parts_and_states_from_annotations_to_figures(tmp_path: Path) -> Non
         "racket/swung"
     }
     assert figures["mean_ap"] == 1.0
+    component = yaml.safe_dump({"name": "part_state_net", "weights": str(weights["part_states"]), "flip": True}, default_flow_style=True)
+    states_config = tmp_path / "part_states.yaml"
+    call(evaluate, "part_states", "--config", states_config, "--component", component, "--out", tmp_path / "flipped.json")
+    assert json.loads((tmp_path / "flipped.json").read_text())["all"]["per_state"].keys() == figures["per_state"].keys()
 
     recorded = {"name": "replay", "recordings": str(truth)}
     pipeline = {
