@@ -146,6 +146,18 @@ class Vocabulary:
         low_res_actions = _listed({"low_res_actions": []} | value, "low_res_actions")
         return cls(value["name"], parts, states, rows, actions, low_res_actions, _pairs_of(value.get("pairs"), parts))
 
+    @classmethod
+    def of_weights(cls, labels: dict[str, Any], path: Path) -> Vocabulary:
+        """The vocabulary in the header of a weights file.
+
+        Raises:
+            InputError: it is not whole.
+        """
+        try:
+            return cls.from_json(labels)
+        except (KeyError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: its vocabulary cannot be read ({error})") from None
+
 
 def _pairs_of(value: Any, parts: Sequence[str]) -> Pairs:
     """The pairs of a header; by name where it has none, as headers of before."""

@@ -98,10 +98,7 @@ def load_part_state_net(weights: str, device: str) -> tuple[PartStateNet, Vocabu
     """
     header, path = read_header(weights, "part_state_net"), weights_path(weights)
     architecture = parse_config(PartStateArchitecture, header.architecture, str(path))
-    try:
-        vocabulary = Vocabulary.from_json(header.labels)
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: its vocabulary cannot be read ({error})") from None
+    vocabulary = Vocabulary.of_weights(header.labels, path)
     network = restore(lambda: PartStateNet(architecture, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions)), weights)
     return network.eval().to(device), vocabulary
 

@@ -104,10 +104,7 @@ def load_temporal_head(weights: str, device: str) -> tuple[TemporalHead, Vocabul
     """The head that a weights file describes, and the vocabulary it was trained for."""
     header, path = read_header(weights, "temporal_head"), weights_path(weights)
     architecture = parse_config(TemporalArchitecture, header.architecture, str(path))
-    try:
-        vocabulary = Vocabulary.from_json(header.labels)
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: its vocabulary cannot be read ({error})") from None
+    vocabulary = Vocabulary.of_weights(header.labels, path)
     head = restore(lambda: TemporalHead(architecture, torch.from_numpy(vocabulary.allowed)), weights)
     return head.eval().to(device), vocabulary
 
