@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from parsing.errors import InputError
+from parsing.learning.rarity import as_draws, rarity
 
 Sampling = Literal["uniform", "repeat_factor", "class_balanced"]
 RARE_SHARE = 0.3  # classes in fewer items than this are repeated
@@ -19,8 +19,8 @@ def item_weights(classes: Sequence[Sequence[str]], sampling: Sampling, own: Sequ
 
     Args:
         classes: names of the classes that occur in each item.
-        sampling: `repeat_factor` draws an item sqrt(0.3 / f) times as often, f the share of items with its rarest
-            class, if that is more than once (Gupta et al., LVIS, CVPR 2019, section 4); `class_balanced` 1 / f.
+        sampling: `repeat_factor` draws an item max(1, sqrt(0.3 / f)) times as often, f being the share of items with its
+            rarest class; `class_balanced` 1 / f times.
         own: a factor of each item, by its source.
 
     Raises:
@@ -30,8 +30,7 @@ def item_weights(classes: Sequence[Sequence[str]], sampling: Sampling, own: Sequ
     if len(weights) and not weights.any():
         raise InputError("source_weights: 0 for every item to train on, expected one above")
     if sampling != "uniform":
-        counts = Counter(name for names in classes for name in set(names))
-        share = {name: count / max(1, len(classes)) for name, count in counts.items()}
-        rarest = np.array([min((share[name] for name in names), default=1.0) for names in classes])
-        weights = weights * (np.maximum(1.0, np.sqrt(RARE_SHARE / rarest)) if sampling == "repeat_factor" else 1 / rarest)
-    return None if len(weights) == 0 or np.allclose(weights, weights[0]) else [float(w) for w in weights]
+        known = sorted({name for names in classes for name in names})
+        holds = np.array([[name in names for name in known] for names in classes], bool).reshape(len(classes), len(known))
+        weights = weights * (rarity(holds, repeat_share=RARE_SHARE) if sampling == "repeat_factor" else rarity(holds, exponent=1.0))
+    return as_draws(weights)

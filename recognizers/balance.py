@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from parsing.configs import config
+from parsing.learning.rarity import as_draws, rarity
 from parsing.types import Array
 
 log = logging.getLogger(__name__)
@@ -47,10 +48,4 @@ class BalanceConfig:
     def weights(self, holds: Array, entries: Sequence[tuple[int, bool]]) -> list[float] | None:
         """How often each entry is drawn, relative to the others; None where all are alike, so that an epoch has each once."""
         seen = holds[[clip for clip, _ in entries]]
-        count = np.maximum(seen.sum(0), 1)
-        factor = count.astype(float) ** -self.exponent
-        if self.repeat_factor:
-            factor = factor * np.maximum(1, np.sqrt(self.repeat_factor * len(seen) / count))
-        common = float(factor.min())  # also of clips without a label
-        drawn = [float(factor[row > 0].max()) if row.any() else common for row in seen]
-        return drawn if len(set(drawn)) > 1 else None
+        return as_draws(rarity(seen > 0, self.exponent, self.repeat_factor))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from parsing.geometry import Crop
 from parsing.learning.augmentation import flip_view, jitter_colour, view_matrix, warp_boxes, warp_image
+from parsing.learning.rarity import as_draws, rarity
 from parsing.media.images import read_image
 from parsing.types import Array, Detections, Parts
 
@@ -91,16 +92,11 @@ class StateBatch(NamedTuple):
 
 
 def sample_weights(table: StateTable, balance: float, strongest: float = 6.0) -> list[float] | None:
-    """How often to draw each person: its rarest state's inverse frequency to the power `balance`; None for 0.
+    """How often to draw each person: its rarest state's inverse frequency to the power `balance`; None where all are alike.
 
     The report resamples to balance the states of each part.
     """
-    if balance == 0:
-        return None
-    holds = table.holds & table.known
-    frequency = np.maximum(holds.mean(0), 1 / len(table))
-    rarity = np.where(holds, frequency**-balance, 1.0).max((1, 2))
-    return [float(value) for value in np.minimum(rarity, strongest)]
+    return as_draws(np.minimum(rarity((table.holds & table.known).reshape(len(table), -1), balance), strongest))
 
 
 # Pixels, boxes, visible, holds, known, action, predicted actions.

@@ -160,7 +160,7 @@ def test_batches_go_without_damaged_clips() -> None:
 
 def test_rare_actions_by_hand(caplog: pytest.LogCaptureFixture) -> None:
     holds = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 0]], np.float32)
-    assert BalanceConfig(exponent=1.0).weights(holds, [(i, False) for i in range(4)]) == [0.25, 0.25, 1, 0.25]
+    assert BalanceConfig(exponent=1.0).weights(holds, [(i, False) for i in range(4)]) == [1, 1, 4, 1]
     assert BalanceConfig(exponent=0.0, repeat_factor=0.5).weights(holds, [(2, False), (0, False)]) is None  # each once an epoch
     found = BalanceConfig(exponent=0.0, repeat_factor=0.64).weights(holds, [(i, False) for i in range(4)])
     assert found == pytest.approx([1, 1, 1.6, 1])
