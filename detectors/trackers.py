@@ -1,32 +1,39 @@
-"""Trackers: which person of a frame is which of the frames before."""
+"""Trackers: which person of a frame is which of the frames before. The methods are those of the `trackers` package."""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import supervision
+import trackers
 from pydantic import Field
-from trackers import ByteTrackTracker
-from trackers.core.bytetrack.tracklet import ByteTrackTracklet
 
 from parsing.configs import Table, config
 from parsing.networks.weights import model_facts
 from parsing.stages import Item
-from parsing.types import Frame, FrameParse
+from parsing.types import Array, Frame, FrameParse, ModelFacts
 
 TRACKERS: Table = {
     "bytetrack": "detectors.trackers:ByteTrackConfig",
+    "ocsort": "detectors.trackers:OCSortConfig",
+    "botsort": "detectors.trackers:BoTSortConfig",
+    "cbiou": "detectors.trackers:CBIoUConfig",
     "oracle": "parsing.recorded.configs:RecordedTracksConfig",
     "replay": "parsing.recorded.configs:RecordedTracksConfig",
 }
+logging.getLogger("trackers.cmc").setLevel(logging.ERROR)  # it tells of every picture that is too plain
 Share = Annotated[float, Field(ge=0, le=1)]
-Tracks = list[ByteTrackTracklet | None]  # of the persons of a frame, None where a person has no track
+Seconds = Annotated[float, Field(ge=0, le=3600)]
+Library = Any  # a tracker of the package, and a track of such a tracker
+Tracks = list[Library | None]  # of the persons of a frame, None where a person has no track
 LIBRARY_RATE = 30.0  # the library counts its buffer in frames of this rate
+MOST_WAIT = 2  # key frames that a key frame waits for
 
 
 @config
@@ -41,45 +48,154 @@ class ByteTrackConfig:
     """
 
     name: Literal["bytetrack"]
-    lost_s: Annotated[float, Field(ge=0, le=3600)] = 1.5
+    lost_s: Seconds = 1.5
     new_score: Share = 0.5
     high_score: Share = 0.5
     min_iou: Share = 0.1
 
-    def build(self, device: str) -> ByteTrack:  # noqa: ARG002  # every stage is built for a device
-        return ByteTrack(self)
+    def build(self, device: str) -> BoxTracker:  # noqa: ARG002  # every stage is built for a device
+        return BoxTracker(self._start, facts=model_facts("tracker", self))
 
-
-class ByteTrack:
-    """A `Tracker`; ids count from 1 in each video. A track is confirmed by a second key frame that shows its person.
-
-    Frames are placed in time by their own times, so variable rates and skipped frames do not disturb the motion model.
-    A key frame waits for at most two more, as the library forgets an unconfirmed track that is missing in two.
-    """
-
-    def __init__(self, options: ByteTrackConfig) -> None:
-        self.options, self.facts = options, model_facts("tracker", options)
-
-    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
-        tracker, waiting = self._new_tracker(), deque[tuple[Frame, FrameParse | None, Tracks]]()
-        for frame, parse in items:
-            waiting.append((frame, parse, [] if parse is None else _follow(tracker, parse)))
-            while waiting and not any(_is_open(tracker, track) for track in waiting[0][2]):
-                yield _settled(*waiting.popleft())
-        yield from (_settled(*item) for item in waiting)
-
-    def _new_tracker(self) -> ByteTrackTracker:
-        return ByteTrackTracker(
-            lost_track_buffer=round(self.options.lost_s * LIBRARY_RATE),
-            frame_rate=LIBRARY_RATE,
-            track_activation_threshold=self.options.new_score,
+    def _start(self) -> Library:
+        return trackers.ByteTrackTracker(
+            **_kept(self.lost_s),
+            track_activation_threshold=self.new_score,
             minimum_consecutive_frames=1,
-            minimum_iou_threshold=self.options.min_iou,
-            high_conf_det_threshold=self.options.high_score,
+            minimum_iou_threshold=self.min_iou,
+            high_conf_det_threshold=self.high_score,
         )
 
 
-def _follow(tracker: ByteTrackTracker, parse: FrameParse) -> Tracks:
+@config
+class OCSortConfig:
+    """Options of OC-SORT (Cao et al., CVPR 2023), which corrects a lost track's motion once it is found again.
+
+    Args:
+        lost_s, min_iou: as of ByteTrack.
+        high_score: detections below are not followed.
+        direction_weight: of the angle between a track's motion and the way to a detection, beside the overlap.
+    """
+
+    name: Literal["ocsort"]
+    lost_s: Seconds = 1.5
+    high_score: Share = 0.5
+    min_iou: Share = 0.3
+    direction_weight: Share = 0.2
+
+    def build(self, device: str) -> BoxTracker:  # noqa: ARG002
+        return BoxTracker(self._start, facts=model_facts("tracker", self))
+
+    def _start(self) -> Library:
+        return trackers.OCSORTTracker(
+            **_kept(self.lost_s),
+            minimum_consecutive_frames=1,
+            minimum_iou_threshold=self.min_iou,
+            direction_consistency_weight=self.direction_weight,
+            high_conf_det_threshold=self.high_score,
+        )
+
+
+@config
+class BoTSortConfig:
+    """Options of BoT-SORT (Aharon et al., 2022), without its appearance features: predictions follow the camera's motion.
+
+    Args:
+        lost_s, new_score, high_score: as of ByteTrack.
+        min_similarity: least overlap times score of a match.
+        camera_motion: how the camera's motion between key frames is found: optical flow of corners, for up to about 30 px
+            between two, or ORB or SIFT features.
+    """
+
+    name: Literal["botsort"]
+    lost_s: Seconds = 1.5
+    new_score: Share = 0.5
+    high_score: Share = 0.5
+    min_similarity: Share = 0.2
+    camera_motion: Literal["flow", "orb", "sift"] = "flow"
+
+    def build(self, device: str) -> BoxTracker:  # noqa: ARG002
+        return BoxTracker(self._start, sees_frames=True, facts=model_facts("tracker", self))
+
+    def _start(self) -> Library:
+        return trackers.BoTSORTTracker(
+            **_kept(self.lost_s),
+            **_from_second(self.new_score, self.high_score),
+            minimum_iou_threshold_first_assoc=self.min_similarity,
+            minimum_iou_threshold_unconfirmed_assoc=self.min_similarity,
+            cmc_method="sparseOptFlow" if self.camera_motion == "flow" else self.camera_motion,
+        )
+
+
+@config
+class CBIoUConfig:
+    """Options of C-BIoU (Yang et al., WACV 2023), which matches boxes that were widened: for fast and irregular motion.
+
+    Args:
+        lost_s, new_score, high_score, min_similarity: as of BoT-SORT.
+        first_margin, second_margin: shares of a box's sides that it is widened by, for sure and for unsure detections.
+    """
+
+    name: Literal["cbiou"]
+    lost_s: Seconds = 1.5
+    new_score: Share = 0.5
+    high_score: Share = 0.5
+    min_similarity: Share = 0.2
+    first_margin: Share = 0.3
+    second_margin: Share = 0.5
+
+    def build(self, device: str) -> BoxTracker:  # noqa: ARG002
+        return BoxTracker(self._start, facts=model_facts("tracker", self))
+
+    def _start(self) -> Library:
+        return trackers.CBIoUTracker(
+            **_kept(self.lost_s),
+            **_from_second(self.new_score, self.high_score),
+            minimum_iou_threshold_first_assoc=self.min_similarity,
+            minimum_iou_threshold_unconfirmed_assoc=self.min_similarity,
+            buffer_ratio_first=self.first_margin,
+            buffer_ratio_second=self.second_margin,
+        )
+
+
+def _kept(lost_s: float) -> dict[str, Any]:
+    return {"lost_track_buffer": round(lost_s * LIBRARY_RATE), "frame_rate": LIBRARY_RATE}
+
+
+def _from_second(new_score: float, high_score: float) -> dict[str, Any]:
+    """Tracks that are confirmed by their second detection, in the first frame too."""
+    scores = {"track_activation_threshold": new_score, "high_conf_det_threshold": high_score}
+    return {**scores, "minimum_consecutive_frames": 2, "instant_first_frame_activation": False}
+
+
+class BoxTracker:
+    """A `Tracker`; ids count from 1 in each video. A track is confirmed by a second key frame that shows its person.
+
+    Frames are placed in time by their own times, so variable rates and skipped frames do not disturb the motion model.
+    A key frame waits for at most two more: a person who is not seen again in these has no track in it.
+
+    Args:
+        start: gives a tracker of the library for a new video.
+        sees_frames: it looks at pictures too, not at boxes alone.
+    """
+
+    def __init__(
+        self, start: Callable[[], Library], sees_frames: bool = False, facts: ModelFacts = ModelFacts("tracker", "bytetrack", None, "{}")
+    ) -> None:
+        self.start, self.sees_frames, self.facts = start, sees_frames, facts
+
+    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
+        tracker, num_keys = self.start(), 0
+        waiting = deque[tuple[int, Frame, FrameParse | None, Tracks]]()
+        for frame, parse in items:
+            num_keys += parse is not None
+            tracks = [] if parse is None else _follow(tracker, parse, frame.image if self.sees_frames else None)
+            waiting.append((num_keys, frame, parse, tracks))
+            while waiting and (num_keys - waiting[0][0] >= MOST_WAIT or not any(_is_open(tracker, track) for track in waiting[0][3])):
+                yield _settled(*waiting.popleft()[1:])
+        yield from (_settled(*item[1:]) for item in waiting)
+
+
+def _follow(tracker: Library, parse: FrameParse, image: Array | None) -> Tracks:
     """The tracks that the persons of the next key frame continue or begin."""
     persons = parse.persons
     known = supervision.Detections(
@@ -90,7 +206,7 @@ def _follow(tracker: ByteTrackTracker, parse: FrameParse) -> Tracks:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library warns of its own deprecations
-        tracked = tracker.update(known, timestamp=parse.time_s)
+        tracked = tracker.update(known, frame=None if image is None else np.ascontiguousarray(image[..., ::-1]), timestamp=parse.time_s)
     confirmed = {track.tracker_id: track for track in tracker.tracks}
     tracks: Tracks = [None] * len(persons)
     for row, number in zip(tracked.data.get("row", ()), tracked.tracker_id, strict=True):
@@ -98,14 +214,14 @@ def _follow(tracker: ByteTrackTracker, parse: FrameParse) -> Tracks:
     # The library does not tell which person begins which track: a new one stands where its person's box is.
     for track in tracker.tracks:
         if track.age == 0:
-            box = track.get_state_bbox()
-            tracks[next(i for i, other in enumerate(tracks) if other is None and np.array_equal(persons.xyxy[i], box))] = track
+            off = np.abs(persons.xyxy - track.get_state_bbox()).max(1)
+            tracks[min((i for i, other in enumerate(tracks) if other is None), key=off.__getitem__)] = track
     return tracks
 
 
-def _is_open(tracker: ByteTrackTracker, track: ByteTrackTracklet | None) -> bool:
+def _is_open(tracker: Library, track: Library | None) -> bool:
     """Whether a track is not confirmed yet, and may still be."""
-    return track is not None and track.tracker_id < 0 and track in tracker.tracks
+    return track is not None and bool(track.tracker_id < 0) and track in tracker.tracks
 
 
 def _settled(frame: Frame, parse: FrameParse | None, tracks: Tracks) -> Item:

@@ -5,6 +5,7 @@ python -m pipelines.evaluate part_detector --config FILE --component '{name: cas
 python -m pipelines.evaluate recognizer --config FILE --component '{name: tsm, views: [{clips: 4}]}' --save scores.npz --out FOLDER
 python -m pipelines.evaluate recognizer --scores a.npz b.npz --out FOLDER
 python -m pipelines.evaluate detections FOUND --truth ANNOTATIONS [--images DIR] --out FOLDER
+python -m pipelines.evaluate tracks FOUND --truth PARSES_OR_MOT --out report.json
 python -m pipelines.evaluate kinetics-tps --gt FOLDER --parts pred_part_result.json --actions pred_vid_result.json --out report.json
 python -m pipelines.evaluate tinyvirat --truth tiny_val_v2.json --class-map class_map.json --scores a.npz b.npz --out FOLDER
 """

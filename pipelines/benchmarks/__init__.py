@@ -8,6 +8,7 @@ from typing import Any, Protocol
 REPORTS = {
     "detections": "pipelines.benchmarks.detections.report:DetectionsReport",
     "kinetics-tps": "pipelines.benchmarks.kinetics_tps.report:KineticsTpsReport",
+    "tracks": "pipelines.benchmarks.tracks.report:TracksReport",
     "tinyvirat": "pipelines.benchmarks.tinyvirat.report:TinyViratReport",
 }
 

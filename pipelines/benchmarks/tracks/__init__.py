@@ -1,0 +1,1 @@
+"""Tracks of persons against annotated ones, by the measures of MOTChallenge."""
