@@ -139,7 +139,7 @@ class TrackActions:
         for window in windows:
             crops, sides_px = zip(*window.items, strict=True)
             route = self.route_of(float(np.median(sides_px)))
-            if route is None or len(crops) < route.recognizer.least_frames:
+            if route is None:
                 continue
             scores = recognize(route.recognizer, crops)
             timeline = self._timelines.setdefault(track_id, Timeline())
