@@ -18,9 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.train", description="Train one stage on your data.")
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="a training config, see configs/")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="RUN", help="run folder: weights.safetensors, metrics.jsonl, TensorBoard log"
-    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder: last and best weights, metrics.jsonl, curves")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. fit.epochs=3")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch of the run folder")

@@ -1,13 +1,14 @@
-"""The networks of video super-resolution and what they have in common."""
+"""The networks of video super-resolution by name; their architectures share the fields of BasicVSR's."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 from torch import nn
 
 from parsing.configs import Table, chosen_class, parse_config
 from parsing.networks.weights import read_header, restore, weights_path
+from recognizers.superres.basicvsr import BasicVSRArchitecture
 
 NetworkName = Literal["basicvsr", "realbasicvsr"]
 # Name in a config -> its architecture, imported only when chosen.
@@ -17,27 +18,16 @@ NETWORKS: Table = {
 }
 
 
-class Architecture(Protocol):
-    """What every network's architecture can say."""
-
-    @property
-    def scale(self) -> int:
-        """How many times larger each side becomes."""
-
-    def build(self) -> nn.Module:
-        """The network with new weights."""
-
-
-def parse_architecture(name: str, value: Any, where: str) -> Architecture:
+def parse_architecture(name: str, value: Any, where: str) -> BasicVSRArchitecture:
     """The typed architecture of a network.
 
     Raises:
         InputError: a key or value does not fit; names it.
     """
-    return cast(Architecture, parse_config(chosen_class(NETWORKS, name), value, where))
+    return cast(BasicVSRArchitecture, parse_config(chosen_class(NETWORKS, name), value, where))
 
 
-def load_network(name: NetworkName, weights: str, device: str) -> tuple[nn.Module, Architecture]:
+def load_network(name: NetworkName, weights: str, device: str) -> tuple[nn.Module, BasicVSRArchitecture]:
     """The network that a weights file describes, ready to run, and its architecture.
 
     Raises:
