@@ -4,6 +4,7 @@ from parsing.configs import Table
 
 PERSON_DETECTORS: Table = {
     "cascade_rcnn": "detectors.persons:PersonDetectorConfig",
+    "faster_rcnn": "detectors.persons:PersonDetectorConfig",
     "retinanet": "detectors.persons:PersonDetectorConfig",
     "gfl": "detectors.persons:PersonDetectorConfig",
     "ensemble": "detectors.ensemble:EnsemblePersonsConfig",
@@ -16,6 +17,7 @@ PERSON_DETECTORS: Table = {
 }
 PART_DETECTORS: Table = {
     "cascade_rcnn": "detectors.parts:PartDetectorConfig",
+    "faster_rcnn": "detectors.parts:PartDetectorConfig",
     "retinanet": "detectors.parts:PartDetectorConfig",
     "gfl": "detectors.parts:PartDetectorConfig",
     "keypoints": "detectors.parts:KeypointPartsConfig",

@@ -22,6 +22,7 @@ from pipelines.command import add_message_options, add_output_options, claim, ru
 STAGES = sorted({entry.stage for entry in entries().values()})
 CHECKED = {
     "outputs": "outputs equal the library's own, on seeded weights in its layout",
+    "graphs": "`name: onnx` runs graphs with such outputs; yolox with `layout: yolox`",
     "rules": "other sizes of the same network were compared with the library's outputs; this one shares their rules",
 }
 HEAD = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field, replace
-from pathlib import Path
 from typing import Annotated, Literal
 
 import cv2
@@ -18,7 +17,7 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
 from parsing.networks.graphs import Graph, open_graph
-from parsing.networks.weights import model_facts
+from parsing.networks.weights import model_facts, weights_file
 from parsing.types import Array, Detections, Frame, ModelFacts
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
@@ -79,7 +78,7 @@ class OnnxPersonsConfig:
 
     def build(self, device: str) -> OnnxPersons:  # noqa: ARG002  # these graphs run on the CPU
         return OnnxPersons(
-            open_graph(Path(self.weights)),
+            open_graph(weights_file(self.weights)),
             self.outputs,
             self.input or INPUTS[self.layout],
             self.person_class,

@@ -14,7 +14,7 @@ from parsing.errors import InputError
 from parsing.geometry import window_pixels
 from parsing.keypoints import COCO_NAMES, LAYOUTS, counts_text
 from parsing.networks.graphs import Graph, open_graph
-from parsing.networks.weights import model_facts
+from parsing.networks.weights import model_facts, weights_file
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
 Colour = tuple[float, float, float]
@@ -45,7 +45,12 @@ class OnnxPoseConfig:
 
     def build(self, device: str) -> OnnxPose:  # noqa: ARG002  # these graphs run on the CPU
         return OnnxPose(
-            open_graph(Path(self.weights)), self.context, self.mean, self.std, self.bgr, facts=model_facts("pose", self, self.weights)
+            open_graph(weights_file(self.weights)),
+            self.context,
+            self.mean,
+            self.std,
+            self.bgr,
+            facts=model_facts("pose", self, self.weights),
         )
 
 

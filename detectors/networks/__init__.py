@@ -12,12 +12,14 @@ from detectors.networks.architectures import (
     Candidates,
     CascadeArchitecture,
     DetectorArchitecture,
+    FasterRCNNArchitecture,
     GFLArchitecture,
     RetinaNetArchitecture,
     Targets,
 )
 from detectors.networks.calibration import ScoreCalibration
 from detectors.networks.cascade_rcnn import CascadeRCNN
+from detectors.networks.faster_rcnn import FasterRCNN
 from detectors.networks.gfl import GFL
 from detectors.networks.retinanet import RetinaNet
 from parsing.configs import Table, parse_config
@@ -25,9 +27,10 @@ from parsing.errors import InputError
 from parsing.networks.backbones import Pretrained
 from parsing.networks.weights import WeightsHeader, read_header, restore, weights_path
 
-NetworkName = Literal["cascade_rcnn", "retinanet", "gfl"]
+NetworkName = Literal["cascade_rcnn", "faster_rcnn", "retinanet", "gfl"]
 NETWORKS: dict[str, tuple[type[DetectorArchitecture], type[nn.Module]]] = {
     "cascade_rcnn": (CascadeArchitecture, CascadeRCNN),
+    "faster_rcnn": (FasterRCNNArchitecture, FasterRCNN),
     "retinanet": (RetinaNetArchitecture, RetinaNet),
     "gfl": (GFLArchitecture, GFL),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -16,35 +17,41 @@ ExtraLevels = Literal["pool", "on_input", "on_output"]
 class Anchors(nn.Module):
     """Boxes of every size and ratio around every position of every level.
 
-    torchvision's generator rounds the boxes and divides the padded image by the map for its strides; published
-    weights were trained on exact boxes and fixed strides, so both are kept here.
-
     Args:
         sizes: sides in pixels of each level's anchors.
         ratios: height / width.
         strides: pixels between positions of each level.
+        rounded: whole pixels, and strides that divide the padded image by the map, as torchvision's own detectors were
+            trained with; those of OpenMMLab have exact boxes and fixed strides.
     """
 
-    def __init__(self, sizes: tuple[tuple[float, ...], ...], ratios: tuple[float, ...], strides: list[int]) -> None:
+    def __init__(self, sizes: tuple[tuple[float, ...], ...], ratios: tuple[float, ...], strides: list[int], rounded: bool = False) -> None:
         super().__init__()
-        self.strides = strides
+        self.strides, self.rounded = strides, rounded
         root = torch.tensor(ratios).sqrt()
         for level, level_sizes in enumerate(sizes):
             side = torch.tensor(level_sizes, dtype=torch.float32)
             half_w, half_h = (side / root[:, None]).flatten() / 2, (side * root[:, None]).flatten() / 2
-            self.register_buffer(f"cell{level}", torch.stack([-half_w, -half_h, half_w, half_h], 1), persistent=False)
+            cell = torch.stack([-half_w, -half_h, half_w, half_h], 1)
+            self.register_buffer(f"cell{level}", cell.round() if rounded else cell, persistent=False)
         self.num_levels, self.per_position = len(sizes), len(ratios) * len(sizes[0])
 
     def num_anchors_per_location(self) -> list[int]:
         return [self.per_position] * self.num_levels
 
-    def of_levels(self, features: list[Tensor]) -> list[Tensor]:
-        """(H * W * A, 4) px of each level: row by row, all anchors of a position together."""
+    def of_levels(self, features: list[Tensor], images: Tensor) -> list[Tensor]:
+        """(H * W * A, 4) px of each level: row by row, all anchors of a position together.
+
+        Args:
+            images: the padded batch (B, C, H, W) that the features are of.
+        """
         found = []
         for level, (feature, stride) in enumerate(zip(features, self.strides, strict=True)):
             cell = getattr(self, f"cell{level}")
-            y = torch.arange(feature.shape[-2], device=cell.device, dtype=cell.dtype) * stride
-            x = torch.arange(feature.shape[-1], device=cell.device, dtype=cell.dtype) * stride
+            height, width = feature.shape[-2:]
+            step_y, step_x = (images.shape[-2] // height, images.shape[-1] // width) if self.rounded else (stride, stride)
+            y = torch.arange(height, device=cell.device, dtype=cell.dtype) * step_y
+            x = torch.arange(width, device=cell.device, dtype=cell.dtype) * step_x
             grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
             shift = torch.stack([grid_x, grid_y, grid_x, grid_y], -1).reshape(-1, 1, 4)
             found.append((shift + cell).reshape(-1, 4))
@@ -52,7 +59,7 @@ class Anchors(nn.Module):
 
     def forward(self, images: Any, features: list[Tensor]) -> list[Tensor]:
         """All levels' anchors for each image of torchvision's `ImageList`."""
-        together = torch.cat(self.of_levels(features))
+        together = torch.cat(self.of_levels(features, images.tensors))
         return [together] * len(images.image_sizes)
 
 
@@ -79,13 +86,16 @@ class Pyramid(nn.Module):
     Args:
         in_channels: channels of the backbone's levels.
         strides: their strides; `strides` of the pyramid go on with the coarser ones.
+        norm: after each convolution but the coarser levels' own; None gives them biases.
     """
 
-    def __init__(self, in_channels: list[int], strides: list[int], channels: int, extra: ExtraLevels) -> None:
+    def __init__(
+        self, in_channels: list[int], strides: list[int], channels: int, extra: ExtraLevels, norm: Callable[..., nn.Module] | None = None
+    ) -> None:
         super().__init__()
         source = in_channels[-1] if extra == "on_input" else channels
         block = LastLevelMaxPool() if extra == "pool" else _ConvLevels(source, channels, extra)
-        self.fpn = FeaturePyramidNetwork(in_channels, channels, block)
+        self.fpn = FeaturePyramidNetwork(in_channels, channels, block, norm)
         self.strides = [*strides, *(strides[-1] * 2 ** (i + 1) for i in range(1 if extra == "pool" else 2))]
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:

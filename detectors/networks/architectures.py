@@ -64,8 +64,8 @@ class DetectorArchitecture:
 
 
 @config
-class CascadeArchitecture(DetectorArchitecture):
-    """Cascade R-CNN.
+class TwoStageArchitecture(DetectorArchitecture):
+    """Fields that detectors with proposals share.
 
     Args:
         anchor_sizes: sides in pixels of each level's anchors, one row more than `levels`.
@@ -74,7 +74,6 @@ class CascadeArchitecture(DetectorArchitecture):
         finest_scale_px: RoIs whose side is below twice this are pooled from the finest level.
         proposals: boxes that the RPN hands to the heads at test time.
         rois: boxes per image that each head is trained on.
-        roi_samples: sampling points per bin and axis of RoIAlign; 0 adapts to the size of the RoI.
     """
 
     anchor_sizes: Annotated[tuple[Ratios, ...], Field(max_length=11)] = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))
@@ -83,7 +82,6 @@ class CascadeArchitecture(DetectorArchitecture):
     finest_scale_px: Positive = 56.0
     proposals: Most = 1000
     rois: Most = 512
-    roi_samples: Annotated[int, Field(ge=0, le=16)] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,6 +89,28 @@ class CascadeArchitecture(DetectorArchitecture):
             raise ValueError(
                 f"anchor_sizes has rows of {[len(row) for row in self.anchor_sizes]}, expected {len(self.levels) + 1} equal ones"
             )
+
+
+@config
+class CascadeArchitecture(TwoStageArchitecture):
+    """Cascade R-CNN.
+
+    Args:
+        roi_samples: sampling points per bin and axis of RoIAlign; 0 adapts to the size of the RoI.
+    """
+
+    roi_samples: Annotated[int, Field(ge=0, le=16)] = 0
+
+
+@config
+class FasterRCNNArchitecture(TwoStageArchitecture):
+    """Faster R-CNN as torchvision builds it.
+
+    Args:
+        version: 1, or 2 with norms in the pyramid, two convolutions in the RPN's head, and four with norms in the box head.
+    """
+
+    version: Literal[1, 2] = 1
 
 
 @config
@@ -102,12 +122,18 @@ class RetinaNetArchitecture(DetectorArchitecture):
         anchor_ratios: height / width of anchors.
         convs: convolutions of each branch of the head.
         candidates: most (box, class) pairs of a level that are kept at test time.
+        coarse: whether the two coarsest levels are made of the backbone's last one or of the pyramid's.
+        head_norm: after each convolution of the head.
+        rounded_anchors: as torchvision's own weights were trained with, see `Anchors`.
     """
 
     levels: Levels = (2, 3, 4)
     anchor_scale: Positive = 4.0
     anchor_ratios: Ratios = (0.5, 1.0, 2.0)
     convs: Annotated[int, Field(ge=1, le=16)] = 4
+    coarse: Literal["on_input", "on_output"] = "on_input"
+    head_norm: Literal["none", "group"] = "none"
+    rounded_anchors: bool = False
     candidates: Most = 1000
 
 

@@ -1,7 +1,8 @@
-"""OpenMMLab checkpoints of detectors as weights of this project.
+"""Checkpoints of detectors as weights of this project: OpenMMLab's and torchvision's.
 
 Names are rewritten by rule; three things are stored in another order: mmdet's last class is the background, its
-Swin merges patches channel by channel, and each level's scale is a tensor of its own.
+Swin merges patches channel by channel, and each level's scale is a tensor of its own. torchvision's published weights of
+version 1 have frozen norms without the usual epsilon, which is taken from their variances here.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.models._meta import _COCO_CATEGORIES
 
 from detectors.networks import NetworkName, build_network, parse_architecture
 from detectors.networks.architectures import DetectorArchitecture
 from parsing.errors import InputError
 from parsing.label_lists import label_list, labels_for
-from parsing.networks.checkpoints import fill
+from parsing.networks.checkpoints import Rule, fill, rewrite
 from parsing.networks.converters import Converted
 
 _SWIN = {"levels": [0, 1, 2, 3], "shorter_px": 800}
@@ -35,6 +37,14 @@ TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "gfl_r50": ("gfl", {"backbone": "resnet50", "shorter_px": 800}),
     "gfl_x101_32x4d": ("gfl", {"backbone": "resnext101_32x4d", "shorter_px": 800}),
 }
+_COCO: dict[str, Any] = {"backbone": "resnet50", "shorter_px": 800}
+TORCHVISION_TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
+    "faster_rcnn_r50_v1": ("faster_rcnn", _COCO),
+    "faster_rcnn_r50_v2": ("faster_rcnn", {**_COCO, "version": 2}),
+    "retinanet_r50_v1": ("retinanet", {**_COCO, "rounded_anchors": True, "coarse": "on_output"}),
+    "retinanet_r50_v2": ("retinanet", {**_COCO, "rounded_anchors": True, "head_norm": "group"}),
+}
+NORM_EPS = 1e-5  # of batch norms here
 _LEVELS = r"(\d+)\.conv\.(weight|bias)$"
 _RULES: tuple[tuple[str, str], ...] = (
     (r"^backbone\.patch_embed\.projection\.", "backbone.net.patch_embed.proj."),
@@ -71,29 +81,49 @@ _DENSE_RULES: dict[str, tuple[tuple[str, str], ...]] = {
         (r"^bbox_head\.gfl_reg\.", "head.regress."),
     ),
 }
-# Tensors that follow from the architecture, and mask branches, which boxes do not need.
-_DROPPED = re.compile(r"relative_position_index$|^bbox_head\.integral\.|^roi_head\.mask_head\.|^data_preprocessor\.")
+# The latter three are of files from before torchvision 0.14.
+_TORCHVISION: tuple[Rule, ...] = (
+    (r"^backbone\.body\.", "backbone.net."),
+    (r"^backbone\.fpn\.", "pyramid.fpn."),
+    (r"^roi_heads\.box_", "box_"),
+    (r"\.(inner_blocks|layer_blocks)\.(\d)\.(weight|bias)$", r".\1.\2.0.\3"),
+    (r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1"),
+    (r"^(head\.\w+_head\.conv)\.(\d)\.(weight|bias)$", lambda found: f"{found[1]}.{int(found[2]) // 2}.0.{found[3]}"),
+)
+# Tensors that follow from the architecture, and branches of masks and keypoints, which boxes do not need.
+_DROPPED = re.compile(
+    r"relative_position_index$|^bbox_head\.integral\.|^roi_head\.mask_head\.|^roi_heads\.(mask|keypoint)_|^data_preprocessor\."
+)
 # Biases of the layers that say how many classes there are: background classes, anchors of a position.
-_CLASS_LAYERS = (("roi_head.bbox_head.0.fc_cls.bias", 1, 1), ("bbox_head.retina_cls.bias", 0, 9), ("bbox_head.gfl_cls.bias", 0, 1))
+_CLASS_LAYERS = (
+    ("roi_head.bbox_head.0.fc_cls.bias", 1, 1),
+    ("bbox_head.retina_cls.bias", 0, 9),
+    ("bbox_head.gfl_cls.bias", 0, 1),
+    ("roi_heads.box_predictor.cls_score.bias", 1, 1),
+    ("head.classification_head.cls_logits.bias", 9, 9),  # the background has anchors, too
+)
 _SCALE = re.compile(r"^bbox_head\.scales\.(\d)\.scale$")
 _DOWNSAMPLE = re.compile(r"^backbone\.stages\.(\d)\.downsample\.(reduction|norm)\.(weight|bias)$")
 
 
 def targets() -> dict[str, Collection[str]]:
     """What the checkpoints of each library can become."""
-    return {"mmdet": TARGETS}
+    return {"mmdet": TARGETS, "torchvision": TORCHVISION_TARGETS}
 
 
 def to_network(
     tensors: Mapping[str, Tensor],
     meta: Mapping[str, Any],
-    origin: str,  # noqa: ARG001  # there is one
+    origin: str,
     target: str,
     classes: Sequence[str],
     path: Path,
 ) -> Converted:
     """See `Conversion.to_network`."""
-    names = class_names_of(meta, num_classes_of(tensors, path), classes)
+    count = num_classes_of(tensors, path)
+    names = _torchvision_names(count) if origin == "torchvision" and not classes else class_names_of(meta, count, classes)
+    if target.startswith("retinanet") and origin == "torchvision":
+        names = ("unused 0", *names)
     component, network = convert(tensors, target, names, path)
     return network, component, {"classes": list(names)}
 
@@ -110,30 +140,44 @@ def class_names_of(meta: Mapping[str, Any], num_classes: int, given: Sequence[st
     return labels_for(num_classes, given, tuple(map(str, names)) or (label_list("coco") if num_classes == 80 else ()))
 
 
+def _torchvision_names(count: int) -> tuple[str, ...]:
+    """torchvision numbers COCO's categories by their ids, which leave some out; its keypoint networks know persons alone."""
+    named = tuple(f"unused {i}" if name == "N/A" else name for i, name in enumerate(_COCO_CATEGORIES))[1:]
+    return labels_for(count, (), {len(named): named, 1: ("person",)}.get(count, ()))
+
+
 def num_classes_of(tensors: Mapping[str, Tensor], path: Path) -> int:
     """Classes of a detector, background not counted."""
     for name, extra, anchors in _CLASS_LAYERS:
         if name in tensors:
             return (len(tensors[name]) - extra) // anchors
-    raise InputError(f"{path}: no classification layer of Cascade R-CNN, RetinaNet or GFL in it")
+    raise InputError(f"{path}: no classification layer of a detector in it")
 
 
 def convert(tensors: Mapping[str, Tensor], target: str, class_names: Sequence[str], path: Path) -> tuple[NetworkName, nn.Module]:
     """A network filled with a checkpoint's tensors.
 
     Args:
-        tensors: mmdet's state dict.
-        target: a name in TARGETS.
+        tensors: the library's state dict.
+        target: a name in TARGETS or TORCHVISION_TARGETS.
         path: of the checkpoint, for messages.
 
     Raises:
         InputError: tensors are missing, left over, or of another shape; names the first of each.
     """
-    name, fields = TARGETS[target]
+    name, fields = (TARGETS | TORCHVISION_TARGETS)[target]
     architecture: DetectorArchitecture = parse_architecture(name, {**fields, "class_names": list(class_names)}, target)
     network = build_network(name, architecture)
-    fill(network, _renamed(tensors, name), target, path)
+    renamed = _renamed_torchvision(tensors) if target in TORCHVISION_TARGETS else _renamed(tensors, name)
+    fill(network, renamed, target, path)
     return name, network.eval()
+
+
+def _renamed_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found = {rewrite(name, _TORCHVISION): tensor for name, tensor in tensors.items() if not _DROPPED.search(name)}
+    if "backbone.net.bn1.num_batches_tracked" not in found:  # frozen norms
+        found = {name: tensor - NORM_EPS if name.endswith("running_var") else tensor for name, tensor in found.items()}
+    return found
 
 
 def _renamed(tensors: Mapping[str, Tensor], network: str) -> dict[str, Tensor]:

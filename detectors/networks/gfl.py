@@ -78,7 +78,7 @@ class GFL(nn.Module):
         """Losses of a batch, as `CascadeRCNN.forward`."""
         del sizes  # positions in the padding are background, as published
         features = self.pyramid(self.backbone(images))
-        levels = self.anchors.of_levels(features)
+        levels = self.anchors.of_levels(features, images)
         logits, spreads = (torch.cat(maps, 1) for maps in self.head(features))
         matched = [match_atss(levels, target, self.architecture.nearest) for target in targets]
         label = torch.stack([row for row, _ in matched])  # (B, N)
@@ -104,7 +104,7 @@ class GFL(nn.Module):
     def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates:
         """Boxes (R, 4) px of each image and their class scores (R, C), before any suppression."""
         features = self.pyramid(self.backbone(images))
-        levels = self.anchors.of_levels(features)
+        levels = self.anchors.of_levels(features, images)
         logits, spreads = self.head(features)
         boxes = [
             self._decode(spread.flatten(0, 1), *(v.repeat(len(images), 1) for v in self._positions([level], [stride]))).view(

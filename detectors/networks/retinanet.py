@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,10 +31,13 @@ class RetinaNet(nn.Module):
         super().__init__()
         a = self.architecture = architecture
         self.backbone = Backbone(a.backbone, a.levels, pretrained, frozen_level=frozen_level, extra_channels=a.heatmaps)
-        self.pyramid = Pyramid(self.backbone.channels, self.backbone.strides, a.fpn_channels, "on_input")
+        self.pyramid = Pyramid(self.backbone.channels, self.backbone.strides, a.fpn_channels, a.coarse)
         sizes = tuple(tuple(a.anchor_scale * stride * octave for octave in OCTAVES) for stride in self.pyramid.strides)
-        self.anchors = Anchors(sizes, a.anchor_ratios, self.pyramid.strides)
-        self.head = RetinaNetHead(a.fpn_channels, self.anchors.per_position, len(a.class_names))
+        if a.rounded_anchors:
+            sizes = tuple(tuple(float(int(side)) for side in level) for level in sizes)
+        self.anchors = Anchors(sizes, a.anchor_ratios, self.pyramid.strides, a.rounded_anchors)
+        norm = functools.partial(nn.GroupNorm, 32) if a.head_norm == "group" else None
+        self.head = RetinaNetHead(a.fpn_channels, self.anchors.per_position, len(a.class_names), norm_layer=norm)
         for branch in (self.head.classification_head, self.head.regression_head):
             branch.conv = branch.conv[: a.convs]
         self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
@@ -41,7 +46,7 @@ class RetinaNet(nn.Module):
         """Losses of a batch, as `CascadeRCNN.forward`."""
         del sizes  # anchors in the padding are background, as published
         features = self.pyramid(self.backbone(images))
-        anchors = torch.cat(self.anchors.of_levels(features))
+        anchors = torch.cat(self.anchors.of_levels(features, images))
         logits, deltas = self._head(features)
         class_losses, box_losses, num_positive = [], [], 0
         for logit, delta, target in zip(logits, deltas, targets, strict=True):
@@ -60,7 +65,7 @@ class RetinaNet(nn.Module):
     def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates:
         """Boxes (R, 4) px of each image and their class scores (R, C), before any suppression."""
         features = self.pyramid(self.backbone(images))
-        levels = self.anchors.of_levels(features)
+        levels = self.anchors.of_levels(features, images)
         logits, deltas = self._head(features)
         counts = [len(level) for level in levels]
         boxes = [

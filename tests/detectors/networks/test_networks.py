@@ -11,7 +11,14 @@ from torchvision.ops import roi_align
 
 from detectors.inputs import find_candidates
 from detectors.networks import NETWORKS, build_network, load_network
-from detectors.networks.architectures import CascadeArchitecture, DetectorArchitecture, GFLArchitecture, RetinaNetArchitecture, Targets
+from detectors.networks.architectures import (
+    CascadeArchitecture,
+    DetectorArchitecture,
+    FasterRCNNArchitecture,
+    GFLArchitecture,
+    RetinaNetArchitecture,
+    Targets,
+)
 from detectors.networks.gfl import distances, quality_focal_loss
 from detectors.networks.pooling import align_regions
 from detectors.networks.targets import match_anchors, match_atss
@@ -22,6 +29,7 @@ from parsing.networks.weights import WeightsHeader, save_weights
 COMMON: dict[str, Any] = {"backbone": "test_efficientnet", "levels": (1, 2), "fpn_channels": 16, "input_px": 64}
 ARCHITECTURES: dict[str, DetectorArchitecture] = {
     "cascade_rcnn": CascadeArchitecture(("a", "b"), **COMMON, anchor_sizes=((16.0,), (32.0,), (64.0,)), hidden=16, proposals=20, rois=16),
+    "faster_rcnn": FasterRCNNArchitecture(("a", "b"), **COMMON, anchor_sizes=((16.0,), (32.0,), (64.0,)), hidden=16, proposals=20, rois=16),
     "retinanet": RetinaNetArchitecture(("a", "b"), **COMMON, anchor_scale=2.0, convs=1, candidates=50),
     "gfl": GFLArchitecture(("a", "b"), **COMMON, anchor_scale=3.0, convs=1, candidates=50),
 }

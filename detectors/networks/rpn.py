@@ -1,0 +1,72 @@
+"""The region proposal network (Ren et al., Faster R-CNN, NeurIPS 2015): torchvision's, which leaves ignored regions out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+
+from detectors.networks.anchors import Anchors
+from detectors.networks.architectures import Targets
+from detectors.networks.targets import box_in_region
+
+
+class _FloatHead(RPNHead):  # type: ignore[misc]
+    """The RPN head with float32 outputs under autocast: anchors, NMS and losses need the precision."""
+
+    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        objectness, deltas = super().forward(features)
+        return [level.float() for level in objectness], [level.float() for level in deltas]
+
+
+class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
+    """Proposals from the levels of a pyramid.
+
+    Args:
+        convs: convolutions of its head before the two that judge anchors.
+        proposals: boxes of each image at test time.
+    """
+
+    def __init__(self, anchors: Anchors, channels: int, proposals: int, convs: int = 1) -> None:
+        super().__init__(
+            anchors,
+            _FloatHead(channels, anchors.num_anchors_per_location()[0], convs),
+            fg_iou_thresh=0.7,
+            bg_iou_thresh=0.3,
+            batch_size_per_image=256,
+            positive_fraction=0.5,
+            pre_nms_top_n={"training": 1000, "testing": proposals},
+            post_nms_top_n={"training": 1000, "testing": proposals},
+            nms_thresh=0.7,
+        )
+
+    def propose(
+        self, images: Tensor, sizes: list[tuple[int, int]], features: list[Tensor], targets: list[Targets] | None = None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Boxes (R, 4) px of each image, and the named losses where there are targets."""
+        as_dicts = None if targets is None else [{"boxes": t.boxes, "labels": t.labels, "ignored": t.ignored} for t in targets]
+        boxes, losses = self(ImageList(images, sizes), {str(i): level for i, level in enumerate(features)}, as_dicts)
+        named = {"rpn_objectness": losses["loss_objectness"], "rpn_box": losses["loss_rpn_box_reg"]} if losses else {}
+        return [b.detach() for b in boxes], named
+
+    def assign_targets_to_anchors(self, anchors: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+        labels, boxes = super().assign_targets_to_anchors(anchors, targets)
+        for label, anchor, target in zip(labels, anchors, targets, strict=True):
+            label[(label == 0) & box_in_region(anchor, target["ignored"])] = -1
+        return labels, boxes
+
+    def compute_loss(
+        self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """As torchvision's, but 0 instead of NaN where everything is ignored."""
+        chosen_positive, chosen_negative = (torch.nonzero(torch.cat(mask)).squeeze(1) for mask in self.fg_bg_sampler(labels))
+        chosen = torch.cat([chosen_positive, chosen_negative])
+        norm = max(1, len(chosen))
+        box = F.smooth_l1_loss(
+            pred_bbox_deltas[chosen_positive], torch.cat(regression_targets)[chosen_positive], beta=1 / 9, reduction="sum"
+        )
+        wanted = torch.cat(labels)[chosen].to(objectness)
+        entropy = F.binary_cross_entropy_with_logits(objectness.flatten()[chosen], wanted, reduction="sum")
+        return entropy / norm, box / norm
