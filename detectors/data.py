@@ -14,14 +14,13 @@ from detectors.evaluation import Target
 from detectors.networks.architectures import DetectorArchitecture
 from detectors.sampling import Sampling, item_weights
 from detectors.views import PartViews, PersonViews
-from parsing.configs import config
+from parsing.configs import Share, config
 from parsing.datasets import Format, OnError, Problems, read_records, usable
 from parsing.datasets.records import ImageRecord, ObjectRecord, true_parts
 from parsing.datasets.split import held, read_val_share
 from parsing.errors import InputError
 
 log = logging.getLogger(__name__)
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @config

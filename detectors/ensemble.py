@@ -12,8 +12,8 @@ from pydantic import Field
 
 from detectors import PART_DETECTORS, PERSON_DETECTORS
 from detectors.parts import visible_parts
-from detectors.suppression import Share, fuse
-from parsing.configs import Choice, StageConfig, config
+from detectors.suppression import fuse
+from parsing.configs import Choice, Share, StageConfig, config
 from parsing.errors import InputError
 from parsing.stages import PartDetector, PersonDetector
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts

@@ -16,9 +16,9 @@ from detectors import POSE_ESTIMATORS
 from detectors.heatmaps import keypoint_heatmaps
 from detectors.inputs import Precision, find_candidates, pad_batch, to_frame
 from detectors.networks import DetectionNetwork, NetworkName, load_network
-from detectors.suppression import Share, class_thresholds
+from detectors.suppression import class_thresholds
 from parsing.batching import BatchSize
-from parsing.configs import Choice, StageConfig, config
+from parsing.configs import Choice, Count, Share, StageConfig, config
 from parsing.errors import InputError
 from parsing.geometry import Crop, clip_boxes
 from parsing.keypoints import COCO_SWAP, coco_keypoints
@@ -28,7 +28,6 @@ from parsing.stages import PoseEstimator
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, Poses
 from parsing.vocabulary import PART_NAMES, flip_permutation
 
-Count = Annotated[int, Field(ge=1, le=100_000)]
 PoseChoice = Annotated[StageConfig, Choice(POSE_ESTIMATORS)]
 
 

@@ -12,16 +12,14 @@ from torch import Tensor
 
 from detectors.inputs import Precision, view_candidates
 from detectors.networks import DetectionNetwork, NetworkName, load_network
-from detectors.suppression import Share, Suppression, class_thresholds, select_boxes
+from detectors.suppression import Suppression, class_thresholds, select_boxes
 from parsing.batching import BatchSize
-from parsing.configs import config
+from parsing.configs import Count, Share, config
 from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
 from parsing.networks.weights import model_facts, weights_path
 from parsing.types import Detections, Frame, ModelFacts
-
-Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 @config

@@ -11,12 +11,11 @@ from pydantic import Field
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from parsing.configs import config, nearest
+from parsing.configs import Share, config, nearest
 from parsing.errors import InputError
 from parsing.geometry import box_areas, box_ious
 from parsing.types import Array
 
-Share = Annotated[float, Field(ge=0, le=1)]
 INSIDE, FILLED, APART_IOU = 0.8, 0.6, 0.2  # shares of a member's area and of the group's; overlap of two members
 Boxes = tuple[Array, Array, Array]  # xyxy (K, 4) px, scores (K,), class ids (K,); best first
 

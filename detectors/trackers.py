@@ -14,7 +14,7 @@ import supervision
 import trackers
 from pydantic import Field
 
-from parsing.configs import Table, config
+from parsing.configs import Share, Table, config
 from parsing.networks.weights import model_facts
 from parsing.stages import Item
 from parsing.types import Array, Frame, FrameParse, ModelFacts
@@ -28,7 +28,6 @@ TRACKERS: Table = {
     "replay": "parsing.recorded.configs:RecordedTracksConfig",
 }
 logging.getLogger("trackers.cmc").setLevel(logging.ERROR)  # it tells of every picture that is too plain
-Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 Library = Any  # a tracker of the package, and a track of such a tracker
 Tracks = list[Library | None]  # of the persons of a frame, None where a person has no track

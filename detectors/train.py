@@ -28,7 +28,7 @@ from detectors.parts import PartDetectorConfig, PoseChoice
 from detectors.persons import PersonDetectorConfig
 from detectors.task import DetectionTask
 from detectors.views import collate
-from parsing.configs import Choice, StageConfig, config
+from parsing.configs import Choice, Count, StageConfig, config
 from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
@@ -57,7 +57,7 @@ class DetectorTraining:
     pose: PoseChoice | None = None
     pretrained: Pretrained = "imagenet"
     frozen_level: Annotated[int, Field(ge=-1, le=9)] = -1
-    eval_every: Annotated[int, Field(ge=1, le=100_000)] = 1
+    eval_every: Count = 1
 
     def prepare(self, device: str) -> Prepared:
         a, pose = self.architecture, self._pose(device)

@@ -19,6 +19,8 @@ from parsing.errors import InputError
 from parsing.yaml_files import read_yaml_value, yaml_value
 
 T = TypeVar("T")
+Count = typing.Annotated[int, pydantic.Field(ge=1, le=100_000)]  # of epochs, frames, items
+Share = typing.Annotated[float, pydantic.Field(ge=0, le=1)]
 Table = Mapping[str, str]  # component name -> "module:ConfigClass", imported only when chosen
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated
 
 import numpy as np
-from pydantic import Field
 
-from parsing.configs import config
+from parsing.configs import Count, Share, config
 from parsing.learning.rarity import as_draws, rarity
 from parsing.types import Array
 
 log = logging.getLogger(__name__)
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @config
@@ -33,7 +30,7 @@ class BalanceConfig:
     exponent: Share = 0.5
     repeat_factor: Share = 0.0
     double_tail: Share = 0.0
-    repeat: Annotated[int, Field(ge=1, le=100_000)] = 1
+    repeat: Count = 1
 
     def entries(self, holds: Array, names: Sequence[str]) -> list[tuple[int, bool]]:
         """(index of a clip, whether mirrored) of each item of an epoch, from (N, A) labels."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from parsing.configs import config
+from parsing.configs import Count, config
 from parsing.datasets.clips import ClipFormat, ClipRecord, read_clip_records
 from recognizers.superres.scaling import Scaling, ScalingConfig
 
@@ -37,7 +37,7 @@ class ClipDataConfig:
     actions: tuple[str, ...] = ()
     mirrors: tuple[tuple[str, str], ...] = ()
     background: tuple[str, ...] = ()
-    most_frames: Annotated[int, Field(ge=1, le=100_000)] = 96
+    most_frames: Count = 96
     short_side_px: Annotated[int, Field(ge=32, le=4096)] = 192
     most_mb: Annotated[int, Field(ge=1, le=10**7)] = 4096
     scaling: ScalingConfig | None = None

@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field
 from scipy.special import expit, logit
 
-from parsing.configs import config, nearest, parse_config, read_yaml
+from parsing.configs import Share, config, nearest, parse_config, read_yaml
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.measures.f1 import f1
@@ -38,7 +38,7 @@ class ThresholdsConfig:
         thresholds: of each class.
     """
 
-    members: dict[str, Annotated[float, Field(ge=0, le=1)]]
+    members: dict[str, Share]
     mix: Mix
     clips: str
     num_clips: Annotated[int, Field(ge=0, le=10**9)]

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 from torch import nn
 
-from parsing.configs import Choice, StageConfig, config
+from parsing.configs import Choice, Count, StageConfig, config
 from parsing.datasets.clips import ClipRecord, action_names, check_actions
 from parsing.errors import InputError
 from parsing.learning.batches import Batches, EpochSampler, EqualBatches
@@ -93,7 +93,7 @@ class RecognizerTraining:
     keep_epochs: Annotated[int, Field(ge=0, le=100_000)] = 0
     crop: Literal["squeeze", "whole"] = "squeeze"
     num_clips: Annotated[int, Field(ge=1, le=256)] = 2
-    eval_every: Annotated[int, Field(ge=1, le=100_000)] = 1
+    eval_every: Count = 1
 
     def prepare(self, device: str) -> Prepared:
         a, records = self.architecture, self.data.records()

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from parsing.batching import BatchSize
-from parsing.configs import config, parse_config
+from parsing.configs import Count, config, parse_config
 from parsing.errors import InputError
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.types import ActionScores, Array, Frame, ModelFacts
@@ -37,7 +37,7 @@ class VideoRecognizerConfig:
     weights: str = "default/recognizer"
     views: Annotated[tuple[View, ...], Field(min_length=1)] | None = None
     average: Literal["logits", "probabilities"] = "logits"
-    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 4
+    batch_size: Count = 4
 
     def build(self, device: str) -> VideoRecognizer:
         network, architecture, labels = load_recognizer(self.name, self.weights, device)

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from detectors.networks.conversion import class_names_of
 from detectors.parts import visible_parts
-from detectors.suppression import Boxes, Share, class_thresholds
-from parsing.configs import config
+from detectors.suppression import Boxes, class_thresholds
+from parsing.configs import Count, Share, config
 from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.extras import import_extra
@@ -22,8 +22,6 @@ from parsing.networks.openmmlab import fill, read_config, stand_in_for_imgaug
 from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts
 from parsing.vocabulary import flip_permutation
-
-Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 @config

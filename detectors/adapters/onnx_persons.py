@@ -12,15 +12,14 @@ import torch
 from pydantic import Field
 
 from detectors.adapters.onnx_outputs import BoxOutputs, Found, read_named, read_yolo
-from detectors.suppression import Share, Suppression, select_boxes
-from parsing.configs import config
+from detectors.suppression import Suppression, select_boxes
+from parsing.configs import Count, Share, config
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
 from parsing.networks.graphs import Graph, open_graph
 from parsing.networks.weights import model_facts, weights_file
 from parsing.types import Array, Detections, Frame, ModelFacts
 
-Count = Annotated[int, Field(ge=1, le=100_000)]
 Positive = Annotated[float, Field(gt=0)]
 GREY = 114  # what YOLOX and RTMDet pad with
 

@@ -10,17 +10,14 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from detectors.suppression import Share
 from parsing.batching import BatchSize
-from parsing.configs import config
+from parsing.configs import Count, Share, config
 from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
 from parsing.keypoints import LAYOUTS, counts_text
 from parsing.networks.hugging_face import folder_facts, load_model, model_folder
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
-
-Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 @config

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from detectors.suppression import Share
-from parsing.configs import config
+from parsing.configs import Count, Share, config
 from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.extras import import_extra
@@ -22,7 +21,6 @@ from parsing.networks.checkpoints import check_unpacked
 from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
-Count = Annotated[int, Field(ge=1, le=100_000)]
 MIN_OVERLAP = 0.3  # of a pose's box with the person that it belongs to
 
 

@@ -13,8 +13,7 @@ from pydantic import Field
 from detectors import PART_DETECTORS
 from detectors.data import DetectionDataConfig
 from detectors.evaluation import frame_of
-from detectors.suppression import Share
-from parsing.configs import Choice, StageConfig, config
+from parsing.configs import Choice, Share, StageConfig, config
 from parsing.datasets.records import ImageRecord, ObjectRecord, PartRecord, true_parts
 from parsing.errors import InputError
 from parsing.geometry import box_ious

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from parsing.configs import config
+from parsing.configs import Count, config
 from parsing.types import Array
 from parsing.vocabulary import check_pairs, flip_permutation, pairs_by_name
 
@@ -19,7 +19,6 @@ Level = Annotated[int, Field(ge=0, le=9)]
 Levels = Annotated[tuple[Level, ...], Field(min_length=1, max_length=10)]
 Width = Annotated[int, Field(ge=1, le=1024)]
 Side = Annotated[int, Field(ge=32, le=4096)]
-Most = Annotated[int, Field(ge=1, le=100_000)]
 Positive = Annotated[float, Field(gt=0, le=4096)]
 Ratios = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=16)]
 
@@ -80,8 +79,8 @@ class TwoStageArchitecture(DetectorArchitecture):
     anchor_ratios: Ratios = (0.5, 1.0, 2.0)
     hidden: Annotated[int, Field(ge=1, le=4096)] = 1024
     finest_scale_px: Positive = 56.0
-    proposals: Most = 1000
-    rois: Most = 512
+    proposals: Count = 1000
+    rois: Count = 512
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,7 +133,7 @@ class RetinaNetArchitecture(DetectorArchitecture):
     coarse: Literal["on_input", "on_output"] = "on_input"
     head_norm: Literal["none", "group"] = "none"
     rounded_anchors: bool = False
-    candidates: Most = 1000
+    candidates: Count = 1000
 
 
 @config
@@ -154,7 +153,7 @@ class GFLArchitecture(DetectorArchitecture):
     convs: Annotated[int, Field(ge=1, le=16)] = 4
     bins: Annotated[int, Field(ge=1, le=256)] = 16
     nearest: Annotated[int, Field(ge=1, le=1000)] = 9
-    candidates: Most = 1000
+    candidates: Count = 1000
 
 
 @dataclass

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from parsing.batching import is_out_of_memory
-from parsing.configs import config
+from parsing.configs import Count, Share, config
 from parsing.errors import InputError
 from parsing.learning.batches import Batches, EpochSampler, EqualBatches
 from parsing.learning.runs import RunFolder
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 # A block of a timm backbone: `layers_2.blocks.5`, `layer3.4`, `blocks.2.1`.
 _BLOCK = re.compile(r"(layers?_?\d+\.(blocks\.)?\d+|blocks\.\d+\.\d+|layers_\d+\.downsample)")
 _DEAD_WORKER = "DataLoader worker (pid"  # PyTorch has no type for it
-Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class SeededDataset(Protocol):
@@ -66,7 +65,7 @@ class FitConfig:
         precision: as Lightning Fabric names it.
     """
 
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    epochs: Count
     batch_size: Count
     lr: Annotated[float, Field(gt=0, le=1000)]
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -75,7 +74,7 @@ class FitConfig:
     cycles: Count = 1
     accumulate: Count = 1
     weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.05
-    warmup: Annotated[float, Field(ge=0, le=1)] = 0.03
+    warmup: Share = 0.03
     backbone_lr_scale: Annotated[float, Field(ge=0, le=1000)] = 1.0
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     clip_grad: Annotated[float, Field(gt=0, le=1e12)] = 5.0

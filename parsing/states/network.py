@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-from parsing.configs import config
+from parsing.configs import Share, config
 from parsing.networks.backbones import Backbone, Pretrained
 from parsing.states.decoding import StateDecoder, unknown_mass
 
@@ -53,7 +53,7 @@ class PartStateArchitecture:
     part_crop_px: Annotated[int, Field(ge=16, le=512)] = 64
     head: Head = "sigmoid"
     action: Literal["none", "top", "distribution"] = "distribution"
-    action_drop: Annotated[float, Field(ge=0, le=1)] = 0.3
+    action_drop: Share = 0.3
 
     def __post_init__(self) -> None:
         if self.depth and self.dim % self.heads:

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from parsing.batching import BatchSize
-from parsing.configs import Choice, StageConfig, config, parse_config
+from parsing.configs import Choice, Count, StageConfig, config, parse_config
 from parsing.errors import InputError
 from parsing.geometry import Crop
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
@@ -23,7 +23,7 @@ from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates
 from parsing.vocabulary import Vocabulary
 
-Share = Annotated[float, Field(gt=0, le=4)]
+Scale = Annotated[float, Field(gt=0, le=4)]
 
 
 @config
@@ -38,8 +38,8 @@ class PartStateNetConfig:
 
     name: Literal["part_state_net"]
     weights: str = "default/part_states"
-    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 16
-    scales: Annotated[tuple[Share, ...], Field(min_length=1)] = (1.0,)
+    batch_size: Count = 16
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
 
     def build(self, device: str) -> PartStateStage:

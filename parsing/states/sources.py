@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from parsing.configs import config
+from parsing.configs import Share, config
 from parsing.datasets import Problems, read_coco, usable
 from parsing.datasets.coco import read_part_vocabulary
 from parsing.datasets.kinetics_tps.index import PersonIndex, build_index, extract_frames, frame_path
@@ -133,7 +133,7 @@ class StateDataConfig:
     action_scores: str = ""
     augment: bool = True
     rotation_deg: Annotated[float, Field(ge=0, le=180)] = 15.0
-    balance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    balance: Share = 0.5
 
     def table(self, split: Split, vocabulary: Vocabulary) -> StateTable:
         """The persons of a split.

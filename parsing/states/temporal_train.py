@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from parsing.configs import StageConfig, config
+from parsing.configs import Count, StageConfig, config
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
@@ -22,8 +22,6 @@ from parsing.states.sources import KineticsTPSStates
 from parsing.states.temporal import TemporalArchitecture, TemporalFilter, TemporalHead, TemporalHeadConfig
 from parsing.states.windows import Windows, collate
 from parsing.types import ModelFacts
-
-Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 @config

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from copy import deepcopy
 from dataclasses import field
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from parsing.configs import StageConfig, config
+from parsing.configs import Count, Share, StageConfig, config
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
@@ -45,10 +44,10 @@ class PartStateTraining:
     data: StateDataConfig
     fit: FitConfig
     loss: StateLossConfig = field(default_factory=StateLossConfig)
-    doubt_rate: Annotated[float, Field(ge=0, le=1)] = 0.7
+    doubt_rate: Share = 0.7
     fit_thresholds: bool = False
     pretrained: Pretrained = "imagenet"
-    eval_every: Annotated[int, Field(ge=1, le=100_000)] = 1
+    eval_every: Count = 1
 
     def prepare(self, device: str) -> Prepared:
         a = self.architecture

@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator, TypeAdapter
 
 from detectors import PART_DETECTORS, PERSON_DETECTORS
 from detectors.trackers import TRACKERS
-from parsing.configs import Choice, StageConfig, config, nearest, override, parse_config, read_yaml
+from parsing.configs import Choice, Count, Share, StageConfig, config, nearest, override, parse_config, read_yaml
 from parsing.errors import InputError
 from parsing.states import PART_STATES, STATE_FILTERS
 from pipelines.parse.tubes import TrackActionsConfig
@@ -73,9 +73,9 @@ class PipelineConfig:
     track_actions: TrackActionsConfig | None = None
     low_res: LowResConfig | None = None
     every: Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)] = 1
-    batch: Annotated[int, Field(ge=1, le=100_000)] = 4
-    max_persons: Annotated[int, Field(ge=1, le=100_000)] = 20
-    early_exit_margin: Annotated[float, Field(ge=0, le=1)] | None = None
+    batch: Count = 4
+    max_persons: Count = 20
+    early_exit_margin: Share | None = None
 
     def __post_init__(self) -> None:
         if self.recognizers and not any(entry.weight for entry in self.recognizers):

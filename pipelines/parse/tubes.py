@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from parsing.configs import config
+from parsing.configs import Count, config
 from parsing.geometry import Crop
 from parsing.stages import Item
 from parsing.types import ActionScore, Array, Branch, Frame, FrameParse, ModelFacts
@@ -46,7 +46,7 @@ class TrackActionsConfig:
     window_s: Annotated[float, Field(ge=0.1, le=10)] = 2.0
     expand: Annotated[float, Field(ge=1, le=4)] = 1.3
     most_tracks: Annotated[int, Field(ge=1, le=64)] = 8
-    min_frames: Annotated[int, Field(ge=1, le=100_000)] = 4
+    min_frames: Count = 4
     most_frames: Annotated[int, Field(ge=1, le=128)] = 32
     most_px: Annotated[int, Field(ge=16, le=512)] = 224
 

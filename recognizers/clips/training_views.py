@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from parsing.configs import config
+from parsing.configs import Share, config
 from parsing.errors import InputError
 from parsing.learning.augmentation import jitter_colour
 from parsing.types import Array
@@ -23,7 +23,6 @@ from recognizers.clips.inputs import InputKind
 from recognizers.clips.store import ClipStore
 from recognizers.clips.test_views import limits, scale
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Batch = tuple[Tensor, Tensor, Tensor]
 
 

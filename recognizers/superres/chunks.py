@@ -9,11 +9,10 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from parsing.configs import config
+from parsing.configs import Count, config
 from parsing.errors import InputError
 from parsing.types import Array
 
-Count = Annotated[int, Field(ge=1, le=100_000)]
 Overlap = Annotated[int, Field(ge=0, le=100_000)]
 
 

@@ -13,16 +13,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from parsing.configs import config
+from parsing.configs import Count, Share, config
 from parsing.datasets.clips import ClipFormat, ClipRecord, read_clip_records
 from parsing.errors import InputError
 from parsing.media.sources import open_source
 from parsing.types import Array
 from recognizers.clips.store import shrink
-from recognizers.superres.degradation import SECOND_PASS, DegradationPass, Share, degrade, downscale
+from recognizers.superres.degradation import SECOND_PASS, DegradationPass, degrade, downscale
 
 log = logging.getLogger(__name__)
-Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 @config

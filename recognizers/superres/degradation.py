@@ -17,10 +17,9 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from parsing.configs import config
+from parsing.configs import Share, config
 from parsing.types import Array
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1000)]
 Range = tuple[Positive, Positive]
 INTERPOLATIONS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 from pydantic import Field
 from torch import nn
 
-from parsing.configs import Choice, StageConfig, config
+from parsing.configs import Choice, Count, StageConfig, config
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
@@ -50,7 +50,7 @@ class SuperResolutionTraining:
     cleaning_weight: Weight = 1.0
     vgg: str = ""
     perceptual_weight: Weight = 1.0
-    eval_every: Annotated[int, Field(ge=1, le=100_000)] = 1
+    eval_every: Count = 1
 
     def prepare(self, device: str) -> Prepared:
         a = self.architecture
