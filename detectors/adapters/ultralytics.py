@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,17 +22,24 @@ from parsing.networks.checkpoints import check_unpacked
 from parsing.networks.weights import model_facts
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
+log = logging.getLogger(__name__)
+NMS_IOU = 0.6
 MIN_OVERLAP = 0.3  # of a pose's box with the person that it belongs to
 
 
 @config
 class UltralyticsPersonsConfig:
-    """A YOLO detector (`yolo11n.pt`, `yolo26n.pt`, …); the file must be on disk, nothing is downloaded."""
+    """A YOLO detector (`yolo11n.pt`, `yolo26n.pt`, …); the file must be on disk, nothing is downloaded.
+
+    Args:
+        nms_iou: overlap from which the worse of two boxes is dropped; None is 0.6. Networks without suppression (YOLOv10,
+            YOLO26) do not use it.
+    """
 
     name: Literal["ultralytics"]
     weights: str
     score_threshold: Share = 0.3
-    nms_iou: Share = 0.6
+    nms_iou: Share | None = None
     max_persons: Count = 50
     input_px: Annotated[int, Field(ge=64, le=4096)] = 640
 
@@ -39,7 +47,11 @@ class UltralyticsPersonsConfig:
         model = load_yolo(self.weights)
         if PERSON not in model.names.values():
             raise InputError(f"{self.weights}: detects {', '.join(model.names.values())}; expected {PERSON}")
-        options = {"conf": self.score_threshold, "iou": self.nms_iou, "max_det": self.max_persons, "imgsz": self.input_px}
+        once = finds_once(model)
+        if once and self.nms_iou is not None:
+            log.warning("%s: a network that finds each object once; nms_iou is not used", self.weights)
+        suppression = {"nms": False} if once else {"iou": NMS_IOU if self.nms_iou is None else self.nms_iou}
+        options = {"conf": self.score_threshold, "max_det": self.max_persons, "imgsz": self.input_px, **suppression}
         return UltralyticsPersons(
             model, {**options, "device": device, "verbose": False}, facts=model_facts("person_detector", self, self.weights)
         )
@@ -59,6 +71,7 @@ class UltralyticsPoseConfig:
         if model.task != "pose":
             raise InputError(f"{self.weights}: a YOLO of task {model.task!r}, expected 'pose'")
         options = {"conf": self.score_threshold, "imgsz": self.input_px, "device": device, "verbose": False}
+        options |= {"nms": False} if finds_once(model) else {}
         return UltralyticsPose(model, options, facts=model_facts("pose", self, self.weights))
 
 
@@ -85,6 +98,11 @@ def load_yolo(weights: str) -> Any:
     yolo = ultralytics.YOLO(f"yolo11n{'-pose' if hasattr(network, 'kpt_shape') else ''}.yaml", verbose=False)
     yolo.model = network
     return yolo
+
+
+def finds_once(model: Any) -> bool:
+    """Whether a YOLO has a head that finds each object once (YOLOv10, YOLO26), which is used then, with `nms` off."""
+    return getattr(model.model.model[-1], "one2one_cv2", None) is not None
 
 
 def _allowed() -> list[Any]:

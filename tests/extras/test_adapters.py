@@ -114,8 +114,8 @@ def test_mmpose(tmp_path: Path) -> None:
     assert second.keypoints.shape == (0, 17, 3)
 
 
-@pytest.mark.parametrize("model", ["yolo11n", "yolo26n"])
-def test_ultralytics_persons(model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "once"), [("yolo11n", False), ("yolov10n", True), ("yolo26n", True)])
+def test_ultralytics_persons(model: str, once: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ultralytics = pytest.importorskip("ultralytics")
     yolo = ultralytics.YOLO(f"{model}.yaml")
     yolo.model.names = dict(enumerate(NAMES))
@@ -125,6 +125,11 @@ def test_ultralytics_persons(model: str, tmp_path: Path) -> None:
     (found,) = stage([frame()])
     assert len(found) <= 4
     assert (found.class_ids == 0).all()
+    assert stage.model.predictor.model.end2end == once  # the head that finds each object once is the one that runs
+    assert not caplog.messages
+    resolve(PERSON_DETECTORS, {**settings, "nms_iou": 0.5}, "person_detector").build("cpu")
+    assert [message for message in caplog.messages if "nms_iou is not used" in message] == caplog.messages
+    assert bool(caplog.messages) == once
 
 
 def test_ultralytics_pose_and_other_tasks(tmp_path: Path) -> None:
