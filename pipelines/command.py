@@ -35,6 +35,11 @@ def add_message_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--offline", action="store_true", help="never ask the network, as PARTWISE_OFFLINE=1 does")
 
 
+def add_device_option(parser: argparse._ActionsContainer) -> None:
+    """The option of every command that runs networks; see `torch_device`."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the networks run (default: auto)")
+
+
 def claim(
     arguments: argparse.Namespace, outputs: Iterable[Path], *settings: Any, inputs: Iterable[Path] = (), going_on: bool = False
 ) -> None:

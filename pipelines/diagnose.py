@@ -29,7 +29,7 @@ from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector
 from parsing.types import Array, Frame, FrameParse, ModelFacts
 from pipelines.benchmarks.kinetics_tps.score import evaluate
 from pipelines.benchmarks.kinetics_tps.submission import check_parts, video_json
-from pipelines.command import add_output_options, claim, run_command, torch_device
+from pipelines.command import add_device_option, add_output_options, claim, run_command, torch_device
 from pipelines.parse.actions import VideoActions
 from pipelines.parse.config import config_path, read_pipeline
 from pipelines.parse.parser import VideoParser
@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of the pipeline")
     parser.add_argument("--limit", type=int, metavar="N", help="only N videos, spread evenly (default: all)")
     parser.add_argument("--vote", type=float, default=0.0, metavar="SHARE", help="of the video's mean in every state (default: 0)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    add_device_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table as JSON")
     add_output_options(parser)
     return parser

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from parsing.files import claim_outputs
-from pipelines.command import add_message_options, claim, run_command, torch_device
+from pipelines.command import add_device_option, add_message_options, claim, run_command, torch_device
 from pipelines.parse.sources import plan_jobs
 
 
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. person_detector.score_threshold=0.5"
     )
-    what.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the networks run (default: auto)")
+    add_device_option(what)
     what.add_argument("--every", type=int, metavar="N", help="parse every N-th frame, carry boxes in between (default: config's, 3)")
     what.add_argument("--batch", type=int, metavar="N", help="key frames that run together (default: config's, 4)")
     what.add_argument("--max-persons", type=int, metavar="N", help="persons kept in a frame, best first (default: config's, 20)")
