@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     files = parser.add_argument_group("input and output")
     files.add_argument("sources", nargs="+", metavar="SOURCE", help="a video, an image, a folder, or a glob in quotes")
-    files.add_argument("--out", required=True, type=Path, metavar="PATH", help="NAME.json for one source, else a folder (made if missing)")
+    files.add_argument("--out", required=True, type=Path, metavar="PATH", help="NAME.json for one source, else a folder")
     files.add_argument("--save-video", action="store_true", help="also NAME.parsed.mp4 (images: .png) beside the JSON")
     files.add_argument("--skip-existing", action="store_true", help="go on where a run stopped: leave out what is done")
     files.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
