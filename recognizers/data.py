@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from parsing.configs import Count, config
-from parsing.datasets.clips import ClipFormat, ClipRecord, read_clip_records
+from parsing.datasets.clips import ClipFormat, ClipRecord, action_names, check_actions, read_clip_records
+from parsing.errors import InputError
+from recognizers.labels import ActionLabels, check_background
+from recognizers.losses import ActionLossConfig
 from recognizers.superres.scaling import Scaling, ScalingConfig
 
 log = logging.getLogger(__name__)
@@ -51,3 +55,40 @@ class ClipDataConfig:
 
     def build_scaling(self, device: str) -> Scaling | None:
         return self.scaling.build(device) if self.scaling else None
+
+    def split_records(self, split: str, labels: ActionLabels, records: Sequence[ClipRecord] | None = None) -> list[ClipRecord]:
+        """The clips of a split, `train` or `val`, that have one of these actions; of sets of many labels all.
+
+        Raises:
+            InputError: there is none.
+        """
+        given = [r for r in (self.records() if records is None else records) if r.split == split]
+        chosen = [record for record in given if split != "train" or record.trainable]
+        holds = [not set(labels.names).isdisjoint(record.labels) for record in chosen]
+        if not any(holds):
+            raise InputError(f"{Path(self.root) / self.labels}: no clip of split {split!r} with an action that is learned")
+        if len(chosen) < len(given):
+            log.info(
+                "%d of %d clips of split %r are not for weights that are shipped; left out", len(given) - len(chosen), len(given), split
+            )
+        if not all(holds):
+            counts = "they count as clips of no action" if labels.multi_label else "left out"
+            log.info("%d of %d clips of split %r have no action that is learned; %s", holds.count(False), len(chosen), split, counts)
+        return [record for record, held in zip(chosen, holds, strict=True) if held or labels.multi_label]
+
+    def learned(self, records: Sequence[ClipRecord], loss: ActionLossConfig) -> ActionLabels:
+        """The actions that are learned.
+
+        Raises:
+            InputError: a record, or a setting, does not fit them or the loss.
+        """
+        names = self.actions or action_names(self.format, Path(self.root), self.classes, records)
+        check_actions(records, names, self.root)
+        several = next((r for r in records if len(r.labels) != 1), None)
+        if several is not None and not loss.multi_label:
+            raise InputError(f"{several.path}: {len(several.labels)} labels; loss.kind {loss.kind!r} wants one, expected bce or asymmetric")
+        try:
+            check_background(self.background, tuple(names), loss.multi_label)
+        except ValueError as error:
+            raise InputError(f"data.{error}") from None
+        return ActionLabels(tuple(names), loss.multi_label, self.mirrors, self.background)

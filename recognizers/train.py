@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import nn
 
 from parsing.configs import Choice, Count, StageConfig, config
-from parsing.datasets.clips import ClipRecord, action_names, check_actions
+from parsing.datasets.clips import ClipRecord
 from parsing.errors import InputError
 from parsing.learning.batches import Batches, EpochSampler, EqualBatches
 from parsing.learning.experiment import Prepared, Scored
@@ -30,7 +30,7 @@ from recognizers.clips.test_views import View
 from recognizers.clips.training_views import ClipViews, Targets, ViewConfig, collate
 from recognizers.data import ClipDataConfig
 from recognizers.evaluation import deciding_figures, figures, write_scores
-from recognizers.labels import ActionLabels, check_background
+from recognizers.labels import ActionLabels
 from recognizers.losses import ActionLossConfig
 from recognizers.networks import NETWORKS, Architecture, NetworkName
 from recognizers.scores import SavedScores
@@ -97,12 +97,12 @@ class RecognizerTraining:
 
     def prepare(self, device: str) -> Prepared:
         a, records = self.architecture, self.data.records()
-        labels = self._labels(records)
+        labels = self.data.learned(records, self.loss)
         network = self._network(labels)
-        train = readable(self.split_records("train", labels, records))
+        train = readable(self.data.split_records("train", labels, records))
         if not train:
             raise InputError(f"{self.data.root}: no clip to train on can be read")
-        val, scaling = self.split_records("val", labels, records), self.data.build_scaling(device)
+        val, scaling = self.data.split_records("val", labels, records), self.data.build_scaling(device)
         views, drawn = self._views(train, labels, self.data.build_scaling("cpu") if self.fit.num_workers else scaling)
 
         def score(task: nn.Module) -> Scored:
@@ -143,47 +143,12 @@ class RecognizerTraining:
 
     def score(self, stage: ActionRecognizer, split: str, name: str, device: str) -> SavedScores:
         """Scores of the clips of a split, `train` or `val`."""
-        records = self.split_records(split, ActionLabels(stage.action_names, stage.multi_label))
+        records = self.data.split_records(split, ActionLabels(stage.action_names, stage.multi_label))
         return score_clips(scaled(stage, self.data.build_scaling(device)), records, name)
 
     @property
     def _test_views(self) -> tuple[View, ...]:
         return (View(clips=self.num_clips, crop=self.crop),)
-
-    def split_records(self, split: str, labels: ActionLabels, records: Sequence[ClipRecord] | None = None) -> list[ClipRecord]:
-        """The clips of a split, `train` or `val`, that have one of these actions; of sets of many labels all.
-
-        Raises:
-            InputError: there is none.
-        """
-        given = [r for r in (self.data.records() if records is None else records) if r.split == split]
-        chosen = [record for record in given if split != "train" or record.trainable]
-        holds = [not set(labels.names).isdisjoint(record.labels) for record in chosen]
-        if not any(holds):
-            raise InputError(f"{Path(self.data.root) / self.data.labels}: no clip of split {split!r} with an action that is learned")
-        if len(chosen) < len(given):
-            log.info(
-                "%d of %d clips of split %r are not for weights that are shipped; left out", len(given) - len(chosen), len(given), split
-            )
-        if not all(holds):
-            counts = "they count as clips of no action" if labels.multi_label else "left out"
-            log.info("%d of %d clips of split %r have no action that is learned; %s", holds.count(False), len(chosen), split, counts)
-        return [record for record, held in zip(chosen, holds, strict=True) if held or labels.multi_label]
-
-    def _labels(self, records: Sequence[ClipRecord]) -> ActionLabels:
-        data = self.data
-        names = data.actions or action_names(data.format, Path(data.root), data.classes, records)
-        check_actions(records, names, data.root)
-        several = next((r for r in records if len(r.labels) != 1), None)
-        if several is not None and not self.loss.multi_label:
-            raise InputError(
-                f"{several.path}: {len(several.labels)} labels; loss.kind {self.loss.kind!r} wants one, expected bce or asymmetric"
-            )
-        try:
-            check_background(data.background, tuple(names), self.loss.multi_label)
-        except ValueError as error:
-            raise InputError(f"data.{error}") from None
-        return ActionLabels(tuple(names), self.loss.multi_label, data.mirrors, data.background)
 
     def _views(self, train: Sequence[ClipRecord], labels: ActionLabels, scaling: Scaling | None) -> tuple[ClipViews, list[float] | None]:
         """Random views of the training clips, and how often each is drawn; None takes each once."""

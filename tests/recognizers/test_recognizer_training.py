@@ -435,9 +435,9 @@ def test_clips_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.LogC
     }
     labels = ActionLabels(("bright", "dark"))
     with caplog.at_level(logging.INFO):
-        assert len(parse_config(RecognizerTraining, settings, "t").split_records("train", labels)) == 8
+        assert len(parse_config(RecognizerTraining, settings, "t").data.split_records("train", labels)) == 8
         many = parse_config(RecognizerTraining, settings | {"loss": {"kind": "bce"}}, "t")
-        assert len(many.split_records("train", replace(labels, multi_label=True))) == 9
+        assert len(many.data.split_records("train", replace(labels, multi_label=True))) == 9
     for line in (
         "1 clips of other splits are not used: test",
         "1 of 10 clips of split 'train' are not for weights that are shipped; left out",
@@ -449,7 +449,7 @@ def test_clips_that_are_not_used_are_counted(tmp_path: Path, caplog: pytest.LogC
     with pytest.raises(InputError, match=r"distillation\.scores: none given"):
         experiment(nothing, tmp_path / "run", quiet=True)
     with pytest.raises(InputError, match="no clip of split 'val' with an action that is learned"):
-        parse_config(RecognizerTraining, settings, "t").split_records("val", ActionLabels(("lonely",)))
+        parse_config(RecognizerTraining, settings, "t").data.split_records("val", ActionLabels(("lonely",)))
 
 
 def test_recognizers_look_as_their_training_did(tmp_path: Path) -> None:
