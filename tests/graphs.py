@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper
 
 KINDS = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
@@ -40,5 +39,5 @@ def picture_graph(path: Path, shape: tuple[int, ...] = (1, 3, 64, 64)) -> Path:
 def save_graph(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: list[Any]) -> Path:
     model = helper.make_model(helper.make_graph(nodes, "graph", inputs, outputs, constants), opset_imports=[helper.make_opsetid("", 13)])
     model.ir_version = 9
-    onnx.save(model, str(path))
+    path.write_bytes(model.SerializeToString())  # onnx.save would look for tensors in other files
     return path

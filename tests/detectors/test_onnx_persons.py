@@ -171,6 +171,16 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         stage(constant_graph(tmp_path / "flat.onnx", {"out": np.zeros((1, 1))}, (1, 64)), layout="yolox")
 
 
+def test_graphs_of_the_zoo_go_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTWISE_HOME", str(tmp_path))
+    (tmp_path / "zoo").mkdir()
+    name = "yolox_tiny_8xb8-300e_humanart"
+    constant_graph(tmp_path / "zoo" / f"{name}.onnx", {"dets": np.array([[[8, 8, 24, 40, 0.5]]]), "labels": np.array([[0]])})
+    detector = resolve(PERSON_DETECTORS, {"name": "onnx", "weights": f"zoo/{name}", "layout": "yolox"}, "person_detector").build("cpu")
+    assert len(detector([frame()])[0]) == 1
+    assert len(detector.facts.weights_sha256) == 64
+
+
 def test_yolox_nano_finds_pedestrians(development_data: Path) -> None:
     """Boxes that humans drew in PennFudan; most are found with an IoU of 0.5, and little else is."""
     from detectors.evaluation import frame_of

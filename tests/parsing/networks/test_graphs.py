@@ -3,7 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import constant_graph, picture_graph
+from graphs import constant_graph, picture_graph, save_graph
+from onnx import TensorProto, helper
 
 from parsing.errors import InputError
 from parsing.networks.graphs import open_graph
@@ -50,6 +51,22 @@ def test_what_is_no_graph_is_named(runtime: str, tmp_path: Path) -> None:
     graph = open_graph(picture_graph(tmp_path / "fine.onnx"))
     with pytest.raises(InputError, match=r"fine\.onnx: the graph does not run"):
         graph(np.zeros((1, 3, 5, 5), np.float32))
+    assert runtime
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_numbers_from_files_elsewhere_are_not_read(runtime: str, absolute: bool, tmp_path: Path) -> None:
+    """ONNX may keep tensors in files beside the graph; a path that leaves its folder is refused."""
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(16))
+    (tmp_path / "model").mkdir()
+    tensor = TensorProto(name="more", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", str(secret) if absolute else "../secret.bin"), ("offset", "0"), ("length", "16")):
+        tensor.external_data.add(key=key, value=value)
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("image", "out")]
+    nodes = [helper.make_node("Add", ["image", "more"], ["out"])]
+    with pytest.raises(InputError, match=r"a\.onnx: not a readable ONNX"):
+        open_graph(save_graph(tmp_path / "model" / "a.onnx", nodes, ports[:1], ports[1:], [tensor]))
     assert runtime
 
 
