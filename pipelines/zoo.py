@@ -23,7 +23,7 @@ STAGES = sorted({entry.stage for entry in entries().values()})
 CHECKED = {
     "outputs": "outputs equal the library's own, on seeded weights in its layout",
     "graphs": "`name: onnx` runs graphs with such outputs; yolox with `layout: yolox`",
-    "rules": "other sizes of the same network were compared with the library's outputs; this one shares their rules",
+    "layout": "names and shapes are those of the library's own model; outputs were compared at other sizes of the network",
 }
 HEAD = (
     "# The zoo\n\n"

@@ -123,6 +123,7 @@ TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "slowfast_r50_4x16": ("slowfast", {}),
     "slowfast_r50_8x8": ("slowfast", {"alpha": 4, "lateral_kernel": 7}),
     "slowfast_r101_4x16": ("slowfast", {"depth": 101}),
+    "slowfast_r101_r50_4x16": ("slowfast", {"depth": 101, "fast_depth": 50}),
     "slowfast_r101_8x8": ("slowfast", {"depth": 101, "alpha": 4, "lateral_kernel": 7}),
     "csn_ir_50": ("csn", {"depth": 50}),
     "csn_ir_101": ("csn", {"depth": 101}),

@@ -25,6 +25,7 @@ class SlowFastArchitecture:
         frames, interval: the fast pathway's clip; the slow one takes every `alpha`-th frame of it. As published, 4x16 is
             32 frames, every second, alpha 8; 8x8 has alpha 4.
         depth, width: of the slow pathway; the fast one has `width // beta` channels.
+        fast_depth: of the fast pathway; None takes the slow one's.
         slow_frames: `strided`, from the first one on; or `spread` evenly from the first to the last, as PyTorchVideo does.
         lateral_kernel: frames that a lateral connection sees.
         lateral_norm: with batch norm and activation after each, as PyTorchVideo has it.
@@ -35,6 +36,7 @@ class SlowFastArchitecture:
     interval: Annotated[int, Field(ge=1, le=1024)] = 2
     sampler: Sampler = "dense"
     depth: Literal[26, 50, 101] = 50
+    fast_depth: Literal[26, 50, 101] | None = None
     width: Annotated[int, Field(ge=8, le=256)] = 64
     alpha: Annotated[int, Field(ge=1, le=64)] = 8
     beta: Annotated[int, Field(ge=1, le=64)] = 8
@@ -67,7 +69,7 @@ class SlowFast(nn.Module):
         fed = [narrow, *(narrow * 4 * 2**i for i in range(3))]  # channels of the fast pathway before each stage
         channels, inflate = CHANNELS[a.input], (False, False, True, True)
         self.slow = ResNet3d(a.depth, a.width, 1, inflate, lateral=[2 * c for c in fed], variants=a.variants, in_channels=channels)
-        self.fast = ResNet3d(a.depth, narrow, 5, variants=a.variants, in_channels=channels)
+        self.fast = ResNet3d(a.fast_depth or a.depth, narrow, 5, variants=a.variants, in_channels=channels)
         self.lateral = nn.ModuleList(_lateral(c, a) for c in fed)
         self.dropout = nn.Dropout(a.dropout)
         self.classifier = nn.Linear(self.fast.out_channels + self.slow.out_channels, num_actions)
