@@ -16,7 +16,7 @@ from pydantic import Field
 
 from parsing.configs import Share, Table, config
 from parsing.networks.weights import model_facts
-from parsing.stages import Item
+from parsing.stages import Item, Tracker
 from parsing.types import Array, Frame, FrameParse, ModelFacts
 
 TRACKERS: Table = {
@@ -52,7 +52,7 @@ class ByteTrackConfig:
     high_score: Share = 0.5
     min_iou: Share = 0.1
 
-    def build(self, device: str) -> BoxTracker:  # noqa: ARG002  # every stage is built for a device
+    def build(self, device: str) -> Tracker:  # noqa: ARG002  # every stage is built for a device
         return BoxTracker(self._start, facts=model_facts("tracker", self))
 
     def _start(self) -> Library:
@@ -81,7 +81,7 @@ class OCSortConfig:
     min_iou: Share = 0.3
     direction_weight: Share = 0.2
 
-    def build(self, device: str) -> BoxTracker:  # noqa: ARG002
+    def build(self, device: str) -> Tracker:  # noqa: ARG002
         return BoxTracker(self._start, facts=model_facts("tracker", self))
 
     def _start(self) -> Library:
@@ -112,7 +112,7 @@ class BoTSortConfig:
     min_similarity: Share = 0.2
     camera_motion: Literal["flow", "orb", "sift"] = "flow"
 
-    def build(self, device: str) -> BoxTracker:  # noqa: ARG002
+    def build(self, device: str) -> Tracker:  # noqa: ARG002
         return BoxTracker(self._start, sees_frames=True, facts=model_facts("tracker", self))
 
     def _start(self) -> Library:
@@ -142,7 +142,7 @@ class CBIoUConfig:
     first_margin: Share = 0.3
     second_margin: Share = 0.5
 
-    def build(self, device: str) -> BoxTracker:  # noqa: ARG002
+    def build(self, device: str) -> Tracker:  # noqa: ARG002
         return BoxTracker(self._start, facts=model_facts("tracker", self))
 
     def _start(self) -> Library:

@@ -20,6 +20,7 @@ from parsing.extras import import_extra
 from parsing.geometry import Crop, clip_boxes
 from parsing.networks.openmmlab import fill, read_config, stand_in_for_imgaug
 from parsing.networks.weights import model_facts
+from parsing.stages import PartDetector, PersonDetector
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts
 from parsing.vocabulary import flip_permutation
 
@@ -41,7 +42,7 @@ class MMDetPersonsConfig:
     score_threshold: Share = 0.3
     max_persons: Count = 50
 
-    def build(self, device: str) -> MMDetPersons:
+    def build(self, device: str) -> PersonDetector:
         model = MMDetModel(self.config, self.weights, self.classes, device)
         if PERSON not in model.class_names:
             raise InputError(f"{self.weights}: detects {', '.join(model.class_names)}; expected {PERSON}")
@@ -66,7 +67,7 @@ class MMDetPartsConfig:
     context: Annotated[float, Field(gt=0, le=10)] = 1.2
     crop_px: Annotated[int, Field(ge=32, le=4096)] = 320
 
-    def build(self, device: str) -> MMDetParts:
+    def build(self, device: str) -> PartDetector:
         model = MMDetModel(self.config, self.weights, self.classes, device)
         thresholds = class_thresholds(model.class_names, self.score_threshold, self.score_thresholds)
         return MMDetParts(model, thresholds, self.context, self.crop_px, facts=model_facts("part_detector", self, self.weights))

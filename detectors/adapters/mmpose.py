@@ -16,6 +16,7 @@ from parsing.extras import import_extra
 from parsing.keypoints import COCO_NAMES, LAYOUTS, counts_text
 from parsing.networks.openmmlab import fill, read_config, stand_in_for_imgaug
 from parsing.networks.weights import model_facts
+from parsing.stages import PoseEstimator
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
 
@@ -32,7 +33,7 @@ class MMPoseConfig:
     config: str
     weights: str
 
-    def build(self, device: str) -> MMPose:
+    def build(self, device: str) -> PoseEstimator:
         import_extra("mmengine", "openmmlab")  # what is missing is told before the file is looked at
         return MMPose(self.config, self.weights, device, facts=model_facts("pose", self, self.weights))
 

@@ -18,6 +18,7 @@ from parsing.errors import InputError
 from parsing.geometry import clip_boxes
 from parsing.networks.graphs import Graph, open_graph
 from parsing.networks.weights import model_facts, weights_file
+from parsing.stages import PersonDetector
 from parsing.types import Array, Detections, Frame, ModelFacts
 
 Positive = Annotated[float, Field(gt=0)]
@@ -75,7 +76,7 @@ class OnnxPersonsConfig:
         if (self.outputs is None) == (self.layout == "boxes"):
             raise ValueError(f"layout {self.layout} {'needs' if self.outputs is None else 'knows its'} outputs")
 
-    def build(self, device: str) -> OnnxPersons:  # noqa: ARG002  # these graphs run on the CPU
+    def build(self, device: str) -> PersonDetector:  # noqa: ARG002  # these graphs run on the CPU
         return OnnxPersons(
             open_graph(weights_file(self.weights)),
             self.outputs,

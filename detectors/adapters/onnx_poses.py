@@ -15,6 +15,7 @@ from parsing.geometry import window_pixels
 from parsing.keypoints import COCO_NAMES, LAYOUTS, counts_text
 from parsing.networks.graphs import Graph, open_graph
 from parsing.networks.weights import model_facts, weights_file
+from parsing.stages import PoseEstimator
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
 Colour = tuple[float, float, float]
@@ -43,7 +44,7 @@ class OnnxPoseConfig:
     std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
     bgr: bool = False
 
-    def build(self, device: str) -> OnnxPose:  # noqa: ARG002  # these graphs run on the CPU
+    def build(self, device: str) -> PoseEstimator:  # noqa: ARG002  # these graphs run on the CPU
         return OnnxPose(
             open_graph(weights_file(self.weights)),
             self.context,

@@ -17,6 +17,7 @@ from parsing.errors import InputError
 from parsing.geometry import clip_boxes
 from parsing.keypoints import LAYOUTS, counts_text
 from parsing.networks.hugging_face import folder_facts, load_model, model_folder
+from parsing.stages import PersonDetector, PoseEstimator
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
 
@@ -35,7 +36,7 @@ class TransformersPersonsConfig:
     max_persons: Count = 50
     allow_network: bool = False
 
-    def build(self, device: str) -> TransformersPersons:
+    def build(self, device: str) -> PersonDetector:
         folder = model_folder(self.weights, self.allow_network)
         model, processor = load_model(folder, "AutoModelForObjectDetection", "AutoImageProcessor", device)
         names: dict[int, str] = model.config.id2label  # type: ignore[assignment, union-attr]
@@ -60,7 +61,7 @@ class TransformersPoseConfig:
     batch_size: Count = 16
     allow_network: bool = False
 
-    def build(self, device: str) -> TransformersPose:
+    def build(self, device: str) -> PoseEstimator:
         folder = model_folder(self.weights, self.allow_network)
         model, processor = load_model(folder, "VitPoseForPoseEstimation", "AutoImageProcessor", device)
         count = int(model.config.num_labels)  # type: ignore[union-attr, arg-type]

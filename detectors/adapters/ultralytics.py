@@ -20,6 +20,7 @@ from parsing.extras import import_extra
 from parsing.geometry import box_ious, clip_boxes
 from parsing.networks.checkpoints import check_unpacked
 from parsing.networks.weights import model_facts
+from parsing.stages import PersonDetector, PoseEstimator
 from parsing.types import Array, Detections, Frame, ModelFacts, Poses
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class UltralyticsPersonsConfig:
     max_persons: Count = 50
     input_px: Annotated[int, Field(ge=64, le=4096)] = 640
 
-    def build(self, device: str) -> UltralyticsPersons:
+    def build(self, device: str) -> PersonDetector:
         model = load_yolo(self.weights)
         if PERSON not in model.names.values():
             raise InputError(f"{self.weights}: detects {', '.join(model.names.values())}; expected {PERSON}")
@@ -66,7 +67,7 @@ class UltralyticsPoseConfig:
     score_threshold: Share = 0.1
     input_px: Annotated[int, Field(ge=64, le=4096)] = 640
 
-    def build(self, device: str) -> UltralyticsPose:
+    def build(self, device: str) -> PoseEstimator:
         model = load_yolo(self.weights)
         if model.task != "pose":
             raise InputError(f"{self.weights}: a YOLO of task {model.task!r}, expected 'pose'")

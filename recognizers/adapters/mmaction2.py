@@ -18,6 +18,7 @@ from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.networks.openmmlab import fill, read_config
 from parsing.networks.weights import model_facts
+from parsing.stages import ActionRecognizer
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from parsing.vocabulary import read_list
 from recognizers.clips.frame_sampling import Dense, Sampling, Segments
@@ -40,7 +41,7 @@ class MMActionConfig:
     classes: str
     clips: Annotated[int, Field(ge=1, le=256)] | None = None
 
-    def build(self, device: str) -> MMActionRecognizer:
+    def build(self, device: str) -> ActionRecognizer:
         facts = model_facts("recognizer", self, self.weights)
         return MMActionRecognizer(self.config, self.weights, read_list(Path(self.classes)), self.clips, device, facts)
 
@@ -48,7 +49,8 @@ class MMActionConfig:
 class MMActionRecognizer:
     """The model behind its own data preprocessor; one centre crop a clip."""
 
-    multi_label, background = False, ()
+    multi_label = False
+    background: tuple[str, ...] = ()
 
     def __init__(self, config_name: str, weights: str, actions: tuple[str, ...], clips: int | None, device: str, facts: ModelFacts) -> None:
         settings = read_config(config_name, "mmaction")
@@ -61,7 +63,8 @@ class MMActionRecognizer:
         self.model = registry.MODELS.build(settings.model).eval()
         fill(self.model, weights)
         self.model.to(device)
-        self.action_names, self.models = actions, (facts,)
+        self.action_names = actions
+        self.models: tuple[ModelFacts, ...] = (facts,)
         count = int(self.model.cls_head.num_classes)
         if len(actions) != count:
             raise InputError(f"{config_name}: {count} classes, but {len(actions)} names were given")

@@ -15,9 +15,11 @@ from parsing.batching import BatchSize
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.networks.hugging_face import folder_facts, load_model, model_folder
+from parsing.stages import ActionRecognizer
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from parsing.vocabulary import read_list
 from recognizers.clips.frame_sampling import Sampler, Sampling, clip_sampling
+from recognizers.labels import ActionLabels, check_background
 
 MAX_FRAMES = 1024  # of a clip
 
@@ -31,6 +33,7 @@ class TransformersRecognizerConfig:
         sampler: `uniform` takes one frame of each segment of the window; `dense` every `interval`-th frame in a row.
         clips: averaged over, before the softmax.
         classes: file with the names of the classes, one a line; None takes those of the folder.
+        background: classes that compete with the actions and are never reported as one.
         allow_network: a model id may be fetched; without, nothing ever is.
     """
 
@@ -40,9 +43,10 @@ class TransformersRecognizerConfig:
     interval: Annotated[int, Field(ge=1, le=1000)] = 4
     clips: Annotated[int, Field(ge=1, le=256)] = 1
     classes: str | None = None
+    background: tuple[str, ...] = ()
     allow_network: bool = False
 
-    def build(self, device: str) -> TransformersRecognizer:
+    def build(self, device: str) -> ActionRecognizer:
         folder = model_folder(self.weights, self.allow_network)
         model, processor = load_model(folder, "AutoModelForVideoClassification", "AutoVideoProcessor", device)
         settings: Any = model.config
@@ -51,10 +55,13 @@ class TransformersRecognizerConfig:
             raise InputError(f"{folder / 'config.json'}: clips of {frames} frames, expected 1 to {MAX_FRAMES}")
         names = action_names(settings.id2label, self.classes, folder)
         multi_label = settings.problem_type == "multi_label_classification"
+        try:
+            check_background(self.background, names, multi_label)
+        except ValueError as error:
+            raise InputError(f"{folder}: {error}") from None
         sampling = clip_sampling(self.sampler, frames, self.interval)
-        return TransformersRecognizer(
-            model, processor, names, multi_label, sampling, self.clips, device, folder_facts("recognizer", self, folder)
-        )
+        labels = ActionLabels(names, multi_label, background=self.background)
+        return TransformersRecognizer(model, processor, labels, sampling, self.clips, device, folder_facts("recognizer", self, folder))
 
 
 def action_names(id2label: Mapping[int, str], classes: str | None, folder: Path) -> tuple[str, ...]:
@@ -79,8 +86,7 @@ class TransformersRecognizer:
         self,
         model: nn.Module,
         processor: Any,
-        actions: tuple[str, ...],
-        multi_label: bool,
+        labels: ActionLabels,
         sampling: Sampling,
         num_clips: int,
         device: str,
@@ -88,7 +94,9 @@ class TransformersRecognizer:
     ) -> None:
         self.model, self.processor, self.device = model, processor, device
         self.sampling, self.num_clips, self.batches = sampling, num_clips, BatchSize("recognizer", 4)
-        self.action_names, self.multi_label, self.models = actions, multi_label, (facts,)
+        self.labels, self.action_names, self.multi_label, self.background = labels, labels.names, labels.multi_label, labels.background
+        self.models: tuple[ModelFacts, ...] = (facts,)
+        self.least_frames = sampling.clip_frames // 2 + 1  # as of all video networks
 
     def clips(self, num_frames: int) -> list[Array]:
         """(T,) places of the frames of each clip that the network sees."""
@@ -102,8 +110,9 @@ class TransformersRecognizer:
         """Scores of one video or window."""
         clips = [np.stack([frames[int(i)].image for i in clip]) for clip in self.clips(num_frames)]
         logits = torch.stack(self.batches.map(self._logits, clips)).mean(0)
-        probabilities = logits.sigmoid() if self.multi_label else logits.softmax(-1)
-        return ActionScores.of(probabilities.numpy().clip(0, 1), self.multi_label, self.models)
+        probabilities = self.labels.probabilities(logits).numpy().clip(0, 1)
+        background = [self.action_names.index(name) for name in self.background]
+        return ActionScores.of(probabilities, self.multi_label, self.models, background)
 
     @torch.inference_mode()
     def _logits(self, clips: Sequence[Array]) -> list[torch.Tensor]:

@@ -220,6 +220,16 @@ def test_several_actions_may_hold_where_the_folder_says_so(tmp_path: Path) -> No
     assert found.probabilities.sum() != pytest.approx(1, abs=0.05)
 
 
+def test_classes_of_the_background_never_hold(tmp_path: Path) -> None:
+    folder, frames = timesformer(tmp_path / "model"), {i: noise((40, 50), i) for i in range(4)}
+    best = int(stage(RECOGNIZERS, folder)(frames, 4).holds.argmax())
+    found = stage(RECOGNIZERS, folder, background=[ACTIONS[best]])(frames, 4)
+    assert found.probabilities.argmax() == best
+    assert not found.holds.any()
+    with pytest.raises(InputError, match="background: 'swim' is no class"):
+        stage(RECOGNIZERS, folder, background=["swim"])
+
+
 def test_names_come_from_a_file_where_the_folder_has_none(tmp_path: Path) -> None:
     folder = timesformer(tmp_path / "model", id2label=None, num_labels=3)
     with pytest.raises(InputError, match="has no names of its own for its 3 classes; give `classes`"):
