@@ -4,7 +4,7 @@ OUT ?= demo
 VIDEO ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-openmmlab check lock audit faults clean
+.PHONY: demo test test-openmmlab test-extras check lock audit faults clean
 
 demo: .venv/installed .venv/demo-clip
 	@mkdir -p $(OUT)
@@ -43,6 +43,17 @@ test-openmmlab: .venv-openmmlab/installed
 	.venv-openmmlab/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Model folders of Hugging Face and graphs on ONNX Runtime, in an environment of their own; nothing is compiled.
+test-extras: .venv-extras/installed
+	.venv-extras/bin/python -m pytest tests/extras tests/parsing/networks/test_graphs.py
+
+.venv-extras/installed: requirements.lock requirements-extras.txt pyproject.toml
+	$(PYTHON) -m venv .venv-extras
+	.venv-extras/bin/python -m pip install --disable-pip-version-check -q --require-hashes --only-binary :all: --no-deps -r requirements.lock
+	.venv-extras/bin/python -m pip install --disable-pip-version-check -q --only-binary :all: --no-deps -r requirements-extras.txt
+	.venv-extras/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@
+
 lock:
 	scripts/lock
 
@@ -60,4 +71,4 @@ audit: .venv-audit/installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-openmmlab .venv-audit demo
+	rm -rf .venv .venv-openmmlab .venv-extras .venv-audit demo
