@@ -103,8 +103,8 @@ def part_items(detector: PartDetector, records: Sequence[ImageRecord]) -> list[I
         found = detector([frame_of(record)], [persons])[0]
         for i, person in enumerate(known):
             boxes, sure, ignored = true_parts(person, detector.part_names)
-            judged = np.flatnonzero(sure | ignored)
-            truth = BoxTruth(boxes[judged], judged, ignored[judged])
+            counted = np.flatnonzero(sure | ignored)
+            truth = BoxTruth(boxes[counted], counted, ignored[counted])
             shown = np.flatnonzero(found.visible[i])
             items.append(Item(record.source, truth, (found.xyxy[i, shown], found.scores[i, shown], shown)))
     return items

@@ -32,7 +32,7 @@ from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.json_files import read_json_lines
 from parsing.learning.runs import figure_at, run_files
-from pipelines.command import add_device_option, add_output_options, claim, run_command, torch_device
+from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.trainings import STAGES, Training, forget_runs, is_finished, train_once, training_config
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("ablation", type=Path, metavar="FILE", help="an ablation, see configs/ablations/")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a run folder a variant and seed, table.md, report.json")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="train only these rows (default: all)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of every row")
+    add_set_option(parser, "data.root=DATA")
     add_device_option(parser)
     parser.add_argument("--resume", action="store_true", help="go on where an earlier call stopped, or add rows to it")
     add_output_options(parser)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from parsing.configs import override, read_yaml
 from parsing.console import say
-from pipelines.command import add_device_option, add_output_options, claim, run_command, torch_device
+from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.trainings import training_config
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the training config that names the data")
     parser.add_argument("--weights", metavar="FILE", help="default: the shipped weights of the stage")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the same weights with the calibration in their header")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. data.root=…")
+    add_set_option(parser, "data.root=DATA")
     add_device_option(parser)
     add_output_options(parser)
     return parser

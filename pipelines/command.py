@@ -35,6 +35,11 @@ def add_message_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--offline", action="store_true", help="never ask the network, as PARTWISE_OFFLINE=1 does")
 
 
+def add_set_option(parser: argparse._ActionsContainer, example: str) -> None:
+    """The option of every command that reads a config; see `parsing.configs.override`."""
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"override a setting, e.g. {example}")
+
+
 def add_device_option(parser: argparse._ActionsContainer) -> None:
     """The option of every command that runs networks; see `torch_device`."""
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the networks run (default: auto)")

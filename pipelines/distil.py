@@ -19,7 +19,7 @@ from parsing.console import say
 from parsing.json_files import read_json_lines
 from parsing.learning.runs import run_files
 from parsing.measures.report import write_report
-from pipelines.command import add_device_option, add_output_options, claim, run_command, torch_device
+from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.trainings import forget_runs, train_once, training_config
 from recognizers.train import RecognizerTraining
 
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--student", type=Path, required=True, metavar="FILE", help="another one, of the same clips and actions")
     parser.add_argument("--alpha", type=float, default=0.5, help="share of the labels in the student's loss (default: 0.5)")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="teacher/, knowledge.npz, student/, report.json")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of both")
+    add_set_option(parser, "fit.epochs=3")
     add_device_option(parser)
     parser.add_argument("--resume", action="store_true", help="go on where an earlier call stopped")
     add_output_options(parser)

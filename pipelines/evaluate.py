@@ -22,7 +22,7 @@ from parsing.configs import StageConfig, chosen_class, override, parse_yaml, rea
 from parsing.console import say
 from parsing.errors import InputError
 from pipelines.benchmarks import REPORTS, Report
-from pipelines.command import add_device_option, add_output_options, claim, run_command, torch_device
+from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.options import add_options, names_to_offer, read_options
 from pipelines.trainings import COMPONENTS, STAGES, Training, training_config
 
@@ -59,7 +59,7 @@ def add_stage(one: argparse.ArgumentParser) -> None:
     one.add_argument("--weights", metavar="FILE", help="default: the shipped weights of the stage")
     one.add_argument("--component", metavar="YAML", help="config of a component to evaluate instead of weights, as in a pipeline")
     one.add_argument("--out", type=Path, metavar="PATH", help=REPORT_HELP)
-    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. data.root=…")
+    add_set_option(one, "data.root=DATA")
     add_device_option(one)
 
 

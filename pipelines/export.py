@@ -18,7 +18,16 @@ from parsing.configs import chosen_class
 from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.progress import track
-from pipelines.command import add_device_option, add_output_options, claim, complain_of, files_named, run_command, torch_device
+from pipelines.command import (
+    add_device_option,
+    add_output_options,
+    add_set_option,
+    claim,
+    complain_of,
+    files_named,
+    run_command,
+    torch_device,
+)
 from pipelines.exporters import EXPORTERS, Exporter
 from pipelines.options import add_options, names_to_offer, read_options
 from pipelines.parse.sources import files_of
@@ -35,7 +44,7 @@ def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
         one.add_argument("--out", type=Path, required=True, metavar="FILE", help="what is written")
         add_options(one, exporter, offered=("device",))
         one.add_argument("--config", default="default", metavar="NAME|FILE", help="pipeline config for videos")
-        one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of the pipeline")
+        add_set_option(one, "every=1")
         add_device_option(one)
         add_output_options(one)
     return parser

@@ -18,7 +18,7 @@ from parsing.learning.experiment import experiment
 from parsing.learning.runs import run_files
 from parsing.progress import track
 from parsing.stages import PartDetector
-from pipelines.command import add_device_option, add_output_options, claim, run_command, torch_device
+from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.trainings import training_config
 
 
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the COCO file to write")
     parser.add_argument("--student", type=Path, metavar="FILE", help="training config of a student, for --rounds above 1")
     parser.add_argument("--rounds", type=int, default=1, help="label, train the student on it, let it be the next teacher, … (default 1)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. positive=0.5")
+    add_set_option(parser, "positive=0.5")
     add_device_option(parser)
     add_output_options(parser)
     return parser

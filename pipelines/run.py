@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from parsing.files import claim_outputs
-from pipelines.command import add_device_option, add_message_options, claim, run_command, torch_device
+from pipelines.command import add_device_option, add_message_options, add_set_option, claim, run_command, torch_device
 from pipelines.parse.sources import plan_jobs
 
 
@@ -24,9 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     what = parser.add_argument_group("what runs")
     what.add_argument("--config", default="default", metavar="NAME|FILE", help="pipeline config (default: default)")
-    what.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. person_detector.score_threshold=0.5"
-    )
+    add_set_option(what, "person_detector.score_threshold=0.5")
     add_device_option(what)
     what.add_argument("--every", type=int, metavar="N", help="parse every N-th frame, carry boxes in between (default: config's, 3)")
     what.add_argument("--batch", type=int, metavar="N", help="key frames that run together (default: config's, 4)")

@@ -10,7 +10,7 @@ import torch
 from parsing.configs import override, read_yaml
 from parsing.learning.experiment import experiment
 from parsing.learning.runs import run_files
-from pipelines.command import add_device_option, add_output_options, claim, run_command, torch_device
+from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.trainings import STAGES, training_config
 
 
@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="a training config, see configs/")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder: last and best weights, metrics.jsonl, curves")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, e.g. fit.epochs=3")
+    add_set_option(parser, "fit.epochs=3")
     add_device_option(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch of the run folder")
     add_output_options(parser)

@@ -51,9 +51,9 @@ class ExclusiveGroups:
         kept = np.array(predicted, bool)
         for ids in self.ids.values():
             members = list(ids)
-            said = kept[:, members]
-            best = np.where(said, scores[:, members], -np.inf).argmax(1)
-            kept[:, members] = said & (np.arange(len(members)) == best[:, None])
+            chosen = kept[:, members]
+            best = np.where(chosen, scores[:, members], -np.inf).argmax(1)
+            kept[:, members] = chosen & (np.arange(len(members)) == best[:, None])
         return kept
 
     def conflicts(self, truth: Array) -> dict[str, int]:

@@ -99,6 +99,6 @@ class ActionLabels:
         for name in self.names:
             other = pairs.get(name) or _SIDE.sub(lambda side: SIDES[side.group()], name)
             if other not in self.names:
-                raise InputError(f"flip: action {name!r} has a side and there is no action {other!r}, so mirrored clips cannot be told")
+                raise InputError(f"flip: action {name!r} has a side and there is no action {other!r}, so mirrored clips have no label")
             order.append(self.names.index(other))
         return np.array(order, np.int64)

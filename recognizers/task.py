@@ -63,7 +63,7 @@ class RecognitionTask(nn.Module):
 
 
 def mixing(num_targets: int, mixup: float, cutmix: float) -> Mix | None:
-    """What mixes the clips of a batch with each other; targets are labels and, where there is a teacher, what it said."""
+    """What mixes the clips of a batch with each other; targets are labels and, where there is a teacher, what it predicted."""
     kinds = [v2.MixUp(num_classes=num_targets, alpha=mixup)] if mixup else []
     kinds += [v2.CutMix(num_classes=num_targets, alpha=cutmix)] if cutmix else []
     return v2.RandomChoice(kinds) if kinds else None

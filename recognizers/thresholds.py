@@ -164,8 +164,8 @@ def _digest(ids: Sequence[str]) -> str:
 def _common(scores: Array, shown: Array) -> float:
     """The quantile of all scores that gives the best macro-F1."""
     candidates = np.unique(_bounded(np.quantile(scores, np.linspace(0, 1, 201))))
-    said = scores[None] > candidates[:, None, None]
-    found = f1((said & shown).sum(1), said.sum(1), shown.sum(0)).mean(1)
+    chosen = scores[None] > candidates[:, None, None]
+    found = f1((chosen & shown).sum(1), chosen.sum(1), shown.sum(0)).mean(1)
     return _middle(candidates, found)
 
 

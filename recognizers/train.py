@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 @config
 class DistillationConfig:
-    """What a teacher said of the training clips (SIAT 2022).
+    """What a teacher predicted for the training clips (SIAT 2022).
 
     Args:
         scores: its saved scores of them; `pipelines.distil` and the teachers of an ablation make them on the way.

@@ -35,8 +35,8 @@ def summary_lines(records: Sequence[ImageRecord], problems: Problems) -> list[st
     if len(areas):
         low, middle, high = np.sqrt(np.percentile(areas, [5, 50, 95])).round().astype(int).tolist()
         lines.append(f"side      5 % below {low} px, half below {middle} px, 5 % above {high} px (root of the area)")
-    for name, said in (("notes", problems.notes), ("problems", problems.found)):
-        lines += [f"{name:<9} {len(said)}", *(f"  {line}" for line in said)]
+    for name, lines_of in (("notes", problems.notes), ("problems", problems.found)):
+        lines += [f"{name:<9} {len(lines_of)}", *(f"  {line}" for line in lines_of)]
     return lines
 
 

@@ -31,7 +31,7 @@ class PseudoLabelConfig:
         teacher: config of a part detector; its own score thresholds are ignored.
         data: where the annotated images are; `train` is labelled.
         positive: missing parts that score above this become positives.
-        ignore: those that score above this, up to `positive`, become regions that no loss judges.
+        ignore: those that score above this, up to `positive`, become regions that no loss counts.
         persons: `annotated` completes persons of whom some part is annotated, `all` labels the others too.
         min_side_px: smaller boxes are not added.
     """

@@ -25,7 +25,7 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
     """Proposals from the levels of a pyramid.
 
     Args:
-        convs: convolutions of its head before the two that judge anchors.
+        convs: convolutions of its head before the two that score anchors.
         proposals: boxes of each image at test time.
     """
 

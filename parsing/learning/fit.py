@@ -231,10 +231,10 @@ def fit(
 
 def agreed(value: bool) -> bool:
     """What the first of several processes says, in all of them."""
-    said = [value]
+    shared = [value]
     if torch.distributed.is_initialized():
-        torch.distributed.broadcast_object_list(said)
-    return said[0]
+        torch.distributed.broadcast_object_list(shared)
+    return shared[0]
 
 
 def _read(loader: DataLoader[Any]) -> Iterator[Any]:
@@ -253,7 +253,7 @@ def _check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
 
 @contextmanager
 def _plain_errors(settings: FitConfig) -> Iterator[None]:
-    """What can be mended by a setting is told by it: too little memory, and processes that read the data and died."""
+    """Errors that a setting can mend become one line that names it: too little memory, and processes that read the data and died."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""Losses of independent labels, for every stage that tells several at once."""
+"""Losses of independent labels, for every stage where several may hold at once."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _EVENT_BYTES = 1000  # of a point of a curve, about
 
 
 def run_files(run: Path) -> list[Path]:
-    """What a training writes by the same name every time; any of them tells that the folder holds a run."""
+    """What a training writes by the same name every time; any of them shows that the folder holds a run."""
     return [
         run / name for name in ("config.json", "environment.json", "metrics.jsonl", "state.pt", "weights.safetensors", "best.safetensors")
     ]

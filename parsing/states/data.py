@@ -1,4 +1,4 @@
-"""Persons with part boxes and states as columns, and the crops that the part-state network is trained and judged on."""
+"""Persons with part boxes and states as columns, and the crops that the part-state network is trained and evaluated on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StateTable:
         person_xyxy: (N, 4) px. boxes: (N, P, 4) px, zeros where not visible. visible: (N, P).
         holds, known: (N, P, S) whether a state holds, and whether that is known.
         actions: (N,) ids, -1 where unknown.
-        predicted: (N, A) what a recognizer said of the video; zeros where nothing is known of that.
+        predicted: (N, A) what a recognizer predicts for the video; zeros where nothing is known of that.
     """
 
     paths: Sequence[Path]

@@ -1,4 +1,4 @@
-"""From probabilities of states to what is said: a learned prior, and thresholds."""
+"""From probabilities of states to the states that hold: a learned prior, and thresholds."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def _thresholds(scores: Array, holds: Array, known: Array) -> Array:
         if not truth.any() or truth.all():
             continue
         order = np.argsort(-score, kind="stable")
-        hits, said = np.cumsum(truth[order]), np.arange(1, len(order) + 1)
-        best = int(np.argmax(2 * hits / (said + truth.sum())))
+        hits, chosen = np.cumsum(truth[order]), np.arange(1, len(order) + 1)
+        best = int(np.argmax(2 * hits / (chosen + truth.sum())))
         following = score[order][best + 1] if best + 1 < len(order) else 0.0
         rarer = min(int(truth.sum()), int((~truth).sum()))
         threshold = (score[order][best] + following) / 2

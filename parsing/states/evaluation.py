@@ -41,12 +41,12 @@ class StateScores:
     @classmethod
     def of(cls, stage: PartStateRecognizer, table: StateTable) -> StateScores:
         acting = table.actions >= 0
-        told = bool(acting.any()) and len(stage.vocabulary.actions) > 0
-        return cls(score_states(stage, table, False), score_states(stage, table.select(acting), True) if told else None)
+        has_actions = bool(acting.any()) and len(stage.vocabulary.actions) > 0
+        return cls(score_states(stage, table, False), score_states(stage, table.select(acting), True) if has_actions else None)
 
 
 def evaluate_states(stage: PartStateRecognizer, table: StateTable, scores: StateScores) -> dict[str, Any]:
-    """Figures over all persons (`all`) and over each source of images, none told its action.
+    """Figures over all persons (`all`) and over each source of images, without their actions.
 
     `action_hidden` and `action_given` compare the same persons, those whose action is known, without and with it.
     `decoded_top1` and `voted_top1` add the prior and the vote, both with what was fitted on the other half of the videos.
@@ -58,24 +58,24 @@ def evaluate_states(stage: PartStateRecognizer, table: StateTable, scores: State
     }
     if scores.given is not None:
         acting = table.actions >= 0
-        told = table.select(acting)
+        acted = table.select(acting)
         for name, found in (("action_hidden", scores.hidden[acting]), ("action_given", scores.given)):
-            metrics[name] = state_metrics(found, told.holds, told.known, stage.vocabulary)
-        metrics["decoded_top1"], metrics["voted_top1"] = decoded_and_voted(stage, told, scores.given)
+            metrics[name] = state_metrics(found, acted.holds, acted.known, stage.vocabulary)
+        metrics["decoded_top1"], metrics["voted_top1"] = decoded_and_voted(stage, acted, scores.given)
     return metrics
 
 
-def score_states(stage: PartStateRecognizer, table: StateTable, told: bool) -> Array:
+def score_states(stage: PartStateRecognizer, table: StateTable, with_actions: bool) -> Array:
     """(N, P, S) scores, image by image.
 
     Args:
-        told: whether the stage gets the action of the persons, which must then be known.
+        with_actions: whether the stage gets the action of the persons, which must then be known.
     """
     scores = np.zeros((len(table), *stage.vocabulary.allowed.shape), np.float32)
     actions = np.eye(len(stage.vocabulary.actions), dtype=np.float32)
     for rows, frame in frames_of(table):
         persons, parts = table.stage_inputs(rows)
-        action = actions[table.actions[rows[0]]] if told else None
+        action = actions[table.actions[rows[0]]] if with_actions else None
         scores[rows] = stage([frame], [persons], [parts], action)[0].scores
     return scores
 
@@ -95,7 +95,7 @@ def decoded_and_voted(stage: PartStateRecognizer, table: StateTable, given: Arra
     Each half of the videos is decoded with what was fitted on the other half.
 
     Args:
-        given: (N, P, S) scores of the stage, which was told the actions.
+        given: (N, P, S) scores of the stage, which was given the actions.
     """
     words = stage.vocabulary
     decoder = StateDecoder(len(words.parts), len(words.actions), len(words.states))
@@ -105,16 +105,16 @@ def decoded_and_voted(stage: PartStateRecognizer, table: StateTable, given: Arra
     scores, actions = torch.from_numpy(given), torch.eye(len(words.actions))[torch.from_numpy(table.actions)]
     half = np.isin(table.videos, np.unique(table.videos)[::2])
     decoded, voted = given.copy(), given.copy()
-    for fitted, judged in ((half, ~half), (~half, half)):
-        if not fitted.any() or not judged.any():
+    for fitted, held_out in ((half, ~half), (~half, half)):
+        if not fitted.any() or not held_out.any():
             continue
         decoder.fit(scores[fitted], actions[fitted], table.holds[fitted], table.known[fitted], one_state=True)
-        own, decoded[judged] = (decoder(scores[rows], actions[rows]).numpy() for rows in (fitted, judged))
+        own, decoded[held_out] = (decoder(scores[rows], actions[rows]).numpy() for rows in (fitted, held_out))
         gains = [
             top1(vote_videos(own, table.select(fitted), words, share), table.holds[fitted], table.known[fitted]) or 0.0
             for share in VOTE_SHARES
         ]
-        voted[judged] = vote_videos(decoded[judged], table.select(judged), words, VOTE_SHARES[int(np.argmax(gains))])
+        voted[held_out] = vote_videos(decoded[held_out], table.select(held_out), words, VOTE_SHARES[int(np.argmax(gains))])
     return top1(decoded, table.holds, table.known), top1(voted, table.holds, table.known)
 
 

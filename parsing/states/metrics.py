@@ -1,4 +1,4 @@
-"""How well states are told apart, per part and state, where the truth is known."""
+"""How well states are recognized, per part and state, where the truth is known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def state_metrics(scores: Array, holds: Array, known: Array, vocabulary: Vocabul
 
     Returns:
         `mean_class_accuracy`: for each state of a part that occurs both ways, the mean of the shares of persons
-        told right where it holds and where it does not; averaged over all of these. The majority vote scores 0.5
+        recognized where it holds and where it does not; averaged over all of these. The majority vote scores 0.5
         there; `accuracy` and `majority_accuracy` compare plainly. `mean_ap` averages the states' precision; `top1` is
         the share of parts whose best-scored state holds.
     """

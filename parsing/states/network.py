@@ -35,7 +35,7 @@ class PartStateArchitecture:
         dim: width of the part tokens; `heads` and `depth` belong to the attention across parts, which depth 0 leaves out.
         roi_pooling: False cuts a crop of `part_crop_px` for every part and sends it through the backbone too.
         head: one state a part (softmax) or several at once (sigmoid).
-        action: what the network is told of the action: nothing, the embedding of the top class (report), or of the
+        action: what the network gets to know of the action: nothing, the embedding of the top class (report), or of the
             whole distribution, in which a wrong top class weighs less.
         action_drop: how often training hides the action, so that the network also works without one.
     """

@@ -122,7 +122,7 @@ class StateDataConfig:
         actions: names of the recognizer's actions, in its order, that the network is conditioned on; empty takes
             those of the class list.
         action_scores: parses of the videos, whose actions tell what a recognizer says of them; the trainer's `doubt_rate`
-            of the persons is told that instead of the truth. Without, such distributions are simulated.
+            of the persons is given that instead of the truth. Without, such distributions are simulated.
         augment: random crops, turns, flips, colour and jittered boxes, or the plain crops.
         balance: exponent on the inverse frequency of a person's rarest state when persons are drawn; 0 draws all alike.
     """
@@ -223,7 +223,7 @@ def _annotated_table(index: PersonIndex, rows: Array, frames: Path, listed: Sequ
     files = index.file_of[rows].tolist()
     labels, actions = [index.action(file) for file in files], vocabulary.actions
     boxes, visible, holds = (_pick(column[rows], 1, PART_NAMES, vocabulary.parts) for column in (index.boxes, index.visible, index.holds))
-    told = np.array([state in listed for state in vocabulary.states], bool)
+    listed_states = np.array([state in listed for state in vocabulary.states], bool)
     return StateTable(
         [paths[file] for file in files],
         np.full(len(rows), "kinetics_tps", dtype="<U12"),
@@ -233,7 +233,7 @@ def _annotated_table(index: PersonIndex, rows: Array, frames: Path, listed: Sequ
         boxes,
         visible,
         _pick(holds, 2, listed, vocabulary.states),
-        visible[..., None] & told,
+        visible[..., None] & listed_states,
         np.array([actions.index(label) if label in actions else -1 for label in labels]),
         np.zeros((len(rows), len(actions)), np.float32),
     )

@@ -29,7 +29,7 @@ class TemporalArchitecture:
     """What the head is made of; travels in the header of its weights.
 
     Args:
-        steps: key frames to each side of the one that is judged.
+        steps: key frames to each side of the one that is scored.
         window_s: how far these may lie away.
         spacing_s: how far apart they lie at least; key frames may come faster than those it was trained on.
         dim: width; `depth` counts convolutions over time.
@@ -110,7 +110,7 @@ def load_temporal_head(weights: str, device: str) -> tuple[TemporalHead, Vocabul
 
 
 class TemporalFilter:
-    """Runs the head over every key frame of a stream; persons without a track are judged alone."""
+    """Runs the head over every key frame of a stream; persons without a track are scored alone."""
 
     def __init__(self, head: TemporalHead, vocabulary: Vocabulary, device: str, facts: ModelFacts) -> None:
         self.head, self.vocabulary, self.device, self.facts = head, vocabulary, device, facts

@@ -30,7 +30,7 @@ class StateFilterTraining:
 
     Args:
         base: weights of the part-state network that it follows.
-        fps: of the annotated videos, which tells the time between frames.
+        fps: of the annotated videos, which gives the time between frames.
         most_gap: frames that a person may be missing between two annotated frames of its track.
     """
 

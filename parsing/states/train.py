@@ -33,7 +33,7 @@ class PartStateTraining:
     """A training of the part-state network.
 
     Args:
-        doubt_rate: share of persons that are told an uncertain distribution of actions, as a recognizer would give
+        doubt_rate: share of persons that are given an uncertain distribution of actions, as a recognizer would give
             it, instead of the truth.
         fit_thresholds: whether the decoder of a sigmoid head also moves each state's threshold of best F1 to 0.5; without,
             scores stay probabilities.
@@ -108,7 +108,7 @@ class StateTask(nn.Module):
         return {"states": loss(logits, batch.holds, batch.known, self.frequency, self.settings)}
 
     def _distributions(self, actions: Tensor, predicted: Tensor) -> tuple[Tensor | None, Tensor]:
-        """(B, A) the true action, or at a rate what a recognizer said, or might say: the truth mixed with anything else."""
+        """(B, A) the true action, or at a rate what a recognizer predicted, or might predict: the truth mixed with anything else."""
         known, num_actions = actions >= 0, self.network.num_actions
         if num_actions == 0:
             return None, known
@@ -116,13 +116,13 @@ class StateTask(nn.Module):
         doubted = torch.rand(len(actions), 1, device=actions.device) < self.doubt_rate
         doubt = torch.rand(len(actions), 1, device=actions.device) * MOST_DOUBT * doubted
         truth = F.one_hot(actions.clamp_min(0), num_actions).float()
-        told = (1 - doubt) * truth + doubt * noise / noise.sum(1, keepdim=True)
-        said = predicted.sum(1, keepdim=True)
-        return torch.where(doubted & (said > 0), predicted / said.clamp_min(1e-6), told), known
+        mixed = (1 - doubt) * truth + doubt * noise / noise.sum(1, keepdim=True)
+        total = predicted.sum(1, keepdim=True)
+        return torch.where(doubted & (total > 0), predicted / total.clamp_min(1e-6), mixed), known
 
 
 def fit_decoder(network: PartStateNet, table: StateTable, scores: StateScores, thresholds: bool) -> PartStateNet:
-    """The same network, its decoder fitted on validation persons; each is told its action where that is known."""
+    """The same network, its decoder fitted on validation persons; each is given its action where that is known."""
     one_state = network.architecture.head == "softmax"
     device = network.weight.device
     network.cpu()

@@ -1,4 +1,4 @@
-"""What part states are told of the actions that the recognizers see, where the two know different ones."""
+"""How the actions that recognizers see condition part states that know other actions."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def curve(report: dict[str, Any]) -> Figure:
 
 
 def confusion(report: dict[str, Any]) -> Figure:
-    """Which state was said for which; the last column lacks a part box that is near."""
+    """Which state was predicted for which; the last column lacks a part box that is near."""
     states = report["confusion"]["states"]
     counts = np.array(report["confusion"]["counts"], float).reshape(len(states), len(states) + 1)
     return confusion_figure(counts, states, [*states, "no box near"])

@@ -159,7 +159,7 @@ def _per_action(truth: Results, videos: list[str], pscs: Array, right: Array) ->
 
 
 def _breakdown(scored: list[tuple[VideoScore, list[str]]], names: list[str]) -> dict[str, Any]:
-    """Mean correctness for each part and state, how many persons were found, and which state was said for which."""
+    """Mean correctness for each part and state, how many persons were found, and which state was predicted for which."""
     number = {name: i for i, name in enumerate(names)}
     maps = [np.array([*(number[name] for name in verbs), len(names)]) for _, verbs in scored]  # -1 picks the last: not found
     part = np.concatenate([score.part for score, _ in scored])

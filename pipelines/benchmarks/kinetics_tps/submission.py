@@ -90,10 +90,10 @@ def video_json(frames: list[FrameParse], vocabulary: Vocabulary, form: Form, vot
     visible = np.concatenate([frame.parts.visible for frame in frames])
     # A part that was not seen is given what its kind mostly does in this video.
     usual = vote(scores, visible, vocabulary.kinds, 1.0)
-    said = np.where(visible[..., None], vote(scores, visible, vocabulary.kinds, vote_share), usual)
-    said = np.where(vocabulary.allowed, said, -1.0)
+    chosen = np.where(visible[..., None], vote(scores, visible, vocabulary.kinds, vote_share), usual)
+    chosen = np.where(vocabulary.allowed, chosen, -1.0)
     ends = np.cumsum([len(frame.persons) for frame in frames])
-    rows = np.split(said.argmax(-1) if said.size else np.zeros((0, len(vocabulary.parts)), int), ends[:-1])
+    rows = np.split(chosen.argmax(-1) if chosen.size else np.zeros((0, len(vocabulary.parts)), int), ends[:-1])
     columns = zip(frames, rows, strict=True)
     return {f"img_{frame.index + 1:05d}.json": _frame_json(frame, states, vocabulary, form) for frame, states in columns}
 
