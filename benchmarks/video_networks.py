@@ -37,13 +37,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Video networks against mmaction2's.")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="+", metavar="NETWORK")
+    parser.add_argument("--only", nargs="+", metavar="NETWORK", default=())
     arguments = parser.parse_args()
     print(f"{arguments.size} px, batch 1, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{'network':<20} {'parameters':>11} {'GMACs':>7} {'difference':>11} {'mmaction2':>10} {'ours':>9} {'ratio':>6}")
-    for target, model, frames in seeded_models():
-        if arguments.only and target not in arguments.only:
-            continue
+    for target, model, frames in seeded_models(arguments.only):
         clip = torch.from_numpy(seeded_clip(frames, arguments.size))[None]
         network = convert(model.state_dict(), "mmaction2", target, [str(i) for i in range(NUM_CLASSES)], Path(target))
         parameters = sum(p.numel() for p in network.parameters()) / 1e6

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Outputs of mmaction2's recognizers for seeded weights and one seeded clip, which the parity tests compare with.
 
-    make .venv-openmmlab/installed && .venv-openmmlab/bin/python scripts/make_mmaction_fixtures.py
+    make .venv-openmmlab/installed && .venv-openmmlab/bin/python scripts/make_mmaction_fixtures.py [NAME …]
 
 Writes tests/data/mmaction_NAME.npz: names and shapes of mmaction2's tensors, and the logits. The weights themselves
 follow from their names (tests/seeded.py).
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,8 @@ SWIN_T = {
     "patch_size": (2, 4, 4),
     "window_size": (8, 7, 7),
 }
+SLOW_ONLY = pathway(False) | {"type": "ResNet3dSlowOnly", "lateral": False}
+TIMESFORMER = {"type": "TimeSformer", "pretrained": None, "num_frames": 8, "img_size": 224, "patch_size": 16}
 # Name of what it converts to: model config, frames of the clip.
 FRAMEWISE = {"pretrained": None, "depth": 50, "num_segments": 8}
 MODELS_2D = {
@@ -93,13 +95,21 @@ MODELS_3D = {
     "uniformer_small": (uniformer([3, 4, 8, 3]), 16),
     "uniformer_base": (uniformer([5, 8, 20, 7]), 16),
     "video_swin_tiny": ({"backbone": SWIN_T, "cls_head": i3d_head(768)}, 16),
+    "resnet3d_50_8x8": ({"backbone": SLOW_ONLY, "cls_head": i3d_head(2048)}, 8),
+    "timesformer_base": (
+        {"backbone": TIMESFORMER, "cls_head": {"type": "TimeSformerHead", "num_classes": NUM_CLASSES, "in_channels": 768}},
+        8,
+    ),
 }
+SIZES = {"timesformer_base": 224}  # of clips, of networks that take no other
 
 
-def seeded_models() -> Iterator[tuple[str, torch.nn.Module, int]]:
-    """mmaction2's recognizers by the name of what they convert to, filled with weights that follow from their names."""
+def seeded_models(only: Sequence[str] = ()) -> Iterator[tuple[str, torch.nn.Module, int]]:
+    """mmaction2's recognizers by the name of what they convert to, filled with weights that follow from their names; or some."""
     register_all_modules()
     for target, (config, frames) in (MODELS_2D | MODELS_3D).items():
+        if only and target not in only:
+            continue
         kind = "Recognizer2D" if target in MODELS_2D else "Recognizer3D"
         model = MODELS.build({"type": kind, **config}).eval()
         shapes = {name: tuple(value.shape) for name, value in model.state_dict().items() if not name.endswith(COMPUTED)}
@@ -110,15 +120,16 @@ def seeded_models() -> Iterator[tuple[str, torch.nn.Module, int]]:
 
 @torch.no_grad()
 def write_fixture(target: str, model: torch.nn.Module, frames: int) -> None:
-    clip = torch.from_numpy(seeded_clip(frames, SIZE))[None]
+    size = SIZES.get(target, SIZE)
+    clip = torch.from_numpy(seeded_clip(frames, size))[None]
     features = model.backbone(clip[0].transpose(0, 1) if target in MODELS_2D else clip)
     logits = model.cls_head(features, 8) if target in MODELS_2D else model.cls_head(features)
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items() if not name.endswith(COMPUTED)}
     path = ROOT / "tests" / "data" / f"mmaction_{target}.npz"
-    np.savez_compressed(path, logits=logits.numpy(), frames=frames, shapes=json.dumps(shapes))
+    np.savez_compressed(path, logits=logits.numpy(), frames=frames, size=size, shapes=json.dumps(shapes))
     print(f"{target}: logits {float(logits.min()):.3f} to {float(logits.max()):.3f}, {path.stat().st_size} bytes", flush=True)
 
 
 if __name__ == "__main__":
-    for item in seeded_models():
+    for item in seeded_models(sys.argv[1:]):
         write_fixture(*item)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pytorchvideo.models.hub.csn import csn_r101
+from pytorchvideo.models.hub.resnet import slow_r50
 from pytorchvideo.models.hub.slowfast import slowfast_r50, slowfast_r101
 from pytorchvideo.models.slowfast import create_slowfast
 
@@ -36,13 +37,14 @@ SLOWFAST_4X16 = partial(
     slowfast_fusion_conv_stride=(8, 1, 1),
     head_pool_kernel_sizes=((4, 2, 2), (32, 2, 2)),
 )
-CSN_POOL = torch.nn.AdaptiveAvgPool3d
+WHOLE = torch.nn.AdaptiveAvgPool3d
 # Name of what it converts to: builder, and every how many frames the slow pathway has one; 1 where there is none.
 MODELS: dict[str, tuple[Callable[..., torch.nn.Module], int]] = {
     "slowfast_r50_4x16": (SLOWFAST_4X16, 8),
     "slowfast_r50_8x8": (partial(slowfast_r50, **POOLED), 4),
     "slowfast_r101_8x8": (partial(slowfast_r101, **POOLED), 4),
-    "csn_ir_101": (partial(csn_r101, head_pool=CSN_POOL), 1),
+    "csn_ir_101": (partial(csn_r101, head_pool=WHOLE), 1),
+    "resnet3d_50_8x8": (partial(slow_r50, head_pool=WHOLE), 1),
 }
 
 

@@ -21,6 +21,8 @@ def seeded_tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return 0.1 * noise
     if last == "scale":
         return 1 + 0.1 * noise
+    if last in ("cls_token", "pos_embed", "time_embed"):
+        return 0.5 * noise
     if last == "relative_position_bias_table":
         return 0.2 * noise
     if "retina_cls.bias" in name or "gfl_cls.bias" in name:

@@ -11,12 +11,15 @@ from parsing.errors import InputError
 from parsing.networks.backbones import Pretrained
 
 Colours = tuple[tuple[float, float, float], tuple[float, float, float]]
-ColourName = Literal["imagenet", "kinetics", "middle"]
-# Mean and deviation of RGB: ImageNet's, those of torchvision's R(2+1)D, and those of PyTorchVideo and UniFormer.
+ColourName = Literal["imagenet", "kinetics", "middle", "half", "mfnet"]
+# Mean and deviation of RGB: ImageNet's, those of torchvision's R(2+1)D and R3D, of PyTorchVideo and UniFormer, of TimeSformer in
+# mmaction2, and of MF-Net.
 COLOURS: dict[ColourName, Colours] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "kinetics": ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)),
     "middle": ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "mfnet": ((124 / 255, 117 / 255, 104 / 255), (1 / (255 * 0.0167),) * 3),
 }
 FLOW: Colours = ((128 / 255,) * 3, (127 / 255,) * 3)
 SingleKind = Literal["rgb", "residual", "flow"]

@@ -14,7 +14,7 @@ from parsing.networks.backbones import Pretrained
 from recognizers.clips.frame_sampling import Sampling
 from recognizers.clips.inputs import InputKind
 
-NetworkName = Literal["tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "r2plus1d"]
+NetworkName = Literal["tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "r2plus1d", "r3d", "resnet3d", "mfnet", "timesformer"]
 # Name in a config -> its architecture, imported only when chosen.
 NETWORKS: Table = {
     "tsm": "recognizers.networks.tsm:TSMArchitecture",
@@ -24,6 +24,10 @@ NETWORKS: Table = {
     "uniformer": "recognizers.networks.uniformer:UniFormerArchitecture",
     "video_swin": "recognizers.networks.reference:VideoSwinArchitecture",
     "r2plus1d": "recognizers.networks.reference:R2Plus1DArchitecture",
+    "r3d": "recognizers.networks.reference:R3DArchitecture",
+    "resnet3d": "recognizers.networks.slow_only:ResNet3DArchitecture",
+    "mfnet": "recognizers.networks.mfnet:MFNetArchitecture",
+    "timesformer": "recognizers.networks.timesformer:TimeSformerArchitecture",
 }
 
 

@@ -1,4 +1,4 @@
-"""Public checkpoints of recognizers as weights of this project: mmaction2, torchvision, PyTorchVideo.
+"""Public checkpoints of recognizers as weights of this project: mmaction2, torchvision, PyTorchVideo, transformers, PyTorch-MFNet.
 
 Names are rewritten by rule; the order of tensors' values is the same on both sides, but for the classifier of PyTorchVideo's
 SlowFast. mmaction2's own R(2+1)D counts its widths in another way than the published one, which torchvision follows;
@@ -22,7 +22,7 @@ from parsing.networks.converters import Converted
 from recognizers.networks import NetworkName, parse_architecture
 from recognizers.networks.slowfast import SlowFast
 
-Origin = Literal["mmaction2", "torchvision", "pytorchvideo"]
+Origin = Literal["mmaction2", "torchvision", "pytorchvideo", "transformers", "pytorch_mfnet"]
 
 
 def _one_less(prefix: str) -> Callable[[re.Match[str]], str]:
@@ -38,6 +38,13 @@ def _pathway(found: re.Match[str]) -> str:
     return f"{'fast' if int(found[2]) else 'slow'}.stages.{int(found[1]) - 1}."
 
 
+def _multi_fiber(found: re.Match[str]) -> str:
+    """Norm and convolution of a unit's steps lie in one row, with an activation between them."""
+    kind, step, layer = found.groups()
+    place = 3 * (int(step) - 1) + (2 if layer == "conv" else 0)
+    return f".{ {'i': 'mix', 'm': 'fibers', 'w': 'skip'}[kind] }.{place}."
+
+
 def _bottleneck(found: re.Match[str]) -> str:
     return f".conv{'abc'.index(found[2]) + 1}.{int(found[1] == 'norm')}."
 
@@ -48,6 +55,7 @@ _RESNET3D: tuple[Rule, ...] = (
     (r"\.conv\.(weight|bias)$", r".0.\1"),
     (r"\.bn\.(\w+)$", r".1.\1"),
 )
+_ONE_PATHWAY: tuple[Rule, ...] = ((r"^backbone\.conv1\.", "trunk.stem."), (r"^backbone\.", "trunk."), *_RESNET3D, _HEAD)
 _RESNET2D: tuple[Rule, ...] = (
     (r"conv(\d)\.conv\.(net\.)?(\w+)$", r"conv\1.\3"),
     (r"conv(\d)\.bn\.", r"bn\1."),
@@ -63,7 +71,8 @@ _MMACTION: dict[NetworkName, tuple[Rule, ...]] = {
         *_RESNET3D,
         _HEAD,
     ),
-    "csn": ((r"^backbone\.conv1\.", "trunk.stem."), (r"^backbone\.", "trunk."), *_RESNET3D, _HEAD),
+    "csn": _ONE_PATHWAY,
+    "resnet3d": _ONE_PATHWAY,
     "tanet": ((r"^backbone\.", "trunk."), (r"\.tam\.", ".act1.1.tam."), (r"\.block\.", "."), *_RESNET2D, _HEAD),
     "tsm": ((r"^backbone\.", "backbone.net."), *_RESNET2D, _HEAD),
     "uniformer": (
@@ -83,16 +92,38 @@ _MMACTION: dict[NetworkName, tuple[Rule, ...]] = {
         (r"^backbone\.", "trunk."),
         (r"^cls_head\.fc_cls\.", "trunk.head.1."),
     ),
+    "timesformer": (
+        (r"^backbone\.patch_embed\.projection\.", "patch_embed."),
+        (r"^backbone\.transformer_layers\.layers\.", "blocks."),
+        (r"\.attentions\.0\.temporal_fc\.", ".time_fc."),
+        (r"\.attentions\.0\.", ".time."),
+        (r"\.attentions\.1\.", ".space."),
+        (r"\.attn\.in_proj_", ".qkv."),
+        (r"\.attn\.out_proj\.", ".proj."),
+        (r"\.ffns\.0\.layers\.0\.0\.", ".fc1."),
+        (r"\.ffns\.0\.layers\.1\.", ".fc2."),
+        (r"\.ffns\.0\.norm\.", ".norm."),
+        (r"^backbone\.", ""),
+        _HEAD,
+    ),
 }
+_VIDEO_RESNET: tuple[Rule, ...] = ((r"^fc\.", "fc.1."), (r"^", "trunk."))
 _TORCHVISION: dict[NetworkName, tuple[Rule, ...]] = {
     "video_swin": ((r"^head\.", "head.1."), (r"^", "trunk.")),
-    "r2plus1d": ((r"^fc\.", "fc.1."), (r"^", "trunk.")),
+    "r2plus1d": _VIDEO_RESNET,
+    "r3d": _VIDEO_RESNET,
 }
 _BOTTLENECK: tuple[Rule, ...] = (
     (r"\.branch1_conv\.", ".downsample.0."),
     (r"\.branch1_norm\.", ".downsample.1."),
     (r"\.branch2\.(conv|norm)_([abc])\.", _bottleneck),
     (r"^blocks\.\d\.proj\.", "classifier."),
+)
+_PLAIN: tuple[Rule, ...] = (
+    (r"^blocks\.0\.conv\.", "trunk.stem.0."),
+    (r"^blocks\.0\.norm\.", "trunk.stem.1."),
+    (r"^blocks\.(\d)\.res_blocks\.", _one_less("trunk.stages.")),
+    *_BOTTLENECK,
 )
 _PYTORCHVIDEO: dict[NetworkName, tuple[Rule, ...]] = {
     "slowfast": (
@@ -105,18 +136,44 @@ _PYTORCHVIDEO: dict[NetworkName, tuple[Rule, ...]] = {
         (r"^blocks\.(\d)\.multipathway_blocks\.(\d)\.res_blocks\.", _pathway),
         *_BOTTLENECK,
     ),
-    "csn": (
-        (r"^blocks\.0\.conv\.", "trunk.stem.0."),
-        (r"^blocks\.0\.norm\.", "trunk.stem.1."),
-        (r"^blocks\.(\d)\.res_blocks\.", _one_less("trunk.stages.")),
-        *_BOTTLENECK,
-        (r"\.conv2\.", ".conv2.0."),
+    "csn": (*_PLAIN, (r"\.conv2\.", ".conv2.0.")),
+    "resnet3d": _PLAIN,
+}
+_TRANSFORMERS: dict[NetworkName, tuple[Rule, ...]] = {
+    "timesformer": (
+        (r"^timesformer\.embeddings\.patch_embeddings\.projection\.", "patch_embed."),
+        (r"^timesformer\.embeddings\.position_embeddings$", "pos_embed"),
+        (r"^timesformer\.embeddings\.time_embeddings$", "time_embed"),
+        (r"^timesformer\.embeddings\.", ""),
+        (r"^timesformer\.encoder\.layer\.", "blocks."),
+        (r"^timesformer\.layernorm\.", "norm."),
+        (r"\.temporal_dense\.", ".time_fc."),
+        (r"\.temporal_layernorm\.", ".time.norm."),
+        (r"\.temporal_attention\.", ".time."),
+        (r"\.layernorm_before\.", ".space.norm."),
+        (r"\.layernorm_after\.", ".norm."),
+        (r"\.(\d+)\.attention\.", r".\1.space."),
+        (r"\.attention\.qkv\.", ".qkv."),
+        (r"(space|time)\.output\.dense\.", r"\1.proj."),
+        (r"\.intermediate\.dense\.", ".fc1."),
+        (r"(\d+)\.output\.dense\.", r"\1.fc2."),
+    ),
+}
+_PYTORCH_MFNET: dict[NetworkName, tuple[Rule, ...]] = {
+    "mfnet": (
+        (r"^conv1\.conv\.", "stem.0."),
+        (r"^conv1\.bn\.", "stem.1."),
+        (r"^tail\.bn\.", "norm."),
+        (r"^conv(\d)\.B(\d+)\.", lambda found: f"stages.{int(found[1]) - 2}.{int(found[2]) - 1}."),
+        (r"\.conv_(\w)(\d)\.(bn|conv)\.", _multi_fiber),
     ),
 }
 RULES: dict[Origin, dict[NetworkName, tuple[Rule, ...]]] = {
     "mmaction2": _MMACTION,
     "torchvision": _TORCHVISION,
     "pytorchvideo": _PYTORCHVIDEO,
+    "transformers": _TRANSFORMERS,
+    "pytorch_mfnet": _PYTORCH_MFNET,
 }
 # What a converted checkpoint becomes: network, and fields of its architecture.
 TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
@@ -142,14 +199,25 @@ TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "video_swin_large": ("video_swin", {"size": "large"}),
     "r2plus1d_18": ("r2plus1d", {"depth": 18, "frames": 16}),
     "r2plus1d_34": ("r2plus1d", {}),
+    "r3d_18": ("r3d", {}),
+    "resnet3d_50_4x16": ("resnet3d", {"frames": 4, "interval": 16}),
+    "resnet3d_50_8x8": ("resnet3d", {}),
+    "resnet3d_101_8x8": ("resnet3d", {"depth": 101}),
+    "mfnet": ("mfnet", {}),
+    "timesformer_base": ("timesformer", {}),
+    "timesformer_hr": ("timesformer", {"frames": 16, "interval": 16, "input_px": 448}),
 }
 _SLOWFAST: dict[str, Any] = {"slow_frames": "spread", "lateral_norm": True, "colours": "middle"}
-# Targets that PyTorchVideo has weights of, and how they differ from the above.
-PYTORCHVIDEO_TARGETS: dict[str, dict[str, Any]] = {
-    "slowfast_r50_4x16": _SLOWFAST,
-    "slowfast_r50_8x8": _SLOWFAST,
-    "slowfast_r101_8x8": _SLOWFAST | {"lateral_kernel": 5},
-    "csn_ir_101": {"norm_eps": 1e-5, "colours": "middle"},
+# Targets that a library has weights of, and how they differ from the above; of libraries that are not named here, all, and in nothing.
+DIFFERING: dict[Origin, dict[str, dict[str, Any]]] = {
+    "pytorchvideo": {
+        "slowfast_r50_4x16": _SLOWFAST,
+        "slowfast_r50_8x8": _SLOWFAST,
+        "slowfast_r101_8x8": _SLOWFAST | {"lateral_kernel": 5},
+        "csn_ir_101": {"norm_eps": 1e-5, "colours": "middle"},
+        "resnet3d_50_8x8": {"colours": "middle"},
+    },
+    "transformers": {"timesformer_base": {"colours": "middle"}, "timesformer_hr": {"colours": "middle"}},
 }
 _DROPPED = re.compile(r"^data_preprocessor\.|relative_position_index$")
 
@@ -157,7 +225,7 @@ _DROPPED = re.compile(r"^data_preprocessor\.|relative_position_index$")
 def targets() -> dict[str, Collection[str]]:
     """What the checkpoints of each library can become."""
     found: dict[str, Collection[str]] = {o: [name for name, (network, _) in TARGETS.items() if network in RULES[o]] for o in RULES}
-    return {**found, "pytorchvideo": PYTORCHVIDEO_TARGETS}
+    return found | dict(DIFFERING.items())
 
 
 def to_network(
@@ -174,7 +242,7 @@ def num_actions_of(tensors: Mapping[str, Tensor], path: Path) -> int:
     Raises:
         InputError: there is no classification layer.
     """
-    for name in ("cls_head.fc_cls.bias", "head.bias", "fc.bias", "blocks.6.proj.bias", "blocks.5.proj.bias"):
+    for name in ("cls_head.fc_cls.bias", "head.bias", "fc.bias", "classifier.bias", "blocks.6.proj.bias", "blocks.5.proj.bias"):
         if name in tensors:
             return len(tensors[name])
     raise InputError(f"{path}: no classification layer of a recognizer in it")
@@ -193,8 +261,7 @@ def convert(tensors: Mapping[str, Tensor], origin: Origin, target: str, actions:
         InputError: tensors are missing, left over, or of another shape.
     """
     name, fields = TARGETS[target]
-    if origin == "pytorchvideo":
-        fields = fields | PYTORCHVIDEO_TARGETS[target]
+    fields = fields | DIFFERING.get(origin, {}).get(target, {})
     network = parse_architecture(name, fields, target).build(len(actions))
     computed = {key: value for key, value in network.state_dict().items() if _DROPPED.search(key)}
     renamed = {rewrite(key, RULES[origin][name]): value for key, value in tensors.items() if not _DROPPED.search(key)}

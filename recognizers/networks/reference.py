@@ -1,4 +1,4 @@
-"""Networks whose layers torchvision has: Video Swin (Liu et al., CVPR 2022) and R(2+1)D (Tran et al., CVPR 2018)."""
+"""Networks whose layers torchvision has: Video Swin (Liu et al., CVPR 2022), R(2+1)D and R3D (Tran et al., CVPR 2018)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 from torchvision.models import video
-from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dStem, VideoResNet
+from torchvision.models.video.resnet import BasicBlock, BasicStem, Conv2Plus1D, Conv3DSimple, R2Plus1dStem, VideoResNet
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from parsing.configs import config
 from parsing.networks.backbones import Pretrained
 from recognizers.clips.frame_sampling import Sampler, Sampling, clip_sampling
 from recognizers.clips.inputs import CHANNELS, InputKind, Normalise, SingleKind, no_images
+
+BLOCKS = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}
 
 
 @config
@@ -84,19 +86,62 @@ class R2Plus1D(nn.Module):
 
     def __init__(self, architecture: R2Plus1DArchitecture, num_actions: int) -> None:
         super().__init__()
-        self.architecture, self.normalise = architecture, Normalise("kinetics", architecture.input)
-        layers = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}[architecture.depth]
-        self.trunk = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, layers, R2Plus1dStem, num_actions)
-        if (channels := CHANNELS[architecture.input]) != 3:
-            self.trunk.stem[0] = nn.Conv3d(channels, 45, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False)
-        if architecture.depth == 34:  # the original counts the width between space and time from the block's output
+        a = self.architecture = architecture
+        self.normalise = Normalise("kinetics", a.input)
+        self.trunk = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, BLOCKS[a.depth], R2Plus1dStem, num_actions)
+        _fit_ends(self.trunk, CHANNELS[a.input], a.dropout, num_actions)
+        if a.depth == 34:  # the original counts the width between space and time from the block's output
             for stage, planes in ((self.trunk.layer2, 128), (self.trunk.layer3, 256), (self.trunk.layer4, 512)):
                 stage[0].conv2[0] = Conv2Plus1D(planes, planes, planes * 9 // 4)
             for norm in (module for module in self.trunk.modules() if isinstance(module, nn.BatchNorm3d)):
                 norm.eps = 1e-3
-        self.trunk.fc = nn.Sequential(nn.Dropout(architecture.dropout), nn.Linear(512, num_actions))
 
     def forward(self, clips: Tensor) -> Tensor:
         """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]."""
         logits: Tensor = self.trunk(self.normalise(clips))
         return logits
+
+
+@config
+class R3DArchitecture:
+    """R3D of 18 or 34 layers, whose kernels are all 3x3x3."""
+
+    depth: Literal[18, 34] = 18
+    frames: Annotated[int, Field(ge=2, le=256)] = 16
+    interval: Annotated[int, Field(ge=1, le=1024)] = 2
+    sampler: Sampler = "dense"
+    input_px: Annotated[int, Field(ge=32, le=1024)] = 112
+    input: InputKind = "rgb"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @property
+    def sampling(self) -> Sampling:
+        return clip_sampling(self.sampler, self.frames, self.interval)
+
+    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> R3D:
+        no_images(pretrained, frozen_level)
+        return R3D(self, num_actions)
+
+
+class R3D(nn.Module):
+    """torchvision's `VideoResNet` with plain convolutions."""
+
+    def __init__(self, architecture: R3DArchitecture, num_actions: int) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        self.normalise = Normalise("kinetics", a.input)
+        self.trunk = VideoResNet(BasicBlock, [Conv3DSimple] * 4, BLOCKS[a.depth], BasicStem, num_actions)
+        _fit_ends(self.trunk, CHANNELS[a.input], a.dropout, num_actions)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]."""
+        logits: Tensor = self.trunk(self.normalise(clips))
+        return logits
+
+
+def _fit_ends(trunk: VideoResNet, channels: int, dropout: float, num_actions: int) -> None:
+    """Give a trunk a first convolution of so many channels, and dropout before its classifier."""
+    first = trunk.stem[0]
+    if channels != first.in_channels:
+        trunk.stem[0] = nn.Conv3d(channels, first.out_channels, first.kernel_size, first.stride, first.padding, bias=False)
+    trunk.fc = nn.Sequential(nn.Dropout(dropout), nn.Linear(512, num_actions))

@@ -14,7 +14,10 @@ import torch
 from detectors import PERSON_DETECTORS, POSE_ESTIMATORS
 from parsing import Detections, Frame, InputError
 from parsing.configs import resolve
+from parsing.networks.checkpoints import rewrite
 from recognizers import RECOGNIZERS
+from recognizers.networks.conversion import RULES
+from recognizers.networks.timesformer import TimeSformerArchitecture
 
 hf = pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore")  # the library warns of parts of its own
@@ -324,3 +327,17 @@ def test_a_model_id_is_fetched_only_where_that_is_allowed(nobody_connects: list[
         stage(PERSON_DETECTORS, "someone/none", allow_network=True)
     assert nobody_connects != []
     assert "\n" not in str(caught.value)
+
+
+def test_timesformer_is_taken_over_by_the_network_of_this_project() -> None:
+    settings = {**SIZES, "num_hidden_layers": 2, "intermediate_size": 4 * SIZES["hidden_size"]}
+    theirs = hf.TimesformerForVideoClassification(hf.TimesformerConfig(num_frames=4, image_size=32, **settings)).eval()
+    for value in theirs.parameters():  # positions and times start at nothing
+        torch.nn.init.normal_(value, 0, 0.2)
+    ours = TimeSformerArchitecture(frames=4, input_px=32, width=24, depth=2, heads=2, colours="middle").build(3).eval()
+    renamed = {rewrite(name, RULES["transformers"]["timesformer"]): value for name, value in theirs.state_dict().items()}
+    ours.load_state_dict(renamed, strict=True)
+    clips = torch.rand(2, 4, 3, 32, 32)
+    with torch.inference_mode():
+        expected = theirs(pixel_values=(clips - 0.45) / 0.225).logits
+        assert torch.allclose(ours(clips), expected, atol=1e-4 * float(expected.std()))

@@ -23,6 +23,9 @@ SMALL: dict[NetworkName, dict[str, Any]] = {
     "uniformer": {"size": "small", "frames": 4, "interval": 4, "input_px": 32},
     "video_swin": {"size": "tiny", "frames": 4, "interval": 4, "input_px": 32},
     "r2plus1d": {"depth": 18, "frames": 4, "interval": 4, "input_px": 32},
+    "resnet3d": {"depth": 26, "width": 16, "frames": 4, "interval": 4, "input_px": 48},
+    "mfnet": {"width": 32, "frames": 8, "interval": 2, "input_px": 64},
+    "timesformer": {"width": 48, "depth": 2, "heads": 2, "frames": 4, "interval": 4, "input_px": 48},
 }
 
 

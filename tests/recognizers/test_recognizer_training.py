@@ -261,6 +261,7 @@ SMALL_3D = {
     "slowfast": {"frames": 4, "interval": 1, "depth": 26, "width": 8, "alpha": 2, "beta": 4, "input_px": 32},
     "csn": {"frames": 4, "interval": 1, "depth": 26, "width": 8, "input_px": 32},
     "r2plus1d": {"depth": 18, "frames": 4, "interval": 1, "input_px": 32},
+    "mfnet": {"width": 16, "frames": 4, "interval": 1, "input_px": 32},
 }
 
 

@@ -30,8 +30,12 @@ TINY: dict[NetworkName, dict[str, object]] = {
     "uniformer": {"frames": 4, "size": "tiny"},
     "video_swin": {"frames": 4, "size": "tiny"},
     "r2plus1d": {"frames": 4, "depth": 18},
+    "r3d": {"frames": 4},
+    "resnet3d": {"frames": 4, "depth": 26, "width": 8},
+    "mfnet": {"frames": 4, "width": 16},
+    "timesformer": {"frames": 4, "width": 24, "depth": 1, "heads": 2},
 }
-EARLY: tuple[NetworkName, ...] = ("slowfast", "csn", "uniformer", "r2plus1d")
+EARLY: tuple[NetworkName, ...] = ("slowfast", "csn", "uniformer", "r2plus1d", "r3d", "resnet3d", "mfnet", "timesformer")
 
 
 def texture(seed: int, size: int) -> Array:

@@ -1,13 +1,12 @@
-"""Converted networks give what PyTorchVideo's give, from the same seeded weights and clip (scripts/make_pytorchvideo_fixtures.py)."""
+"""What is special of PyTorchVideo's networks; test_reference_parity.py compares outputs."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from seeded import seeded_clip, seeded_tensor
+from video_parity import ACTIONS, seeded_checkpoint
 
 from parsing.errors import InputError
 from parsing.networks.converters import convert_checkpoint
@@ -15,29 +14,11 @@ from parsing.types import Frame
 from pipelines import convert as convert_command
 from recognizers.clips.test_views import View
 from recognizers.networks import parse_architecture
-from recognizers.networks.conversion import PYTORCHVIDEO_TARGETS, TARGETS, convert, num_actions_of
+from recognizers.networks.conversion import DIFFERING, TARGETS, convert, num_actions_of
 from recognizers.networks.slowfast import SlowFast, SlowFastArchitecture
 from recognizers.video import VideoRecognizerConfig
 
-DATA = Path(__file__).parents[2] / "data"
-ACTIONS = [f"action {i}" for i in range(20)]
 HERE = Path("seeded.pyth")
-
-
-def seeded(target: str) -> dict[str, torch.Tensor]:
-    shapes = json.loads(str(np.load(DATA / f"pytorchvideo_{target}.npz")["shapes"]))
-    return {name: torch.from_numpy(np.asarray(seeded_tensor(name, tuple(shape)))) for name, shape in shapes.items()}
-
-
-@pytest.mark.parametrize("target", sorted(PYTORCHVIDEO_TARGETS))
-def test_outputs_equal_pytorchvideos(target: str) -> None:
-    fixture = np.load(DATA / f"pytorchvideo_{target}.npz")
-    network = convert(seeded(target), "pytorchvideo", target, ACTIONS, HERE)
-    # The seeded clip holds normalised values; PyTorchVideo normalises by 0.45 and 0.225 alike in all colours.
-    clip = torch.from_numpy(seeded_clip(int(fixture["frames"]), 64))[None].transpose(1, 2) * 0.225 + 0.45
-    with torch.inference_mode():
-        logits = network(clip).numpy()
-    assert np.abs(logits - fixture["logits"]).max() / fixture["logits"].std() < 1e-4
 
 
 def test_slow_frames_spread_from_the_first_to_the_last() -> None:
@@ -54,20 +35,20 @@ def test_slow_frames_spread_from_the_first_to_the_last() -> None:
 
 
 def test_other_networks_and_checkpoints_are_refused() -> None:
-    tensors = seeded("csn_ir_101")
+    tensors = seeded_checkpoint("pytorchvideo_csn_ir_101")
     assert num_actions_of(tensors, HERE) == 20
-    listed = "csn_ir_101, slowfast_r101_8x8, slowfast_r50_4x16, slowfast_r50_8x8"
+    listed = "csn_ir_101, resnet3d_50_8x8, slowfast_r101_8x8, slowfast_r50_4x16, slowfast_r50_8x8"
     for target in ("csn_ir_152", "slowfast_r101_4x16", "r2plus1d_34"):
         with pytest.raises(InputError, match=f"--to {target}: pytorchvideo has no such network; .*valid: {listed}$"):
             convert_checkpoint(HERE, "pytorchvideo", target, ACTIONS)
     with pytest.raises(InputError, match=r"seeded\.pyth: not a checkpoint of slowfast_r50_8x8: \d+ missing"):
         convert(tensors, "pytorchvideo", "slowfast_r50_8x8", ACTIONS, HERE)
     with pytest.raises(InputError, match=r"has shape \(16, 8, 7, 1, 1\), expected \(16, 8, 5, 1, 1\)"):
-        convert(seeded("slowfast_r50_8x8"), "pytorchvideo", "slowfast_r50_4x16", ACTIONS, HERE)
+        convert(seeded_checkpoint("pytorchvideo_slowfast_r50_8x8"), "pytorchvideo", "slowfast_r50_4x16", ACTIONS, HERE)
 
 
 def test_the_command_line_converts_a_published_file_and_the_header_says_the_colours(tmp_path: Path) -> None:
-    torch.save({"model_state": seeded("csn_ir_101")}, tmp_path / "csn.pyth")
+    torch.save({"model_state": seeded_checkpoint("pytorchvideo_csn_ir_101")}, tmp_path / "csn.pyth")
     out = tmp_path / "csn.safetensors"
     command = ["pytorchvideo", str(tmp_path / "csn.pyth"), "--to", "csn_ir_101", "--out", str(out), "--quiet", "--classes", *ACTIONS]
     assert convert_command.main(convert_command.build_parser().parse_args(command)) == 0
@@ -81,9 +62,15 @@ def test_the_command_line_converts_a_published_file_and_the_header_says_the_colo
 
 def test_published_sizes() -> None:
     """Parameters in millions, as PyTorchVideo's model zoo lists them."""
-    sizes = {"slowfast_r50_4x16": 34.48, "slowfast_r50_8x8": 34.57, "slowfast_r101_8x8": 62.83, "csn_ir_101": 22.21}
+    sizes = {
+        "slowfast_r50_4x16": 34.48,
+        "slowfast_r50_8x8": 34.57,
+        "slowfast_r101_8x8": 62.83,
+        "csn_ir_101": 22.21,
+        "resnet3d_50_8x8": 32.45,
+    }
     for target, size in sizes.items():
         name, fields = TARGETS[target]
         with torch.device("meta"):
-            network = parse_architecture(name, fields | PYTORCHVIDEO_TARGETS[target], target).build(400)
+            network = parse_architecture(name, fields | DIFFERING["pytorchvideo"][target], target).build(400)
         assert round(sum(p.numel() for p in network.parameters()) / 1e6, 2) == size

@@ -1,16 +1,24 @@
 """The 3D networks and their variants: shapes, gradients, and that each switch does what it says."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
 
+from parsing.errors import InputError
 from recognizers.clips.inputs import Normalise
 from recognizers.networks.blocks import MixedConv, NonLocal, SpaceTimeAttention, SqueezeExcite, TemporalAdaptive, Variants
 from recognizers.networks.csn import CSN, CSNArchitecture
-from recognizers.networks.reference import R2Plus1D, R2Plus1DArchitecture, VideoSwin, VideoSwinArchitecture
+from recognizers.networks.mfnet import MFNet, MFNetArchitecture
+from recognizers.networks.reference import R3D, R2Plus1D, R2Plus1DArchitecture, R3DArchitecture, VideoSwin, VideoSwinArchitecture
+from recognizers.networks.slow_only import ResNet3D, ResNet3DArchitecture
 from recognizers.networks.slowfast import SlowFast, SlowFastArchitecture
 from recognizers.networks.tanet import TANet, TANetArchitecture
+from recognizers.networks.timesformer import IMAGES, TimeSformer, TimeSformerArchitecture
 from recognizers.networks.uniformer import UniFormer, UniFormerArchitecture
 
 TINY = SlowFastArchitecture(frames=8, depth=26, width=16, alpha=4, input_px=32)
@@ -63,9 +71,30 @@ def test_published_sizes() -> None:
             "csn_ir_152": CSN(CSNArchitecture(), 400),
             "tanet_r50": TANet(TANetArchitecture(), 400),
             "r2plus1d_34": R2Plus1D(R2Plus1DArchitecture(), 400),
+            "r3d_18": R3D(R3DArchitecture(), 400),
+            "resnet3d_50": ResNet3D(ResNet3DArchitecture(), 400),
+            "mfnet": MFNet(MFNetArchitecture(), 400),
         }
     counts = {name: round(sum(p.numel() for p in net.parameters()) / 1e6, 2) for name, net in sizes.items()}
-    assert counts == {"slowfast_r50": 34.48, "csn_ir_152": 29.70, "tanet_r50": 25.59, "r2plus1d_34": 63.70}
+    first = {"slowfast_r50": 34.48, "csn_ir_152": 29.70, "tanet_r50": 25.59, "r2plus1d_34": 63.70}
+    assert counts == first | {"r3d_18": 33.37, "resnet3d_50": 32.45, "mfnet": 8.0}
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "gmacs"),
+    [
+        (MFNet(MFNetArchitecture(), 400), 224, 11.1),
+        (R3D(R3DArchitecture(), 400), 112, 40.7),
+        (TimeSformer(TimeSformerArchitecture(), 400), 224, 196),
+    ],
+    ids=["mfnet", "r3d_18", "timesformer"],
+)
+def test_published_work(network: torch.nn.Module, size: int, gmacs: float) -> None:
+    """Multiplications in billions for one clip, as the paper of MF-Net, torchvision and mmaction2 state them."""
+    frames = network.architecture.frames
+    with FlopCounterMode(display=False) as counter:
+        network.to("meta").eval()(torch.empty(1, frames, 3, size, size, device="meta"))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gmacs, rel=0.01)
 
 
 def test_the_slow_pathway_sees_every_alpha_th_frame() -> None:
@@ -118,6 +147,9 @@ def test_tanet_and_uniformer_and_torchvisions() -> None:
         UniFormer(UniFormerArchitecture("tiny"), 5),
         VideoSwin(VideoSwinArchitecture("tiny"), 5),
         R2Plus1D(R2Plus1DArchitecture(18), 5),
+        R3D(R3DArchitecture(), 5),
+        ResNet3D(ResNet3DArchitecture(depth=26, width=8), 5),
+        MFNet(MFNetArchitecture(width=16), 5),
     ]
     x = clips(1, 8, 64)
     for network in networks:
@@ -126,3 +158,43 @@ def test_tanet_and_uniformer_and_torchvisions() -> None:
             first, mirrored = network(x), network(x.flip(1))
         assert first.shape == (1, 5)
         assert not torch.equal(first, mirrored), type(network)  # the order of frames matters
+
+
+SMALL_TIMESFORMER = TimeSformerArchitecture(frames=4, input_px=32, width=24, depth=2, heads=2, colours="middle")
+
+
+def test_timesformer_starts_as_a_network_of_images_that_sees_no_time() -> None:
+    """Its attention along time starts as nothing, so the order of frames counts only after training."""
+    torch.manual_seed(0)
+    network, x = TimeSformer(SMALL_TIMESFORMER, 5).eval(), clips(1, 4)
+    with torch.inference_mode():
+        before = network(x)
+        assert torch.allclose(network(x.flip(1)), before, atol=1e-5)
+        for block in network.blocks:
+            torch.nn.init.normal_(block.time_fc.weight)
+        torch.nn.init.normal_(network.time_embed)
+        assert not torch.allclose(network(x.flip(1)), network(x), atol=1e-3)
+
+
+@pytest.mark.parametrize(("frames", "size"), [(8, 32), (4, 48), (2, 64)])
+def test_timesformer_takes_other_clips(frames: int, size: int) -> None:
+    network = TimeSformer(SMALL_TIMESFORMER, 5).eval()
+    with torch.inference_mode():
+        same = network(clips(1, 4)[:, :1].expand(-1, frames, -1, -1, -1))  # a still, whatever its number of frames, is one picture
+        assert torch.allclose(same, network(clips(1, 4)[:, :1].expand(-1, 4, -1, -1, -1)), atol=1e-5)
+        assert network(clips(1, frames, size)).shape == (1, 5)
+
+
+def test_timesformer_starts_from_a_vision_transformer_of_timm(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    images = timm.create_model(IMAGES, img_size=32, embed_dim=24, depth=2, num_heads=2).eval()
+    save_file(images.state_dict(), tmp_path / "vit.safetensors")
+    network = SMALL_TIMESFORMER.build(5, str(tmp_path / "vit.safetensors")).eval()
+    x = clips(1, 1).expand(-1, 4, -1, -1, -1)  # of a still, both see the same
+    with torch.inference_mode():
+        expected = images.forward_features(network.normalise(x)[:, :, 0])[:, 0]
+        network.classifier = torch.nn.Identity()
+        assert torch.allclose(network(x), expected, atol=1e-5)
+    assert torch.equal(network.blocks[1].time.qkv.weight, network.blocks[1].space.qkv.weight)
+    with pytest.raises(InputError, match="pretrained: nowhere not found; expected none, imagenet or a safetensors file"):
+        SMALL_TIMESFORMER.build(5, "nowhere")
