@@ -82,7 +82,9 @@ class TimeSformer(nn.Module):
         self.cls_token = nn.Parameter(torch.randn(1, 1, a.width) * 0.02)
         self.pos_embed = nn.Parameter(torch.randn(1, side**2 + 1, a.width) * 0.02)
         self.time_embed = nn.Parameter(torch.zeros(1, a.frames, a.width))
-        self.blocks = nn.ModuleList(_Block(a.width, a.heads, rate) for rate in torch.linspace(0, a.drop_path, a.depth).tolist())
+        self.blocks = nn.ModuleList(
+            _Block(a.width, a.heads, rate) for rate in torch.linspace(0, a.drop_path, a.depth, device="cpu").tolist()
+        )
         self.norm = nn.LayerNorm(a.width, 1e-6)
         self.dropout = nn.Dropout(a.dropout)
         self.classifier = nn.Linear(a.width, num_actions)
