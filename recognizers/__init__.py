@@ -15,8 +15,10 @@ RECOGNIZERS: Table = {
     "resnet3d": _VIDEO,
     "mfnet": _VIDEO,
     "timesformer": _VIDEO,
+    "actionclip": _VIDEO,
     "mmaction2": "recognizers.adapters.mmaction2:MMActionConfig",
     "transformers": "recognizers.adapters.transformers:TransformersRecognizerConfig",
+    "zero_shot": "recognizers.zero_shot:ZeroShotConfig",
     "oracle": "parsing.recorded.configs:RecordedActionsConfig",
     "replay": "parsing.recorded.configs:RecordedActionsConfig",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -103,12 +103,12 @@ class _Checkpointed:
         self.block = block
         self.norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
+    def __call__(self, *inputs: Any, **options: Any) -> Tensor:
         run = type(self.block).forward
         if not (self.block.training and torch.is_grad_enabled()):
-            return run(self.block, *inputs)  # type: ignore[no-any-return]
+            return run(self.block, *inputs, **options)  # type: ignore[no-any-return]
         contexts = lambda: (_Momenta([]), _Momenta(self.norms))  # noqa: E731
-        found: Tensor = torch.utils.checkpoint.checkpoint(run, self.block, *inputs, use_reentrant=False, context_fn=contexts)
+        found: Tensor = torch.utils.checkpoint.checkpoint(run, self.block, *inputs, use_reentrant=False, context_fn=contexts, **options)
         return found
 
 

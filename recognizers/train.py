@@ -177,7 +177,7 @@ class RecognizerTraining:
         return MultigridBatches(sampler, batch_size, self.multigrid, *shape)
 
     def _network(self, labels: ActionLabels) -> nn.Module:
-        network = self.architecture.build(len(labels.names), self.pretrained, self.frozen_level)
+        network = self.architecture.build(labels.names, self.pretrained, self.frozen_level)
         if self.initial:
             source, _, known = load_recognizer(self.name, self.initial, "cpu")
             classifier = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]

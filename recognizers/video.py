@@ -64,7 +64,7 @@ def load_recognizer(name: NetworkName, weights: str, device: str) -> tuple[nn.Mo
     header, path = read_header(weights, name), weights_path(weights)
     architecture = parse_architecture(name, header.architecture, str(path))
     labels = ActionLabels.from_header(header, str(path))
-    network = restore(lambda: architecture.build(len(labels.names)), weights)
+    network = restore(lambda: architecture.build(labels.names), weights)
     return network.eval().to(device), architecture, labels
 
 

@@ -24,8 +24,8 @@ from parsing.types import ModelFacts
 
 MODEL_FILES = ("*.json", "*.safetensors")  # all that is read, and all that is ever fetched
 ATTENTION = (None, "eager", "sdpa")  # other implementations are code from elsewhere
-ModelClass = Literal["AutoModelForObjectDetection", "VitPoseForPoseEstimation", "AutoModelForVideoClassification"]
-ProcessorClass = Literal["AutoImageProcessor", "AutoVideoProcessor"]
+ModelClass = Literal["AutoModelForObjectDetection", "VitPoseForPoseEstimation", "AutoModelForVideoClassification", "CLIPModel"]
+ProcessorClass = Literal["AutoImageProcessor", "AutoVideoProcessor", "AutoTokenizer"]
 
 
 def model_folder(weights: str, allow_network: bool) -> Path:
@@ -55,7 +55,7 @@ def model_folder(weights: str, allow_network: bool) -> Path:
 
 
 def load_model(folder: Path, model: ModelClass, processor: ProcessorClass, device: str) -> tuple[nn.Module, Any]:
-    """A network in float32, ready to run, and the processor that makes its inputs.
+    """A network in float32, ready to run, and the processor or tokenizer that makes its inputs.
 
     Raises:
         InputError: the folder holds another kind of model, lacks tensors or files, or wants code of its own; one line.

@@ -11,15 +11,16 @@ from parsing.errors import InputError
 from parsing.networks.backbones import Pretrained
 
 Colours = tuple[tuple[float, float, float], tuple[float, float, float]]
-ColourName = Literal["imagenet", "kinetics", "middle", "half", "mfnet"]
+ColourName = Literal["imagenet", "kinetics", "middle", "half", "mfnet", "clip"]
 # Mean and deviation of RGB: ImageNet's, those of torchvision's R(2+1)D and R3D, of PyTorchVideo and UniFormer, of TimeSformer in
-# mmaction2, and of MF-Net.
+# mmaction2, of MF-Net, and of CLIP.
 COLOURS: dict[ColourName, Colours] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "kinetics": ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)),
     "middle": ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "mfnet": ((124 / 255, 117 / 255, 104 / 255), (1 / (255 * 0.0167),) * 3),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
 }
 FLOW: Colours = ((128 / 255,) * 3, (127 / 255,) * 3)
 SingleKind = Literal["rgb", "residual", "flow"]

@@ -5,6 +5,7 @@ Where an architecture says `input: flow`, the three are what `recognizers.clips.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol, cast
 
 from torch import nn
@@ -14,7 +15,9 @@ from parsing.networks.backbones import Pretrained
 from recognizers.clips.frame_sampling import Sampling
 from recognizers.clips.inputs import InputKind
 
-NetworkName = Literal["tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "r2plus1d", "r3d", "resnet3d", "mfnet", "timesformer"]
+NetworkName = Literal[
+    "tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "r2plus1d", "r3d", "resnet3d", "mfnet", "timesformer", "actionclip"
+]
 # Name in a config -> its architecture, imported only when chosen.
 NETWORKS: Table = {
     "tsm": "recognizers.networks.tsm:TSMArchitecture",
@@ -28,6 +31,7 @@ NETWORKS: Table = {
     "resnet3d": "recognizers.networks.slow_only:ResNet3DArchitecture",
     "mfnet": "recognizers.networks.mfnet:MFNetArchitecture",
     "timesformer": "recognizers.networks.timesformer:TimeSformerArchitecture",
+    "actionclip": "recognizers.networks.actionclip:ActionCLIPArchitecture",
 }
 
 
@@ -46,8 +50,8 @@ class Architecture(Protocol):
     def sampling(self) -> Sampling:
         """Which frames of a video make a clip."""
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> nn.Module:
-        """The network with new weights, those of images where `pretrained` asks for them.
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> nn.Module:
+        """The network for actions of these names, with new weights, or public ones where `pretrained` asks for them.
 
         Raises:
             InputError: it knows no such weights, or no levels to freeze.

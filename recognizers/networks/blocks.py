@@ -45,6 +45,13 @@ def activation(variants: Variants) -> nn.Module:
     return nn.ELU(inplace=True) if variants.activation == "elu" else nn.ReLU(inplace=True)
 
 
+def times(embeddings: Tensor, num_frames: int) -> Tensor:
+    """(1, T, C) embeddings of the frames of a clip, interpolated from those of another length."""
+    if embeddings.shape[1] == num_frames:
+        return embeddings
+    return F.interpolate(embeddings.transpose(1, 2), num_frames, mode="linear", align_corners=False).transpose(1, 2)
+
+
 class ConvNorm(nn.Sequential):
     """A convolution without bias, and batch norm."""
 

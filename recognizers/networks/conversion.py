@@ -262,7 +262,7 @@ def convert(tensors: Mapping[str, Tensor], origin: Origin, target: str, actions:
     """
     name, fields = TARGETS[target]
     fields = fields | DIFFERING.get(origin, {}).get(target, {})
-    network = parse_architecture(name, fields, target).build(len(actions))
+    network = parse_architecture(name, fields, target).build(actions)
     computed = {key: value for key, value in network.state_dict().items() if _DROPPED.search(key)}
     renamed = {rewrite(key, RULES[origin][name]): value for key, value in tensors.items() if not _DROPPED.search(key)}
     if isinstance(network, SlowFast) and origin == "pytorchvideo":

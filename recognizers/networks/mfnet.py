@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -38,9 +39,9 @@ class MFNetArchitecture:
     def sampling(self) -> Sampling:
         return clip_sampling(self.sampler, self.frames, self.interval)
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> MFNet:
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> MFNet:
         no_images(pretrained, frozen_level)
-        return MFNet(self, num_actions)
+        return MFNet(self, len(actions))
 
 
 class MFNet(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -34,9 +35,9 @@ class VideoSwinArchitecture:
     def sampling(self) -> Sampling:
         return clip_sampling(self.sampler, self.frames, self.interval)
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> VideoSwin:
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> VideoSwin:
         no_images(pretrained, frozen_level)
-        return VideoSwin(self, num_actions)
+        return VideoSwin(self, len(actions))
 
 
 class VideoSwin(nn.Module):
@@ -76,9 +77,9 @@ class R2Plus1DArchitecture:
     def sampling(self) -> Sampling:
         return clip_sampling(self.sampler, self.frames, self.interval)
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> R2Plus1D:
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> R2Plus1D:
         no_images(pretrained, frozen_level)
-        return R2Plus1D(self, num_actions)
+        return R2Plus1D(self, len(actions))
 
 
 class R2Plus1D(nn.Module):
@@ -118,9 +119,9 @@ class R3DArchitecture:
     def sampling(self) -> Sampling:
         return clip_sampling(self.sampler, self.frames, self.interval)
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> R3D:
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> R3D:
         no_images(pretrained, frozen_level)
-        return R3D(self, num_actions)
+        return R3D(self, len(actions))
 
 
 class R3D(nn.Module):

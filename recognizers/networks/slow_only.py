@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Annotated, Literal
 
@@ -43,9 +44,9 @@ class ResNet3DArchitecture:
     def sampling(self) -> Sampling:
         return clip_sampling(self.sampler, self.frames, self.interval)
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> ResNet3D:
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> ResNet3D:
         no_images(pretrained, frozen_level)
-        return ResNet3D(self, num_actions)
+        return ResNet3D(self, len(actions))
 
 
 class ResNet3D(nn.Module):

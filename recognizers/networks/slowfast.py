@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Annotated, Literal
 
@@ -53,9 +54,9 @@ class SlowFastArchitecture:
     def sampling(self) -> Sampling:
         return clip_sampling(self.sampler, self.frames, self.interval, self.alpha)
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> SlowFast:
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> SlowFast:
         no_images(pretrained, frozen_level)
-        return SlowFast(self, num_actions)
+        return SlowFast(self, len(actions))
 
 
 class SlowFast(nn.Module):

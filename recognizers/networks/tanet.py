@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import timm
@@ -37,10 +38,10 @@ class TANetArchitecture:
         snippet = 1 if self.input == "rgb" else 2
         return Segments(self.segments, snippet, multiple=snippet)
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> TANet:
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> TANet:
         if frozen_level >= 0:
             raise InputError("frozen_level: tanet trains all of its weights; expected -1")
-        return TANet(self, num_actions, pretrained == "imagenet")
+        return TANet(self, len(actions), pretrained == "imagenet")
 
 
 class TANet(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from parsing.networks.checkpoints import fill, rewrite
 from parsing.networks.tensors import read_tensors
 from recognizers.clips.frame_sampling import Sampler, Sampling, clip_sampling
 from recognizers.clips.inputs import CHANNELS, ColourName, InputKind, Normalise, no_images
+from recognizers.networks.blocks import times
 
 IMAGES = "vit_base_patch16_224"  # of timm, with the weights that the paper starts from
 # Its names -> those of a block, whose attention along time starts as a copy of that in space.
@@ -62,9 +64,9 @@ class TimeSformerArchitecture:
     def sampling(self) -> Sampling:
         return clip_sampling(self.sampler, self.frames, self.interval)
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> TimeSformer:
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> TimeSformer:
         no_images("none", frozen_level)
-        network = TimeSformer(self, num_actions)
+        network = TimeSformer(self, len(actions))
         if pretrained != "none":
             network.start_from_images(pretrained)
         return network
@@ -94,7 +96,7 @@ class TimeSformer(nn.Module):
         frames = self.normalise(clips).transpose(1, 2)
         maps = self.patch_embed(frames.flatten(0, 1))
         patches = maps.flatten(2).transpose(1, 2) + self._places(*maps.shape[2:])
-        patches = patches.view(*frames.shape[:2], *patches.shape[1:]) + self._times(frames.shape[1])
+        patches = patches.view(*frames.shape[:2], *patches.shape[1:]) + times(self.time_embed, frames.shape[1])[:, :, None]
         tokens = torch.cat([(self.cls_token + self.pos_embed[:, :1]).expand(len(clips), -1, -1), patches.flatten(1, 2)], 1)
         for block in self.blocks:
             tokens = block(tokens, frames.shape[1])
@@ -125,13 +127,6 @@ class TimeSformer(nn.Module):
             return places
         grid = places.transpose(1, 2).reshape(1, -1, side, side)
         return F.interpolate(grid, (height, width), mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
-
-    def _times(self, num_frames: int) -> Tensor:
-        """(1, T, 1, C) embeddings of the frames of a clip."""
-        times = self.time_embed.transpose(1, 2)
-        if num_frames != times.shape[2]:
-            times = F.interpolate(times, num_frames, mode="linear", align_corners=False)
-        return times.transpose(1, 2)[:, :, None]
 
 
 class _Attention(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -56,8 +57,8 @@ class TSMArchitecture:
             return Dense(self.num_segments * self.snippet, self.step, self.snippet)
         return Segments(self.num_segments, self.snippet, self.step, self.snippet)
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> TSM:
-        return TSM(self, num_actions, pretrained, frozen_level)
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> TSM:
+        return TSM(self, len(actions), pretrained, frozen_level)
 
 
 class TSM(nn.Module):

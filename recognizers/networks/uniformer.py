@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -36,9 +37,9 @@ class UniFormerArchitecture:
     def sampling(self) -> Sampling:
         return clip_sampling(self.sampler, self.frames, self.interval)
 
-    def build(self, num_actions: int, pretrained: Pretrained = "none", frozen_level: int = -1) -> UniFormer:
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> UniFormer:
         no_images(pretrained, frozen_level)
-        return UniFormer(self, num_actions)
+        return UniFormer(self, len(actions))
 
 
 class UniFormer(nn.Module):

@@ -334,7 +334,7 @@ def test_timesformer_is_taken_over_by_the_network_of_this_project() -> None:
     theirs = hf.TimesformerForVideoClassification(hf.TimesformerConfig(num_frames=4, image_size=32, **settings)).eval()
     for value in theirs.parameters():  # positions and times start at nothing
         torch.nn.init.normal_(value, 0, 0.2)
-    ours = TimeSformerArchitecture(frames=4, input_px=32, width=24, depth=2, heads=2, colours="middle").build(3).eval()
+    ours = TimeSformerArchitecture(frames=4, input_px=32, width=24, depth=2, heads=2, colours="middle").build("abc").eval()
     renamed = {rewrite(name, RULES["transformers"]["timesformer"]): value for name, value in theirs.state_dict().items()}
     ours.load_state_dict(renamed, strict=True)
     clips = torch.rand(2, 4, 3, 32, 32)

@@ -42,7 +42,7 @@ def test_the_loss_falls_on_real_clips(name: NetworkName) -> None:
     targets = Targets(labels, np.zeros((len(records), 0), np.float32), np.arange(len(actions)))
     views = ClipViews(store, targets, a.sampling, a.input_px, ViewConfig(), kind=a.input)
     batch = collate([views[(i, 0)] for i in range(len(records))])
-    task = RecognitionTask(a.build(len(actions)), ActionLossConfig(label_smoothing=0.0)).train()
+    task = RecognitionTask(a.build(actions), ActionLossConfig(label_smoothing=0.0)).train()
     optimizer = torch.optim.AdamW(task.parameters(), 1e-3)
     losses = []
     for _ in range(7):

@@ -165,7 +165,7 @@ def test_residual_tsm_sees_changes_alone() -> None:
 def test_blocks_computed_again_give_the_same_gradients_and_statistics(name: NetworkName) -> None:
     torch.manual_seed(0)
     a = parse_architecture(name, SMALL[name] | {"dropout": 0.0}, "t")
-    plain = a.build(3).train()
+    plain = a.build("abc").train()
     again = copy.deepcopy(plain)
     assert checkpoint_blocks(again) > 1
     again = copy.deepcopy(again)  # as the moving average of weights does

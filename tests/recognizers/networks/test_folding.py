@@ -28,7 +28,7 @@ SMALL: dict[NetworkName, dict[str, Any]] = {
 def test_outputs_stay(name: NetworkName) -> None:
     torch.manual_seed(0)
     a = parse_architecture(name, SMALL[name], "t")
-    network = a.build(3)
+    network = a.build("abc")
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]

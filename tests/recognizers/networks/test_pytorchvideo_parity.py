@@ -72,5 +72,5 @@ def test_published_sizes() -> None:
     for target, size in sizes.items():
         name, fields = TARGETS[target]
         with torch.device("meta"):
-            network = parse_architecture(name, fields | DIFFERING["pytorchvideo"][target], target).build(400)
+            network = parse_architecture(name, fields | DIFFERING["pytorchvideo"][target], target).build([str(i) for i in range(400)])
         assert round(sum(p.numel() for p in network.parameters()) / 1e6, 2) == size

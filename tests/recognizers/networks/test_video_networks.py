@@ -189,7 +189,7 @@ def test_timesformer_starts_from_a_vision_transformer_of_timm(tmp_path: Path) ->
     torch.manual_seed(0)
     images = timm.create_model(IMAGES, img_size=32, embed_dim=24, depth=2, num_heads=2).eval()
     save_file(images.state_dict(), tmp_path / "vit.safetensors")
-    network = SMALL_TIMESFORMER.build(5, str(tmp_path / "vit.safetensors")).eval()
+    network = SMALL_TIMESFORMER.build("abcde", str(tmp_path / "vit.safetensors")).eval()
     x = clips(1, 1).expand(-1, 4, -1, -1, -1)  # of a still, both see the same
     with torch.inference_mode():
         expected = images.forward_features(network.normalise(x)[:, :, 0])[:, 0]
@@ -197,4 +197,4 @@ def test_timesformer_starts_from_a_vision_transformer_of_timm(tmp_path: Path) ->
         assert torch.allclose(network(x), expected, atol=1e-5)
     assert torch.equal(network.blocks[1].time.qkv.weight, network.blocks[1].space.qkv.weight)
     with pytest.raises(InputError, match="pretrained: nowhere not found; expected none, imagenet or a safetensors file"):
-        SMALL_TIMESFORMER.build(5, "nowhere")
+        SMALL_TIMESFORMER.build("abcde", "nowhere")
