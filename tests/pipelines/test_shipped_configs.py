@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from detectors.networks import build_network, parse_architecture
 from parsing.configs import override, parse_config, read_yaml
 from parsing.networks.backbones import Backbone
 from parsing.states.network import PartStateArchitecture
+from pipelines import train
 from pipelines.ablate import Ablation, slug
 from pipelines.parse.config import read_pipeline
 from pipelines.trainings import STAGES, training_config
@@ -32,6 +34,8 @@ def test_training_configs_fit_and_open_with_their_command(path: Path) -> None:
     training_config(stage, read_yaml(path), str(path))
     commands = [line for line in path.read_text().splitlines() if line.startswith("# python -m")]
     assert commands[0].startswith(f"# python -m pipelines.train {stage} --config {path.relative_to(ROOT)}")
+    words = shlex.split(commands[0].removeprefix("# python -m pipelines.train "))
+    override(read_yaml(path), train.build_parser().parse_args(words).set)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs/ablations").glob("*.yaml")), ids=lambda path: path.stem)
