@@ -34,6 +34,7 @@ from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
+from parsing.networks.initial import start_from
 from parsing.networks.weights import read_header, save_weights
 from parsing.stages import PoseEstimator
 
@@ -44,6 +45,7 @@ class DetectorTraining:
 
     Args:
         architecture: of the network.
+        initial: weights of the same network to start from, of any classes (`parsing.networks.initial`); empty for none.
         pose: config of the pose estimator that gives heatmaps in evaluation, where the architecture asks for them.
         frozen_level: backbone weights up to this feature level stay as they are; -1 trains all.
         eval_every: epochs between evaluations; the last one is always evaluated.
@@ -56,6 +58,7 @@ class DetectorTraining:
     fit: FitConfig
     pose: PoseChoice | None = None
     pretrained: Pretrained = "imagenet"
+    initial: str = ""
     frozen_level: Annotated[int, Field(ge=-1, le=9)] = -1
     eval_every: Count = 1
 
@@ -63,6 +66,8 @@ class DetectorTraining:
         a, pose = self.architecture, self._pose(device)
         records, val = self.data.splits(self.target, a.class_names)
         views = self.data.views(records, self.target, a)
+        network, labels = build_network(self.name, a, self.pretrained, self.frozen_level), {"classes": list(a.class_names)}
+        start_from(network, self.initial, self.name, labels, cast(DetectionNetwork, network).named_rows)
 
         def score(task: nn.Module) -> Scored:
             network = cast(DetectionTask, task).network
@@ -70,13 +75,13 @@ class DetectorTraining:
             return Scored(network, evaluate_network(*given), {"examples": draw_examples(*given)})
 
         return Prepared(
-            DetectionTask(build_network(self.name, a, self.pretrained, self.frozen_level)),
+            DetectionTask(network),
             views,
             collate,
             score,
             figures=("all.AP", "all.AP50", "all.AR"),
             architecture=a,
-            labels={"classes": list(a.class_names)},
+            labels=labels,
             facts={"pretrained": self.pretrained},
             weights=self.data.draw_weights(views),
             every=self.eval_every,

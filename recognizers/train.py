@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, field
 from functools import partial
@@ -20,7 +21,7 @@ from parsing.learning.batches import Batches, EpochSampler, EqualBatches
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
-from parsing.networks.checkpoints import fill
+from parsing.networks.initial import Rows, start_from
 from parsing.stages import ActionRecognizer
 from parsing.types import Array
 from recognizers.balance import BalanceConfig
@@ -37,7 +38,7 @@ from recognizers.scores import SavedScores
 from recognizers.scoring import score_clips
 from recognizers.superres.scaling import Scaling, scaled
 from recognizers.task import FreezeNorm, RecognitionTask, checkpoint_blocks, mixing
-from recognizers.video import VideoRecognizer, VideoRecognizerConfig, load_recognizer
+from recognizers.video import VideoRecognizer, VideoRecognizerConfig
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class RecognizerTraining:
     """A training of any video network.
 
     Args:
-        initial: weights of the same network, of any actions, to start from; its classifier is new where those differ.
+        initial: weights of the same network, of any actions, to start from (`parsing.networks.initial`); empty for none.
         freeze_norm: batch norms keep their statistics: none, all, or all but the first, whose input is what changes
             most between data sets (partial BN; the second place of Kinetics-TPS 2021 gained 9.9 points by it).
         frozen_level: of frame-wise networks, the feature level up to which weights stay; -1 trains all.
@@ -178,13 +179,8 @@ class RecognizerTraining:
 
     def _network(self, labels: ActionLabels) -> nn.Module:
         network = self.architecture.build(labels.names, self.pretrained, self.frozen_level)
-        if self.initial:
-            source, _, known = load_recognizer(self.name, self.initial, "cpu")
-            classifier = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
-            same = known.names == labels.names
-            kept = {key: value for key, value in source.state_dict().items() if same or not key.startswith(classifier)}
-            own = {key: value for key, value in network.state_dict().items() if key not in kept and key.startswith(classifier)}
-            fill(network, kept | own, "the architecture that is trained", Path(self.initial))
+        classifier = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
+        start_from(network, self.initial, self.name, labels.to_header(), {rf"{re.escape(classifier)}\..*": (Rows("actions"),)})
         if self.checkpoint and not checkpoint_blocks(network):
             raise InputError(f"checkpoint: {self.name!r} has no blocks that repeat")
         return network

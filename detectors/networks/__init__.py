@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, cast
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from detectors.networks.retinanet import RetinaNet
 from parsing.configs import Table, parse_config
 from parsing.errors import InputError
 from parsing.networks.backbones import Pretrained
+from parsing.networks.initial import NamedRows
 from parsing.networks.weights import WeightsHeader, read_header, restore, weights_path
 
 NetworkName = Literal["cascade_rcnn", "faster_rcnn", "retinanet", "gfl"]
@@ -42,6 +43,7 @@ class DetectionNetwork(Protocol):
 
     architecture: DetectorArchitecture
     calibration: ScoreCalibration | None
+    named_rows: ClassVar[NamedRows]
 
     def __call__(self, images: Tensor, sizes: list[tuple[int, int]], targets: list[Targets]) -> dict[str, Tensor]: ...
 

@@ -6,6 +6,8 @@ higher IoU (0.5, 0.6, 0.7), regresses class-agnostic deltas scaled as published;
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +21,7 @@ from detectors.networks.pooling import pool_levels
 from detectors.networks.rpn import ProposalNetwork
 from detectors.networks.targets import match, sample_balanced
 from parsing.networks.backbones import Backbone, Pretrained
+from parsing.networks.initial import NamedRows, Rows
 
 STAGE_IOUS = (0.5, 0.6, 0.7)
 STAGE_LOSS_WEIGHTS = (1.0, 0.5, 0.25)
@@ -49,6 +52,7 @@ class CascadeRCNN(nn.Module):
     """Detector of C classes in padded batches of images."""
 
     calibration: ScoreCalibration | None = None
+    named_rows: ClassVar[NamedRows] = {r"heads\.\d\.classify\..*": (Rows("classes", before=1),)}
 
     def __init__(self, architecture: CascadeArchitecture, pretrained: Pretrained = "none", frozen_level: int = -1) -> None:
         super().__init__()

@@ -5,6 +5,8 @@ Its weights of Mask R-CNN and Keypoint R-CNN are the same network with another h
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,6 +22,7 @@ from detectors.networks.pooling import BINS, pool_levels
 from detectors.networks.rpn import ProposalNetwork
 from detectors.networks.targets import match, sample_balanced
 from parsing.networks.backbones import Backbone, Pretrained
+from parsing.networks.initial import NamedRows, Rows
 
 FOREGROUND_IOU = 0.5
 ROI_SAMPLES = 2  # points per bin and axis of RoIAlign, as published
@@ -29,6 +32,10 @@ class FasterRCNN(nn.Module):
     """Detector of C classes in padded batches of images; each class has a box of its own."""
 
     calibration: ScoreCalibration | None = None
+    named_rows: ClassVar[NamedRows] = {
+        r"box_predictor\.cls_score\..*": (Rows("classes", before=1),),
+        r"box_predictor\.bbox_pred\..*": (Rows("classes", before=4, each=4),),
+    }
 
     def __init__(self, architecture: FasterRCNNArchitecture, pretrained: Pretrained = "none", frozen_level: int = -1) -> None:
         super().__init__()

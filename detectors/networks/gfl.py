@@ -7,6 +7,7 @@ distributions (distribution focal loss), and ATSS (Zhang et al., CVPR 2020) choo
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from detectors.networks.calibration import ScoreCalibration
 from detectors.networks.dense import dense_candidates
 from detectors.networks.targets import loss_norm, match_atss
 from parsing.networks.backbones import Backbone, Pretrained
+from parsing.networks.initial import NamedRows, Rows
 
 BOX_WEIGHT, DISTRIBUTION_WEIGHT, QUALITY_BETA = 2.0, 0.25, 2.0
 
@@ -62,6 +64,7 @@ class GFL(nn.Module):
     """One-stage detector of C classes in padded batches of images."""
 
     calibration: ScoreCalibration | None = None
+    named_rows: ClassVar[NamedRows] = {r"head\.classify\..*": (Rows("classes"),)}
 
     def __init__(self, architecture: GFLArchitecture, pretrained: Pretrained = "none", frozen_level: int = -1) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from detectors.networks.calibration import ScoreCalibration
 from detectors.networks.dense import dense_candidates
 from detectors.networks.targets import loss_norm, match_anchors
 from parsing.networks.backbones import Backbone, Pretrained
+from parsing.networks.initial import NamedRows, Rows
 
 FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.4
 OCTAVES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
@@ -26,6 +28,7 @@ class RetinaNet(nn.Module):
     """One-stage detector of C classes in padded batches of images."""
 
     calibration: ScoreCalibration | None = None
+    named_rows: ClassVar[NamedRows] = {r"head\.classification_head\.cls_logits\..*": (Rows("classes"),)}
 
     def __init__(self, architecture: RetinaNetArchitecture, pretrained: Pretrained = "none", frozen_level: int = -1) -> None:
         super().__init__()

@@ -81,6 +81,10 @@ class Trainer(Protocol):
     @property
     def fit(self) -> FitConfig: ...
 
+    @property
+    def initial(self) -> str:
+        """Weights of the same component that the training starts from (`parsing.networks.initial`); empty for none."""
+
     def prepare(self, device: str) -> Prepared:
         """Read the data and build the network.
 
@@ -125,7 +129,7 @@ def _validate(trainer: Trainer, ready: Prepared, epoch: Epoch, run: RunFolder, b
     scored = ready.score(epoch.module)
     figures = {path: figure_at(scored.metrics, path) for path in ready.figures}
     figure = figures[ready.figures[0]] or 0.0
-    training = {"epoch": epoch.number, "fit": asdict(trainer.fit), "data": asdict(trainer.data), **ready.facts}
+    training = {"epoch": epoch.number, "fit": asdict(trainer.fit), "data": asdict(trainer.data), "initial": trainer.initial, **ready.facts}
     header = WeightsHeader(trainer.name, asdict(ready.architecture), ready.labels, scored.metrics, training)
     paths = [run.path / "weights.safetensors"]
     paths += [run.path / "best.safetensors"] * (figure > best)

@@ -8,7 +8,7 @@ rows of the report's Table 3 can be turned off: augmentation (the trainer's), `a
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -18,6 +18,7 @@ from torchvision.ops import roi_align
 
 from parsing.configs import Share, config
 from parsing.networks.backbones import Backbone, Pretrained
+from parsing.networks.initial import NamedRows, Rows
 from parsing.states.decoding import StateDecoder, unknown_mass
 
 ROI_BINS = 3
@@ -69,6 +70,14 @@ class PartStateNet(nn.Module):
         allowed: (P, S) bool; logits of other pairs are minus infinity.
         num_actions: A, the length of the action distribution; 0 for a network without actions.
     """
+
+    named_rows: ClassVar[NamedRows] = {
+        "part_embedding": (Rows("parts"),),
+        "weight": (Rows("parts"), Rows("states", 2)),
+        "bias": (Rows("parts"), Rows("states", 1)),
+        r"action_embedding\.weight": (Rows("actions", 1),),
+        r"decoder\..*": None,
+    }
 
     def __init__(self, architecture: PartStateArchitecture, allowed: Tensor, num_actions: int, pretrained: Pretrained = "none") -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
+from parsing.networks.initial import NamedRows, Rows
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.stages import Item
 from parsing.states.filters import Window, neighbourhoods
@@ -51,6 +52,12 @@ class TemporalHead(nn.Module):
     Args:
         allowed: (P, S) bool.
     """
+
+    named_rows: ClassVar[NamedRows] = {
+        "part_embedding": (Rows("parts"),),
+        r"input\.weight": (Rows("states", 1, after=GEOMETRY),),
+        r"output\..*": (Rows("states"),),
+    }
 
     def __init__(self, architecture: TemporalArchitecture, allowed: Tensor) -> None:
         super().__init__()

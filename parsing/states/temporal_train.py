@@ -13,6 +13,7 @@ from parsing.configs import Count, StageConfig, config
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
+from parsing.networks.initial import start_from
 from parsing.stages import StateFilter
 from parsing.states.evaluation import evaluate_filter, score_states
 from parsing.states.filters import Window
@@ -30,6 +31,7 @@ class StateFilterTraining:
 
     Args:
         base: weights of the part-state network that it follows.
+        initial: weights of a head to start from, of any parts and states (`parsing.networks.initial`); empty for none.
         fps: of the annotated videos, which gives the time between frames.
         most_gap: frames that a person may be missing between two annotated frames of its track.
     """
@@ -39,6 +41,7 @@ class StateFilterTraining:
     data: KineticsTPSStates
     fit: FitConfig
     loss: StateLossConfig = field(default_factory=StateLossConfig)
+    initial: str = ""
     steps: Annotated[int, Field(ge=1, le=8)] = 2
     window_s: Window = 0.6
     dim: Count = 64
@@ -51,6 +54,7 @@ class StateFilterTraining:
         vocabulary = base.vocabulary
         a = TemporalArchitecture(base.network.architecture.head, steps=self.steps, window_s=self.window_s, dim=self.dim, depth=self.depth)
         head = TemporalHead(a, torch.from_numpy(vocabulary.allowed))
+        start_from(head, self.initial, self.name, vocabulary.to_json(), head.named_rows)
         train, val = (self._windows(split, base) for split in ("train", "val"))
 
         def score(task: nn.Module) -> Scored:

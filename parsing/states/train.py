@@ -16,6 +16,7 @@ from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
+from parsing.networks.initial import start_from
 from parsing.stages import PartStateRecognizer
 from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateTable, collate, sample_weights
 from parsing.states.evaluation import StateScores, evaluate_states
@@ -33,6 +34,7 @@ class PartStateTraining:
     """A training of the part-state network.
 
     Args:
+        initial: weights to start from, of any parts, states and actions (`parsing.networks.initial`); empty for none.
         doubt_rate: share of persons that are given an uncertain distribution of actions, as a recognizer would give
             it, instead of the truth.
         fit_thresholds: whether the decoder of a sigmoid head also moves each state's threshold of best F1 to 0.5; without,
@@ -47,6 +49,7 @@ class PartStateTraining:
     doubt_rate: Share = 0.7
     fit_thresholds: bool = False
     pretrained: Pretrained = "imagenet"
+    initial: str = ""
     eval_every: Count = 1
 
     def prepare(self, device: str) -> Prepared:
@@ -56,6 +59,7 @@ class PartStateTraining:
         vocabulary = self.data.vocabulary()
         train, val = self.data.table("train", vocabulary), self.data.table("val", vocabulary)
         network = PartStateNet(a, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions), self.pretrained)
+        start_from(network, self.initial, self.name, vocabulary.to_json(), network.named_rows)
         network.decoder.fit_prior(train.holds, train.known, train.actions)
 
         def score(task: nn.Module) -> Scored:

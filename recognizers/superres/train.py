@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 from pydantic import Field
@@ -13,13 +12,13 @@ from parsing.configs import Choice, Count, StageConfig, config
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
-from parsing.networks.checkpoints import fill
+from parsing.networks.initial import start_from
 from parsing.types import ModelFacts
 from recognizers.superres.basicvsr import BasicVSRArchitecture
 from recognizers.superres.chunks import Chunking
 from recognizers.superres.data import SuperResolutionDataConfig, TrainingPairs, collate, validation_pairs
 from recognizers.superres.evaluation import KINDS, evaluate_resolver
-from recognizers.superres.networks import NETWORKS, NetworkName, load_network
+from recognizers.superres.networks import NETWORKS, NetworkName
 from recognizers.superres.resolver import SuperResolver
 from recognizers.superres.task import SuperResolutionTask
 from recognizers.superres.video import VideoSuperResolverConfig, run_network
@@ -32,7 +31,7 @@ class SuperResolutionTraining:
     """A training of a network of video super-resolution.
 
     Args:
-        initial: weights of the same network and architecture to start from.
+        initial: weights of the same network to start from (`parsing.networks.initial`); empty for none.
         freeze_flow: whether the flow network keeps its weights, as RealBasicVSR's does.
         flow_weight: of a loss on how well each frame, moved by the flow, covers its neighbour, for flow networks that start
             from nothing; 0 leaves flow to what the pictures gain by it.
@@ -80,7 +79,5 @@ class SuperResolutionTraining:
 
     def _network(self) -> nn.Module:
         network = self.architecture.build()
-        if self.initial:
-            source, _ = load_network(self.name, self.initial, "cpu")
-            fill(network, source.state_dict(), f"the architecture that is trained (initial: {self.name})", Path(self.initial))
+        start_from(network, self.initial, self.name, {}, {})
         return network

@@ -286,7 +286,7 @@ def test_other_networks_train_and_go_on_from_weights(name: str, tmp_path: Path) 
         experiment(images, tmp_path / "third", quiet=True)
 
 
-def test_weights_to_start_from_must_fit(tmp_path: Path) -> None:
+def test_layers_that_do_not_fit_are_new_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_clips(tmp_path / "c")
     settings: dict[str, Any] = {
         "name": "slowfast",
@@ -296,8 +296,11 @@ def test_weights_to_start_from_must_fit(tmp_path: Path) -> None:
     }
     experiment(parse_config(RecognizerTraining, settings, "t"), tmp_path / "first", quiet=True)
     wide = settings | {"architecture": SMALL_3D["slowfast"] | {"width": 16}, "initial": str(tmp_path / "first/weights.safetensors")}
-    with pytest.raises(InputError, match="not a checkpoint of the architecture that is trained"):
+    with caplog.at_level(logging.INFO):
         experiment(parse_config(RecognizerTraining, wide, "t"), tmp_path / "second", quiet=True)
+    assert [record.message for record in caplog.records if "tensors taken; new: classifier" in record.message]
+    training = read_header(str(tmp_path / "second/weights.safetensors"), "slowfast").training
+    assert training["initial"] == wide["initial"]
 
 
 def touch(path: Path) -> None:

@@ -58,6 +58,7 @@ class Training:
     figures: ClassVar[Iterator[float | None]]
     fit: FitConfig
     name: Literal["n"] = "n"
+    initial: str = ""
     data: Data = field(default_factory=Data)
     architecture: Width = field(default_factory=Width)
     eval_every: int = 1
