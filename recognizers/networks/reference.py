@@ -77,30 +77,9 @@ class R2Plus1DArchitecture:
     def sampling(self) -> Sampling:
         return clip_sampling(self.sampler, self.frames, self.interval)
 
-    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> R2Plus1D:
+    def build(self, actions: Sequence[str], pretrained: Pretrained = "none", frozen_level: int = -1) -> R3D:
         no_images(pretrained, frozen_level)
-        return R2Plus1D(self, len(actions))
-
-
-class R2Plus1D(nn.Module):
-    """torchvision's `VideoResNet` with factorised convolutions."""
-
-    def __init__(self, architecture: R2Plus1DArchitecture, num_actions: int) -> None:
-        super().__init__()
-        a = self.architecture = architecture
-        self.normalise = Normalise("kinetics", a.input)
-        self.trunk = VideoResNet(BasicBlock, [Conv2Plus1D] * 4, BLOCKS[a.depth], R2Plus1dStem, num_actions)
-        _fit_ends(self.trunk, CHANNELS[a.input], a.dropout, num_actions)
-        if a.depth == 34:  # the original counts the width between space and time from the block's output
-            for stage, planes in ((self.trunk.layer2, 128), (self.trunk.layer3, 256), (self.trunk.layer4, 512)):
-                stage[0].conv2[0] = Conv2Plus1D(planes, planes, planes * 9 // 4)
-            for norm in (module for module in self.trunk.modules() if isinstance(module, nn.BatchNorm3d)):
-                norm.eps = 1e-3
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]."""
-        logits: Tensor = self.trunk(self.normalise(clips))
-        return logits
+        return R3D(self, len(actions))
 
 
 @config
@@ -125,24 +104,26 @@ class R3DArchitecture:
 
 
 class R3D(nn.Module):
-    """torchvision's `VideoResNet` with plain convolutions."""
+    """torchvision's `VideoResNet`, with plain convolutions or, as R(2+1)D, factorised ones."""
 
-    def __init__(self, architecture: R3DArchitecture, num_actions: int) -> None:
+    def __init__(self, architecture: R2Plus1DArchitecture | R3DArchitecture, num_actions: int) -> None:
         super().__init__()
         a = self.architecture = architecture
         self.normalise = Normalise("kinetics", a.input)
-        self.trunk = VideoResNet(BasicBlock, [Conv3DSimple] * 4, BLOCKS[a.depth], BasicStem, num_actions)
-        _fit_ends(self.trunk, CHANNELS[a.input], a.dropout, num_actions)
+        factorised = isinstance(a, R2Plus1DArchitecture)
+        convolution, stem = (Conv2Plus1D, R2Plus1dStem) if factorised else (Conv3DSimple, BasicStem)
+        self.trunk = VideoResNet(BasicBlock, [convolution] * 4, BLOCKS[a.depth], stem, num_actions)
+        first = self.trunk.stem[0]
+        if (channels := CHANNELS[a.input]) != first.in_channels:
+            self.trunk.stem[0] = nn.Conv3d(channels, first.out_channels, first.kernel_size, first.stride, first.padding, bias=False)
+        if factorised and a.depth == 34:  # the original counts the width between space and time from the block's output
+            for stage, planes in ((self.trunk.layer2, 128), (self.trunk.layer3, 256), (self.trunk.layer4, 512)):
+                stage[0].conv2[0] = Conv2Plus1D(planes, planes, planes * 9 // 4)
+            for norm in (module for module in self.trunk.modules() if isinstance(module, nn.BatchNorm3d)):
+                norm.eps = 1e-3
+        self.trunk.fc = nn.Sequential(nn.Dropout(a.dropout), nn.Linear(512, num_actions))
 
     def forward(self, clips: Tensor) -> Tensor:
         """(B, A) logits of (B, T, 3, H, W) RGB in [0, 1]."""
         logits: Tensor = self.trunk(self.normalise(clips))
         return logits
-
-
-def _fit_ends(trunk: VideoResNet, channels: int, dropout: float, num_actions: int) -> None:
-    """Give a trunk a first convolution of so many channels, and dropout before its classifier."""
-    first = trunk.stem[0]
-    if channels != first.in_channels:
-        trunk.stem[0] = nn.Conv3d(channels, first.out_channels, first.kernel_size, first.stride, first.padding, bias=False)
-    trunk.fc = nn.Sequential(nn.Dropout(dropout), nn.Linear(512, num_actions))

@@ -14,7 +14,7 @@ from recognizers.clips.inputs import Normalise
 from recognizers.networks.blocks import MixedConv, NonLocal, SpaceTimeAttention, SqueezeExcite, TemporalAdaptive, Variants
 from recognizers.networks.csn import CSN, CSNArchitecture
 from recognizers.networks.mfnet import MFNet, MFNetArchitecture
-from recognizers.networks.reference import R3D, R2Plus1D, R2Plus1DArchitecture, R3DArchitecture, VideoSwin, VideoSwinArchitecture
+from recognizers.networks.reference import R3D, R2Plus1DArchitecture, R3DArchitecture, VideoSwin, VideoSwinArchitecture
 from recognizers.networks.slow_only import ResNet3D, ResNet3DArchitecture
 from recognizers.networks.slowfast import SlowFast, SlowFastArchitecture
 from recognizers.networks.tanet import TANet, TANetArchitecture
@@ -70,7 +70,7 @@ def test_published_sizes() -> None:
             "slowfast_r50": SlowFast(SlowFastArchitecture(), 400),
             "csn_ir_152": CSN(CSNArchitecture(), 400),
             "tanet_r50": TANet(TANetArchitecture(), 400),
-            "r2plus1d_34": R2Plus1D(R2Plus1DArchitecture(), 400),
+            "r2plus1d_34": R3D(R2Plus1DArchitecture(), 400),
             "r3d_18": R3D(R3DArchitecture(), 400),
             "resnet3d_50": ResNet3D(ResNet3DArchitecture(), 400),
             "mfnet": MFNet(MFNetArchitecture(), 400),
@@ -146,7 +146,7 @@ def test_tanet_and_uniformer_and_torchvisions() -> None:
         TANet(TANetArchitecture(backbone="resnet50", segments=8), 5),
         UniFormer(UniFormerArchitecture("tiny"), 5),
         VideoSwin(VideoSwinArchitecture("tiny"), 5),
-        R2Plus1D(R2Plus1DArchitecture(18), 5),
+        R3D(R2Plus1DArchitecture(18), 5),
         R3D(R3DArchitecture(), 5),
         ResNet3D(ResNet3DArchitecture(depth=26, width=8), 5),
         MFNet(MFNetArchitecture(width=16), 5),
