@@ -55,6 +55,8 @@ class ActionCLIPArchitecture:
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if self.input_px % self.patch_px:
+            raise ValueError(f"input_px {self.input_px} is no multiple of patch_px {self.patch_px}")
 
     @property
     def sampling(self) -> Sampling:

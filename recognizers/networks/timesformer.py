@@ -46,7 +46,7 @@ class TimeSformerArchitecture:
     frames: Annotated[int, Field(ge=2, le=256)] = 8
     interval: Annotated[int, Field(ge=1, le=1024)] = 32
     sampler: Sampler = "dense"
-    input_px: Annotated[int, Field(ge=32, le=1024, multiple_of=16)] = 224
+    input_px: Annotated[int, Field(ge=32, le=1024)] = 224
     patch_px: Annotated[int, Field(ge=4, le=64)] = 16
     width: Annotated[int, Field(ge=8, le=2048)] = 768
     depth: Annotated[int, Field(ge=1, le=48)] = 12
@@ -59,6 +59,8 @@ class TimeSformerArchitecture:
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if self.input_px % self.patch_px:
+            raise ValueError(f"input_px {self.input_px} is no multiple of patch_px {self.patch_px}")
 
     @property
     def sampling(self) -> Sampling:

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from parsing.errors import InputError
 from recognizers.clips.inputs import Normalise
+from recognizers.networks import parse_architecture
 from recognizers.networks.blocks import MixedConv, NonLocal, SpaceTimeAttention, SqueezeExcite, TemporalAdaptive, Variants
 from recognizers.networks.csn import CSN, CSNArchitecture
 from recognizers.networks.mfnet import MFNet, MFNetArchitecture
@@ -198,3 +199,12 @@ def test_timesformer_starts_from_a_vision_transformer_of_timm(tmp_path: Path) ->
     assert torch.equal(network.blocks[1].time.qkv.weight, network.blocks[1].space.qkv.weight)
     with pytest.raises(InputError, match="pretrained: nowhere not found; expected none, imagenet or a safetensors file"):
         SMALL_TIMESFORMER.build("abcde", "nowhere")
+
+
+@pytest.mark.parametrize("name", ["timesformer", "actionclip"])
+@pytest.mark.parametrize(
+    ("field", "value", "message"), [("width", 100, "no multiple of heads 12"), ("patch_px", 30, "no multiple of patch_px 30")]
+)
+def test_sizes_that_do_not_divide_are_named(name: str, field: str, value: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_architecture(name, {field: value}, "t")
