@@ -1,0 +1,1 @@
+"""What the labels of the default detectors were made with: four published networks, and the rules by which they agree."""
