@@ -24,13 +24,14 @@ def summary_lines(records: Sequence[ImageRecord], problems: Problems) -> list[st
     areas = np.array([(i.xyxy[2] - i.xyxy[0]) * (i.xyxy[3] - i.xyxy[1]) for i in objects], float)
     names = part_names(records)
     known = np.array([true_parts(item, names)[1] for item in objects], bool).reshape(-1, len(names)).sum(0)
-    states = Counter(state for item in objects for part in item.parts for state, holds in part.states.items() if holds)
+    states = Counter(f"{part.name}/{state}" for part in (p for item in objects for p in item.parts) for state in part.states)
+    held = Counter(f"{p.name}/{state}" for item in objects for p in item.parts for state, holds in p.states.items() if holds)
     lines = [f"images    {len(records)}, without any object {sum(not record.objects for record in records)}"]
     lines += [f"source    {name}: {count} images" for name, count in sorted(Counter(record.source for record in records).items())]
     lines += [f"class     {name}: {count}" for name, count in classes.most_common()]
     lines += [f"crowd     {sum(item.crowd for item in objects)}", f"keypoints {sum(item.best_keypoints is not None for item in objects)}"]
     lines += [f"part      {name}: {count}" for name, count in zip(names, known.tolist(), strict=True) if count]
-    lines += [f"state     {name}: {count}" for name, count in states.most_common()]
+    lines += [f"state     {name}: {held[name]} of {count}" for name, count in sorted(states.items())]
     lines += [f"size      {name}: {int(((areas >= low) & (areas < high)).sum())}" for name, low, high in SIZES]
     if len(areas):
         low, middle, high = np.sqrt(np.percentile(areas, [5, 50, 95])).round().astype(int).tolist()

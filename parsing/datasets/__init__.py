@@ -6,14 +6,24 @@ from pathlib import Path
 from typing import Literal
 
 from parsing.datasets.coco import read_coco
+from parsing.datasets.cvat import read_cvat
 from parsing.datasets.kinetics_tps.records import read_kinetics_tps
+from parsing.datasets.label_studio import read_label_studio
 from parsing.datasets.mpii import read_mpii
+from parsing.datasets.parts_csv import read_parts_csv
 from parsing.datasets.problems import OnError, Problems, usable
 from parsing.datasets.records import ImageRecord
 from parsing.datasets.yolo import read_yolo
 
-Format = Literal["coco", "kinetics_tps", "yolo", "mpii"]
+Format = Literal["coco", "kinetics_tps", "yolo", "mpii", "cvat", "label_studio", "parts_csv"]
 DataSplit = Literal["train", "val", "test"]
+READERS = {
+    "kinetics_tps": read_kinetics_tps,
+    "mpii": read_mpii,
+    "cvat": read_cvat,
+    "label_studio": read_label_studio,
+    "parts_csv": read_parts_csv,
+}
 
 
 def read_records(
@@ -22,7 +32,8 @@ def read_records(
     """Read a data set.
 
     Args:
-        format_name: `coco` (also WholeBody, Halpe, JHMDB, PoseTrack, CrowdPose, AIC, OCHuman), `kinetics_tps`, `yolo` or `mpii`.
+        format_name: `coco` (also WholeBody, Halpe, JHMDB, PoseTrack, CrowdPose, AIC, OCHuman), `kinetics_tps`, `yolo`, `mpii`, `cvat`,
+            `label_studio` or `parts_csv`.
         annotations: the JSON file, the `data.yaml`, or the folder of annotations.
         images: folder that image names are relative to.
         problems: what to do with records that do not fit; None stops at the first.
@@ -36,8 +47,7 @@ def read_records(
         return read_coco(annotations, images, (), problems)
     if format_name == "yolo":
         return read_yolo(annotations, images, problems, split)
-    reader = {"kinetics_tps": read_kinetics_tps, "mpii": read_mpii}[format_name]
-    return reader(annotations, images, problems)
+    return READERS[format_name](annotations, images, problems)
 
 
 def default_images(annotations: Path) -> Path:

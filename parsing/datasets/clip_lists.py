@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from parsing.datasets.csv_tables import read_rows, read_text
 from parsing.datasets.problems import named_file
 from parsing.datasets.split import held, hold_out, read_val_share, source_of, split_name
 from parsing.datasets.tinyvirat import read_class_map, read_tinyvirat
@@ -18,7 +17,6 @@ from parsing.media.suffixes import VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)
 COLUMNS = ("file", "label", "split")
-DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True)
@@ -54,20 +52,7 @@ def read_csv(csv_path: Path) -> list[ClipRecord]:
     Raises:
         InputError: the file is missing or lacks a column, or a line does not fit.
     """
-    text = _text(csv_path)
-    header = text.partition("\n")[0]
-    delimiter = next((mark for mark in DELIMITERS if set(COLUMNS) <= set(_names(header, mark))), "")
-    if not delimiter:
-        known = {name for mark in DELIMITERS for name in _names(header, mark)}
-        missing = next((name for name in COLUMNS if name not in known), COLUMNS[0])
-        raise InputError(f"{csv_path}: column {missing!r} is missing; expected {', '.join(COLUMNS)}")
-    try:
-        names, file = _names(header, delimiter), io.StringIO(text, newline="")
-        rows = csv.DictReader(file, names, delimiter=delimiter, skipinitialspace=True, strict=True)
-        next(rows)  # the header
-        return [_row(csv_path, rows.line_num, row) for row in rows]
-    except csv.Error as error:
-        raise InputError(f"{csv_path}: cannot be read as CSV ({error})") from None
+    return [_row(csv_path, number, row) for number, row in read_rows(csv_path, COLUMNS)]
 
 
 def read_folders(root: Path) -> Iterator[ClipRecord]:
@@ -149,14 +134,9 @@ def read_hmdb51(root: Path, labels: str) -> Iterator[ClipRecord]:
                 yield ClipRecord(_file(root / label, found[1], where), (label,), "train" if found[2] == "1" else "val")
 
 
-def _names(header: str, delimiter: str) -> list[str]:
-    return [name.strip().lower() for name in next(csv.reader([header.strip()], delimiter=delimiter, skipinitialspace=True), [])]
-
-
-def _row(csv_path: Path, number: int, row: dict[str, str | None]) -> ClipRecord:
+def _row(csv_path: Path, number: int, values: dict[str, str]) -> ClipRecord:
     where = f"{csv_path}: line {number}"
-    values = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str) and isinstance(value, str)}
-    if None in row or any(not values.get(name) for name in COLUMNS):
+    if any(not values[name] for name in COLUMNS):
         raise InputError(f"{where}: expected {', '.join(COLUMNS)}, separated as in the first line")
     disjoint, shipped = values.get("scene_disjoint") or "yes", values.get("for_shipped_weights") or "yes"
     path, split = _file(csv_path.parent, values["file"], where), split_name(values["split"], where)
@@ -206,13 +186,5 @@ def _file(folder: Path, name: str, where: str) -> Path:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    lines = enumerate(_text(path).splitlines(), 1)
+    lines = enumerate(read_text(path).splitlines(), 1)
     return ((f"{path}: line {number}", line.strip()) for number, line in lines if line.strip())
-
-
-def _text(path: Path) -> str:
-    """UTF-8, with a byte order mark or without."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of clips ({error})") from None

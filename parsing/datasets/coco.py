@@ -1,13 +1,15 @@
 """COCO JSON (detection, person_keypoints) and the data sets in its form: WholeBody, Halpe, JHMDB, PoseTrack, CrowdPose, AIC, OCHuman.
 
 Extensions: `keypoints33` (BlazePose order), `source` and `action` of an image, and part boxes as annotations whose
-category is a part's name and whose `person_id` is the person's annotation; these may carry `source`, `score`, `ignore`, and
+category is a part's name and whose `person_id` is the person's annotation, or the one whose box holds it where the category
+has a `parent` or lists `states`; these may carry `source`, `score`, `ignore`, and
 `states`, those that hold among the `states` that their category lists.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from parsing.datasets.labels import unified_labels
 from parsing.datasets.outlines import outline_box
 from parsing.datasets.problems import Problems, checked_box, what
 from parsing.datasets.records import PERSON, ImageRecord, ObjectRecord, PartRecord
+from parsing.datasets.regions import containing, give
 from parsing.errors import InputError
 from parsing.json_files import read_json
 from parsing.keypoints import foot_names, hand_names
@@ -34,6 +37,7 @@ class _Rows:
 
     Args:
         bad_images: images that do not fit, whose annotations go with them.
+        owned: a part of each person that parts name.
         lost: images that lost an annotation.
     """
 
@@ -41,7 +45,8 @@ class _Rows:
     images: dict[str, AnnotatedImage]
     bad_images: set[str]
     objects: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    parts: dict[str, list[tuple[Row, PartRecord]]] = field(default_factory=lambda: defaultdict(list))
+    parts: dict[str, list[PartRecord]] = field(default_factory=lambda: defaultdict(list))
+    owned: dict[str, Row] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
 
@@ -71,9 +76,10 @@ def read_coco(annotations: Path, images: Path, sources: tuple[str, ...] = (), pr
             _sort_in(row, rows)
         except (KeyError, TypeError, ValueError) as error:
             _lose(row, what(error), rows, annotations, problems)
-    for person, parts in rows.parts.items():
+    _find_owners(rows, annotations, problems)
+    for person, row in rows.owned.items():
         if person not in rows.ids:
-            _lose(parts[0][0], f"person_id {person} is no annotation", rows, annotations, problems)
+            _lose(row, f"person_id {person} is no annotation", rows, annotations, problems)
     records = []
     for key, image in rows.images.items():
         source = image.row.get("source", annotations.stem)
@@ -101,7 +107,8 @@ def read_part_vocabulary(annotations: Path, name: str, actions: tuple[str, ...],
     data = _read(annotations)
     used = {str(row.get("category_id")) for row in data["annotations"] if isinstance(row, dict) and row.get("person_id") is not None}
     categories = _categories(data, annotations, Problems())
-    parts = {row["label"]: row["states"] for key, row in categories.items() if row["label"] != PERSON and (row["states"] or key in used)}
+    own = (row for key, row in categories.items() if row["label"] != PERSON and (row["states"] or row["parent"] or key in used))
+    parts = {row["label"]: row["states"] for row in own}
     if not any(parts.values()):
         return None
     states = tuple(dict.fromkeys(state for row in parts.values() for state in row))
@@ -126,7 +133,7 @@ def _categories(data: Row, annotations: Path, problems: Problems) -> dict[str, R
     for row in rows if isinstance(rows, list) else [rows]:
         if not isinstance(row, dict) or "id" not in row or not isinstance(row.get("name", ""), str):
             raise InputError(f"{annotations}: category {row!r:.80}: expected id and name")
-        row, key = {"name": "person", "states": [], **row}, str(row["id"])
+        row, key = {"name": "person", "states": [], "parent": None, **row}, str(row["id"])
         if not _are_names(states := row["states"]):
             raise InputError(f"{annotations}: category {row['name']!r:.80}: states {states!r:.80}, expected a list of names, each once")
         twin = next((other for other, there in found.items() if row["name"] == there["name"]), None)
@@ -153,9 +160,31 @@ def _sort_in(row: Row, rows: _Rows) -> None:
     category = _category(row, rows)
     if category["label"] != PERSON and row.get("person_id") is not None:
         part = _part(row, category, rows.images[image].image_hw)
-        rows.parts[record_key(row["person_id"])].append((row, part))
+        person = record_key(row["person_id"])
+        rows.parts[person].append(part)
+        rows.owned.setdefault(person, row)
     else:
         rows.objects[image].append(row)
+
+
+def _find_owners(rows: _Rows, annotations: Path, problems: Problems) -> None:
+    """Give parts without `person_id` to the persons whose boxes hold them; their categories have a `parent` or list `states`."""
+    for key, objects in rows.objects.items():
+        labelled = [(_category(row, rows), row) for row in objects]
+        loose = [(known, row) for known, row in labelled if known["label"] != PERSON and (known["parent"] or known["states"])]
+        persons = {}
+        for known, row in labelled if loose else ():
+            with suppress(TypeError, ValueError):  # told of where the person is made
+                if known["label"] == PERSON and row.get("id") is not None and not row.get("iscrowd"):
+                    persons[record_key(row["id"])] = _box(row, rows.images[key].image_hw)
+        for known, row in loose:
+            objects.remove(row)
+            try:
+                part = _part(row, known, rows.images[key].image_hw)
+                owners = [list(persons)[i] for i in containing(part.xyxy, list(persons.values()))]
+                give(part, owners, rows.parts, annotations, f"annotation {name_of(row)}", problems)
+            except (KeyError, TypeError, ValueError) as error:
+                _lose(row, what(error), rows, annotations, problems)
 
 
 def _lose(row: Any, why: str, rows: _Rows, annotations: Path, problems: Problems) -> None:
@@ -224,7 +253,7 @@ def _object(row: Row, rows: _Rows, image_hw: tuple[int, int]) -> ObjectRecord:
     category = _category(row, rows)
     points = _named_points(row, category)
     known33 = row.get("keypoints33")
-    parts = tuple(part for _, part in rows.parts.get(str(row.get("id")), ()))
+    parts = rows.parts.get(str(row.get("id")), ())
     return ObjectRecord(
         xyxy=_box(row, image_hw),
         keypoints17=to_coco(points),

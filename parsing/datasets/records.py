@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from parsing.errors import InputError
 from parsing.pose import STATE_NAMES, part_boxes, part_states
 from parsing.types import Array
-from parsing.vocabulary import PART_NAMES
+from parsing.vocabulary import PART_NAMES, Pairs, Vocabulary
 
 PERSON = "person"
 
@@ -91,6 +92,23 @@ def part_names(records: Sequence[ImageRecord]) -> tuple[str, ...]:
     """The ten parts that follow from keypoints by rule, then the data set's own in alphabetical order."""
     own = {part.name for record in records for item in record.objects for part in item.parts}
     return (*PART_NAMES, *sorted(own - set(PART_NAMES)))
+
+
+def part_vocabulary(records: Sequence[ImageRecord], name: str, actions: tuple[str, ...], pairs: Pairs | None) -> Vocabulary | None:
+    """The annotated parts with the states that anything is known of, both in alphabetical order; None where there is no state.
+
+    Raises:
+        InputError: a pair names no part.
+    """
+    known: dict[str, set[str]] = {}
+    for part in (part for record in records for person in record.persons for part in person.parts):
+        known.setdefault(part.name, set()).update(part.states)
+    rows = {part: tuple(sorted(known[part])) for part in sorted(known)}
+    states = tuple(sorted(set().union(*known.values())))
+    try:
+        return Vocabulary(name, tuple(rows), states, tuple(rows.values()), actions, pairs=pairs) if states else None  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def true_parts(person: ObjectRecord, names: Sequence[str]) -> tuple[Array, Array, Array]:

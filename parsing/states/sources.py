@@ -12,10 +12,10 @@ import numpy as np
 from pydantic import Field
 
 from parsing.configs import Share, config
-from parsing.datasets import Problems, read_coco, usable
+from parsing.datasets import Problems, read_records, usable
 from parsing.datasets.coco import read_part_vocabulary
 from parsing.datasets.kinetics_tps.index import PersonIndex, build_index, extract_frames, frame_path
-from parsing.datasets.records import ImageRecord, true_parts, true_states
+from parsing.datasets.records import ImageRecord, part_vocabulary, true_parts, true_states
 from parsing.datasets.split import held, read_val_share
 from parsing.document import read_parse
 from parsing.errors import InputError
@@ -30,11 +30,13 @@ Split = Literal["train", "val"]
 
 @config
 class CocoStates:
-    """COCO files under `root`, images under `root/images`: parts with `states` as `parsing.datasets.coco` reads them, or keypoints.
+    """Annotations under `root`, images under `root/images`: parts with `states` as `parsing.datasets` reads them, or keypoints.
 
-    Where no category lists states, parts and states are those that follow from keypoints by `parsing.pose`.
+    Where no COCO category lists states, parts and states are those that follow from keypoints by `parsing.pose`; other formats
+    say theirs by the annotated parts, which come in alphabetical order, and so do their states.
 
     Args:
+        format: of the annotations: `coco`, `cvat`, `label_studio` or `parts_csv`.
         sources: image sources to train on; empty takes all.
         action_root: another such folder whose images carry an `action`, as `scripts/label_poses.py` makes it; empty for none.
         vocabulary: name that the weights give to the parts and states of the categories.
@@ -42,6 +44,7 @@ class CocoStates:
     """
 
     root: str
+    format: Literal["coco", "cvat", "label_studio", "parts_csv"] = "coco"
     train: str = "annotations_train.json"
     val: str = "annotations_val.json"
     sources: tuple[str, ...] = ()
@@ -50,16 +53,23 @@ class CocoStates:
     pairs: tuple[tuple[str, str], ...] | None = None
 
     def own_vocabulary(self, actions: tuple[str, ...]) -> Vocabulary | None:
-        """The parts and states that the training file's categories list; None where they list no state."""
+        """The parts and states that the training file's categories list, or its parts have; None where there is no state."""
+        if self.format != "coco":
+            return part_vocabulary(self._usable(Path(self.root), self.train, ()), self.vocabulary, actions, self.pairs)
         return read_part_vocabulary(Path(self.root) / self.train, self.vocabulary, actions, self.pairs)
 
     def table(self, split: Split, vocabulary: Vocabulary) -> StateTable:
         """Every person of whom a state is known."""
         root, name = Path(self.root), self.train if split == "train" else self.val
-        records = _usable(root, name, self.sources if split == "train" else ())
+        records = self._usable(root, name, self.sources if split == "train" else ())
         if self.action_root:
-            records += _usable(Path(self.action_root), name, ())
+            records += self._usable(Path(self.action_root), name, ())
         return _coco_table(records, vocabulary)
+
+    def _usable(self, root: Path, name: str, sources: tuple[str, ...]) -> list[ImageRecord]:
+        problems = Problems()
+        records = read_records(self.format, root / name, root / "images", problems)
+        return usable((record for record in records if not sources or record.source in sources), problems)
 
 
 @config
@@ -186,11 +196,6 @@ def read_action_scores(folder: Path) -> dict[str, dict[str, float]]:
         parse = read_parse(file)
         scores[parse.facts.name] = parse.mean_action_scores
     return scores
-
-
-def _usable(root: Path, name: str, sources: tuple[str, ...]) -> list[ImageRecord]:
-    problems = Problems()
-    return usable(read_coco(root / name, root / "images", sources, problems), problems)
 
 
 def _coco_table(records: Sequence[ImageRecord], vocabulary: Vocabulary) -> StateTable:

@@ -16,11 +16,10 @@ import numpy as np
 
 from parsing.array_files import read_npz
 from parsing.datasets.kinetics_tps.annotations import FRAME_NAME, HumanEntry, frame_number, read_frame, state_ids, verb_names
+from parsing.datasets.tracks import save_frames
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.json_files import read_json
-from parsing.media.images import write_image
-from parsing.media.sources import open_source
 from parsing.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES
@@ -162,9 +161,5 @@ def extract_frames(index: PersonIndex, frames: Path, videos: Path, used: Sequenc
         source = video_path(videos, action, video)
         if source is None:
             raise InputError(f"{video}: frame {wanted[0] + 1}: no picture below {frames} and no video below {videos}")
-        found = open_source(source).at(wanted)
-        if lost := sorted(number for number, frame in found.items() if frame.index != number):
-            raise InputError(f"{source}: lacks frame {lost[0] + 1}, which is annotated")
-        for picture in found.values():
-            write_image(frames / action / video / f"img_{picture.index + 1:05d}.jpg", picture.image)
+        save_frames(source, wanted, frames / action / video)
         yield video
