@@ -144,7 +144,9 @@ def _file_name(link: Any, images: Path) -> str:
     path = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), path.encode()).decode("utf-8", "replace")
     last = path.rpartition("/")[2]
     names = [path.lstrip("/"), last, _UPLOADED.sub("", last)]
-    return next((name for name in names if name and ".." not in name and (named_file(images, name).is_file() or is_there(name, images))), last)
+    return next(
+        (name for name in names if name and ".." not in name and (named_file(images, name).is_file() or is_there(name, images))), last
+    )
 
 
 def _track(value: Mapping[str, Any], frames: range) -> list[KeyBox]:

@@ -1,6 +1,7 @@
 """Five parts and three states that no code knows, from COCO files over trainings and a parse to exports and figures."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,25 +94,69 @@ def written(path: Path, document: dict[str, Any]) -> Path:
     return path
 
 
-def test_own_parts_and_states_from_annotations_to_figures(tmp_path: Path) -> None:
-    root, truth = write_players(tmp_path / "players"), write_truth(tmp_path / "truth.json")
-    detector = {
+def detector_architecture(parts: Sequence[str]) -> dict[str, Any]:
+    return TINY_DETECTOR | {"class_names": list(parts), "levels": [1, 2], "anchor_sizes": [[8], [16], [32]]}
+
+
+def detector_settings(data: dict[str, str]) -> dict[str, Any]:
+    return {
         "name": "cascade_rcnn",
         "target": "parts",
-        "architecture": TINY_DETECTOR | {"class_names": list(PARTS), "levels": [1, 2], "anchor_sizes": [[8], [16], [32]]},
+        "architecture": detector_architecture(PARTS),
         "pretrained": "none",
-        "data": {"root": str(root)},
+        "data": data,
         "fit": {"epochs": 2, "batch_size": 4, "lr": 0.002},
         "eval_every": 2,
     }
-    states = {
+
+
+def states_settings(data: dict[str, str]) -> dict[str, Any]:
+    return {
         "name": "part_state_net",
         "architecture": {"backbone": "test_efficientnet", "part_level": 1, "person_level": 2, "input_px": 64, "dim": 32, "heads": 2},
-        "data": {"coco": {"root": str(root), "vocabulary": "players"}, "rotation_deg": 0.0},
+        "data": {"coco": data | {"vocabulary": "players"}, "rotation_deg": 0.0},
         "pretrained": "none",
         "fit": {"epochs": 30, "batch_size": 6, "lr": 0.01},
         "eval_every": 30,
     }
+
+
+def write_csv(root: Path) -> None:
+    """The training files of `write_players` as CSV."""
+    for split in ("train", "val"):
+        document = json.loads((root / f"annotations_{split}.json").read_text())
+        names = {row["id"]: row["name"] for row in document["categories"]}
+        files = {row["id"]: row["file_name"] for row in document["images"]}
+        lines = ["image,person_box,part,box,states"]
+        for row in document["annotations"]:
+            if "person_id" in row:
+                x, y, width, height = row["bbox"]
+                states = ";".join(row.get("states", []))
+                lines.append(f"{files[row['image_id']]},2 4 122 94,{names[row['category_id']]},{x} {y} {x + width} {y + height},{states}")
+        (root / f"{split}.csv").write_text("\n".join(lines))
+
+
+def test_the_same_from_csv(tmp_path: Path) -> None:
+    """Both trainings read a CSV; what they know of parts and states is what the COCO files say, in alphabetical order."""
+    write_csv(root := write_players(tmp_path / "players"))
+    files = {"root": str(root), "format": "parts_csv", "train": "train.csv", "val": "val.csv"}
+    detector = detector_settings(files) | {"architecture": detector_architecture(sorted(PARTS))}
+    for stage, settings in (("part_detector", detector), ("part_states", states_settings(files))):
+        config = written(tmp_path / f"{stage}.yaml", settings)
+        call(train, stage, "--config", config, "--out", tmp_path / stage)
+    parts = read_header(str(tmp_path / "part_detector/weights.safetensors"), "cascade_rcnn")
+    states = read_header(str(tmp_path / "part_states/weights.safetensors"), "part_state_net")
+    assert set(parts.metrics["all"]["AP_per_class"]) == set(PARTS)
+    assert states.metrics["all"]["mean_ap"] == 1.0
+    rows = tuple(tuple(sorted(row)) for _, row in sorted(zip(PARTS, ROWS, strict=True)))
+    found = Vocabulary.from_json(states.labels)
+    assert found == Vocabulary("players", tuple(sorted(PARTS)), ("fist", "open", "swung"), rows, ())
+    assert tuple(parts.architecture["class_names"]) == found.parts
+
+
+def test_own_parts_and_states_from_annotations_to_figures(tmp_path: Path) -> None:
+    root, truth = write_players(tmp_path / "players"), write_truth(tmp_path / "truth.json")
+    detector, states = detector_settings({"root": str(root)}), states_settings({"root": str(root)})
     weights = {}
     for stage, settings in (("part_detector", detector), ("part_states", states)):
         config, weights[stage] = written(tmp_path / f"{stage}.yaml", settings), tmp_path / stage / "weights.safetensors"
