@@ -14,6 +14,7 @@ from pydantic import Field
 from parsing.configs import Share, config
 from parsing.datasets import Problems, read_records, usable
 from parsing.datasets.coco import read_part_vocabulary
+from parsing.datasets.kinetics_tps.annotations import part_names
 from parsing.datasets.kinetics_tps.index import PersonIndex, build_index, extract_frames, frame_path
 from parsing.datasets.records import ImageRecord, part_vocabulary, true_parts, true_states
 from parsing.datasets.split import held, read_val_share
@@ -81,7 +82,7 @@ class KineticsTPSStates:
         annotations, frames, videos: folders of the training split. Frames that are not there yet are extracted into `frames`.
         val_annotations, val_frames, val_videos: of the validation split; where there are none, a share of the training
             videos is held out, which `parsing.datasets.split` says for all stages.
-        states, classes: the data set's lists, a name a line.
+        states, classes: the data set's lists, a name a line; `parts.txt` beside them, if it is there, lists parts of one's own.
         vocabulary: name that the weights give to these labels.
     """
 
@@ -99,6 +100,9 @@ class KineticsTPSStates:
     def state_names(self) -> tuple[str, ...]:
         return read_list(Path(self.root) / self.states)
 
+    def part_names(self) -> tuple[str, ...]:
+        return part_names(Path(self.root))
+
     def action_names(self) -> tuple[str, ...]:
         return read_list(Path(self.root) / self.classes)
 
@@ -109,19 +113,19 @@ class KineticsTPSStates:
         own = has_val and split == "val"
         names = [getattr(self, ("val_" if own else "") + name) for name in ("annotations", "frames", "videos")]
         tree, frames, videos = (root / name for name in names)
-        listed = self.state_names()
-        index = build_index(tree, listed, tree.with_name(f"{tree.name}_index.npz"))
+        listed, parts = self.state_names(), self.part_names()
+        index = build_index(tree, listed, tree.with_name(f"{tree.name}_index.npz"), parts)
         files = np.arange(len(index.files))
         if not has_val:
             share = read_val_share(root)
             held_out = np.array([held(index.video(int(i)), share) for i in files])
             files = files[held_out == (split == "val")]
-        visible = _pick(index.visible, 1, PART_NAMES, vocabulary.parts)
+        visible = _pick(index.visible, 1, parts, vocabulary.parts)
         rows = np.flatnonzero(np.isin(index.file_of, files) & visible.any(1))
         used = np.unique(index.file_of[rows]).tolist()
         for number, video in enumerate(extract_frames(index, frames, videos, used), 1):
             log.info("extracted frames of %s (%d videos so far)", video, number)
-        return _annotated_table(index, rows, frames, listed, vocabulary)
+        return _annotated_table(index, rows, frames, listed, parts, vocabulary)
 
 
 @config
@@ -174,11 +178,12 @@ class StateDataConfig:
             own = None if self.coco is None else self.coco.own_vocabulary(self.actions)
             return own or pose_vocabulary(self.actions)
         tps = self.kinetics_tps
-        states, actions = tps.state_names(), self.actions or tps.action_names()
-        every = Vocabulary(tps.vocabulary, PART_NAMES, states, (states,) * len(PART_NAMES), actions)
+        states, parts, actions = tps.state_names(), tps.part_names(), self.actions or tps.action_names()
+        every = Vocabulary(tps.vocabulary, parts, states, (states,) * len(parts), actions)
         seen = np.asarray(tps.table("train", every).holds.any(0))
         if self.coco is not None:
-            seen |= np.array([[s in row for s in states] for row in pose_vocabulary(()).part_states])
+            ruled = dict(zip(PART_NAMES, pose_vocabulary(()).part_states, strict=True))
+            seen |= np.array([[state in ruled.get(part, ()) for state in states] for part in parts])
         return replace(every, part_states=tuple(tuple(name for name, used in zip(states, row, strict=True) if used) for row in seen))
 
 
@@ -220,14 +225,16 @@ def _coco_table(records: Sequence[ImageRecord], vocabulary: Vocabulary) -> State
     return StateTable(list(paths), *[*arrays, unknown])
 
 
-def _annotated_table(index: PersonIndex, rows: Array, frames: Path, listed: Sequence[str], vocabulary: Vocabulary) -> StateTable:
+def _annotated_table(
+    index: PersonIndex, rows: Array, frames: Path, listed: Sequence[str], parts: Sequence[str], vocabulary: Vocabulary
+) -> StateTable:
     paths: dict[int, Path] = {}
     for file in np.unique(index.file_of[rows]).tolist():
         found = frame_path(frames, index.action(file), index.video(file), index.frame(file))
         paths[file] = found or frames
     files = index.file_of[rows].tolist()
     labels, actions = [index.action(file) for file in files], vocabulary.actions
-    boxes, visible, holds = (_pick(column[rows], 1, PART_NAMES, vocabulary.parts) for column in (index.boxes, index.visible, index.holds))
+    boxes, visible, holds = (_pick(column[rows], 1, parts, vocabulary.parts) for column in (index.boxes, index.visible, index.holds))
     listed_states = np.array([state in listed for state in vocabulary.states], bool)
     return StateTable(
         [paths[file] for file in files],

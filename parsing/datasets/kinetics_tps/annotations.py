@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import numpy as np
 from parsing.configs import nearest
 from parsing.errors import InputError
 from parsing.types import Array
-from parsing.vocabulary import PART_NAMES
+from parsing.vocabulary import PART_NAMES, read_list
 
 FRAME_NAME = re.compile(r"img_(\d{5,})\.(?:json|jpg|jpeg|png)")
 MAX_PERSONS, MAX_PROPOSALS = 10, 5
+PART_LIST = "parts.txt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class HumanEntry:
     number: int | str | None = None
 
 
-def read_frame(value: Any, where: str, *, limits: bool = False) -> list[HumanEntry]:
+def read_frame(value: Any, where: str, *, limits: bool = False, parts: Sequence[str] = PART_NAMES) -> list[HumanEntry]:
     """The persons of one frame's JSON object.
 
     Args:
@@ -46,6 +48,7 @@ def read_frame(value: Any, where: str, *, limits: bool = False) -> list[HumanEnt
             list of boxes with a list of verbs (2021) or one flat box with one verb (2022 and ground truth).
         where: file, video and frame, for messages.
         limits: refuse more than ten persons and more than five proposals of a part.
+        parts: names that a part may have.
 
     Raises:
         InputError: names where, the person and what was expected.
@@ -55,10 +58,10 @@ def read_frame(value: Any, where: str, *, limits: bool = False) -> list[HumanEnt
         raise InputError(f"{where}: expected an object with a list 'humans'")
     if limits and len(humans) > MAX_PERSONS:
         raise InputError(f"{where}: {len(humans)} persons, at most {MAX_PERSONS} are scored")
-    return [read_human(human, f"{where}: human {i}", limits=limits) for i, human in enumerate(humans)]
+    return [read_human(human, f"{where}: human {i}", limits=limits, parts=parts) for i, human in enumerate(humans)]
 
 
-def read_human(value: Any, where: str, *, limits: bool = False) -> HumanEntry:
+def read_human(value: Any, where: str, *, limits: bool = False, parts: Sequence[str] = PART_NAMES) -> HumanEntry:
     """One person; arguments and errors as in `read_frame`."""
     if not isinstance(value, dict) or "box" not in value:
         raise InputError(f"{where}: expected an object with 'box' and 'parts'")
@@ -68,8 +71,18 @@ def read_human(value: Any, where: str, *, limits: bool = False) -> HumanEntry:
     listed = value.get("parts", {})
     if not isinstance(listed, dict):
         raise InputError(f"{where}: parts {listed!r:.60}, expected an object of parts by name")
-    parts = {name: _part(name, part, f"{where}: {name}", limits) for name, part in listed.items()}
-    return HumanEntry(boxes[0], parts, value.get("number"))
+    found = {name: _part(name, part, f"{where}: {name}", limits, parts) for name, part in listed.items()}
+    return HumanEntry(boxes[0], found, value.get("number"))
+
+
+def part_names(folder: Path) -> tuple[str, ...]:
+    """The parts of a data set: a name a line in its `parts.txt`, in this folder; the ten of Kinetics-TPS where there is none.
+
+    Raises:
+        InputError: the list cannot be read.
+    """
+    path = folder / PART_LIST
+    return read_list(path) if path.is_file() else PART_NAMES
 
 
 def frame_number(name: str, where: str) -> int:
@@ -99,9 +112,9 @@ def state_ids(names: tuple[str, ...], states: Mapping[str, int], where: str) -> 
     return [states[name] for name in names]
 
 
-def _part(name: str, value: Any, where: str, limits: bool) -> PartEntry:
-    if name not in PART_NAMES:
-        raise InputError(f"{where}: unknown part; {nearest(name, PART_NAMES)}")
+def _part(name: str, value: Any, where: str, limits: bool, parts: Sequence[str]) -> PartEntry:
+    if name not in parts:
+        raise InputError(f"{where}: unknown part; {nearest(name, parts)}")
     if not isinstance(value, dict) or "box" not in value or "verb" not in value:
         raise InputError(f"{where}: expected an object with 'box' and 'verb'")
     boxes, verb = _boxes(value["box"], where), value["verb"]

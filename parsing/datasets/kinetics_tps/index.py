@@ -53,13 +53,14 @@ class PersonIndex:
         return frame_number(Path(self.files[file]).name, self.files[file]) - 1
 
 
-def build_index(tree: Path, states: Sequence[str], cache: Path | None = None) -> PersonIndex:
-    """The persons of a tree, from the cache where it was made of the same files and states.
+def build_index(tree: Path, states: Sequence[str], cache: Path | None = None, parts: Sequence[str] = PART_NAMES) -> PersonIndex:
+    """The persons of a tree, from the cache where it was made of the same files, states and parts.
 
     Args:
         tree: folder of annotations.
         states: the data set's list of states.
         cache: `.npz` to keep the table in; None reads anew.
+        parts: the data set's list of parts.
 
     Raises:
         InputError: a file does not fit; names it, the person and what was expected.
@@ -67,10 +68,10 @@ def build_index(tree: Path, states: Sequence[str], cache: Path | None = None) ->
     files, stamps = _list_files(tree)
     if not files:
         raise InputError(f"{tree}: no annotation <class>/<video>/…/img_00001.json below this folder")
-    key = hashlib.sha256(json.dumps([files, stamps, list(states)]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([files, stamps, list(states), list(parts)]).encode()).hexdigest()
     if cache is not None and cache.is_file() and (known := _load(cache, key, files)) is not None:
         return known
-    index = _read(tree, files, states)
+    index = _read(tree, files, states, parts)
     if cache is not None:
         columns = {name: getattr(index, name) for name in ("file_of", "person_xyxy", "boxes", "visible")}
         with atomic(cache) as temporary, temporary.open("wb") as file:
@@ -104,25 +105,25 @@ def _load(cache: Path, key: str, files: list[str]) -> PersonIndex | None:
         return None  # damaged or of an older version: made anew
 
 
-def _read(tree: Path, files: list[str], states: Sequence[str]) -> PersonIndex:
+def _read(tree: Path, files: list[str], states: Sequence[str], parts: Sequence[str]) -> PersonIndex:
     numbers = {name: i for i, name in enumerate(states)}
     file_of: list[int] = []
     rows: list[tuple[Array, Array, Array, Array]] = []
     for i, name in enumerate(files):
         where = str(tree / name)
-        for human in read_frame(read_json(tree / name, unique_keys=True), where):
-            rows.append(_row(human, numbers, f"{where}: human {human.number}"))
+        for human in read_frame(read_json(tree / name, unique_keys=True), where, parts=parts):
+            rows.append(_row(human, numbers, parts, f"{where}: human {human.number}"))
             file_of.append(i)
     if not rows:
         raise InputError(f"{tree}: {len(files)} annotations without a person")
     return PersonIndex(files, np.array(file_of), *(np.stack(column) for column in zip(*rows, strict=True)))
 
 
-def _row(human: HumanEntry, numbers: dict[str, int], where: str) -> tuple[Array, Array, Array, Array]:
-    boxes, visible = np.zeros((len(PART_NAMES), 4), np.float32), np.zeros(len(PART_NAMES), bool)
-    holds = np.zeros((len(PART_NAMES), len(numbers)), bool)
+def _row(human: HumanEntry, numbers: dict[str, int], parts: Sequence[str], where: str) -> tuple[Array, Array, Array, Array]:
+    boxes, visible = np.zeros((len(parts), 4), np.float32), np.zeros(len(parts), bool)
+    holds = np.zeros((len(parts), len(numbers)), bool)
     for name, part in human.parts.items():
-        p = PART_NAMES.index(name)
+        p = parts.index(name)
         boxes[p], visible[p] = part.boxes[0], True
         holds[p, state_ids(verb_names(part.verbs), numbers, f"{where}: {name}")] = True
     return human.box.astype(np.float32), boxes, visible, holds

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parsing.datasets.kinetics_tps.annotations import HumanEntry, read_human, verb_names
+from parsing.datasets.kinetics_tps.annotations import PART_LIST, HumanEntry, part_names, read_human, verb_names
 from parsing.datasets.problems import Problems, checked_box
 from parsing.datasets.records import ImageRecord, ObjectRecord, PartRecord
 from parsing.errors import InputError
 from parsing.json_files import read_json
 from parsing.media.images import image_size
 from parsing.media.suffixes import IMAGE_SUFFIXES
+from parsing.vocabulary import PART_NAMES
 
 
 def read_kinetics_tps(annotations: Path, images: Path, problems: Problems) -> list[ImageRecord]:
     """Kinetics-TPS: one JSON a frame under `<class>/<video>/…`, frames under the same folders of `images` or `<video>/`.
 
     The class is the action; a part's `verb`, a text or a list, gives its states. Boxes are flat or lists of boxes. There
-    are no sizes, so boxes are taken to lie in the frame as it is shown.
+    are no sizes, so boxes are taken to lie in the frame as it is shown. Parts are those of a `parts.txt` up to two folders
+    above, or the ten of the set.
     """
+    parts = next((part_names(folder) for folder in annotations.absolute().parents[:2] if (folder / PART_LIST).is_file()), PART_NAMES)
     files = sorted(annotations.rglob("*.json"))
     if not files:
         raise InputError(f"{annotations}: no annotation (*.json) below this folder")
@@ -41,7 +44,7 @@ def read_kinetics_tps(annotations: Path, images: Path, problems: Problems) -> li
         for i, human in enumerate(humans):
             name = f"human {human.get('number', i) if isinstance(human, dict) else i}"
             try:
-                persons.append(_person(read_human(human, name), size))
+                persons.append(_person(read_human(human, name, parts=parts), size))
             except InputError as error:
                 problems.add(file, *str(error).split(": ", 1))
             except ValueError as error:

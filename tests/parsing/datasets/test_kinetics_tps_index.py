@@ -12,6 +12,7 @@ import pytest
 from builders import VOCABULARY, frame_parse, ramp, write_video
 
 from detectors.data import DetectionDataConfig
+from parsing.datasets import read_records
 from parsing.datasets.clips import read_clip_records
 from parsing.datasets.kinetics_tps.index import build_index
 from parsing.datasets.kinetics_tps.results import Results, read_truth
@@ -128,6 +129,30 @@ def test_training_data_takes_frames_from_videos_and_holds_videos_out(tmp_path: P
     (root / "train/videos/walk/v0.mp4").unlink()
     with pytest.raises(InputError, match=r"v0: frame 2: no picture below .* and no video below"):
         [data.table(split, vocabulary) for split in ("train", "val")]
+
+
+def test_parts_of_a_list_of_its_own(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"v": "run"})
+    tree = root / "train/annotations"
+    known = build_index(tree, STATES, tree.with_name("annotations_index.npz"))  # its cache is of other parts
+    assert known.visible[0].sum() == 2
+    glove = {"box": [4, 4, 12, 20], "verb": "bend"}
+    for file in tree.rglob("*.json"):
+        file.write_text(json.dumps({"humans": [HUMAN | {"parts": {"glove": glove, "head": HUMAN["parts"]["head"]}}]}))
+    data = StateDataConfig(kinetics_tps=KineticsTPSStates(str(root), val_annotations=""))
+    with pytest.raises(InputError, match="human 0: glove: unknown part"):
+        data.vocabulary()
+    (root / "parts.txt").write_text("helmet\nhead\nglove\n")
+    vocabulary = data.vocabulary()
+    assert vocabulary.parts == ("helmet", "head", "glove")
+    assert vocabulary.part_states == ((), ("lift",), ("bend",))
+    table = data.table("train", vocabulary)
+    assert table.boxes[0].tolist() == [[0, 0, 0, 0], [10, 2, 20, 10], [4, 4, 12, 20]]
+    (record, _) = read_records("kinetics_tps", tree, root / "train/frames")
+    assert {part.name: dict(part.states) for part in record.persons[0].parts} == {"glove": {"bend": True}, "head": {"lift": True}}
+    (root / "parts.txt").write_text("head\nhead\n")
+    with pytest.raises(InputError, match=r"parts\.txt: 'head' stands twice"):
+        read_records("kinetics_tps", tree, root / "train/frames")
 
 
 def test_action_scores_come_from_parses(tmp_path: Path) -> None:
