@@ -13,7 +13,7 @@ from make_empty_scenes import LARGE, held_out, largest_free
 from teachers.boxes import Person, find_persons, strength, union
 from teachers.doubted_parts import doubted_parts
 from teachers.graphs import read_graph, read_movenet
-from teachers.movenet import Boxes
+from teachers.movenet import Boxes, MultiPose
 from teachers.poses import Pose, agreed_joints, is_good, to_blazepose, trunk_angle
 from teachers.second_look import second_look
 
@@ -228,3 +228,17 @@ def test_graphs_give_kernels_in_pytorchs_order(tmp_path: Path, monkeypatch: pyte
     torch.testing.assert_close(found["stem.weight"], torch.tensor([[0.0, 3], [1, 4], [2, 5]])[:, :, None, None])
     torch.testing.assert_close(found["stem.bias"], torch.tensor([0.5, 1, 2]))
     assert found["blocks.0.depthwise.weight"].shape == (2, 1, 3, 3)
+
+
+def test_multipose_tells_persons_in_pixels_of_the_image() -> None:
+    """The image is doubled to 512 px, so a cell of four pixels there is two here."""
+    centre, heat = np.zeros((1, 128, 128), np.float32), np.zeros((17, 128, 128), np.float32)
+    centre[0, 40, 30], heat[:, 40, 30] = 0.9, 0.8
+    to_joints, sizes = np.zeros((34, 128, 128)), np.zeros((2, 128, 128))
+    sizes[:, 40, 30] = 20, 10
+    multipose = MultiPose.__new__(MultiPose)
+    multipose.networks = {(512, 512): lambda _: [centre, heat, to_joints, to_joints, sizes, np.zeros_like(sizes)]}
+    found = multipose(np.zeros((256, 256, 3), np.uint8))
+    np.testing.assert_allclose(found.scores, [0.72, 0, 0, 0, 0, 0], atol=1e-6)  # 0.9 * 0.8; cells without a person have no size
+    np.testing.assert_allclose(found.xyxy[0], [50, 60, 70, 100])
+    np.testing.assert_allclose(found.keypoints[0], [[60, 80, 0.8]] * 17, rtol=1e-6)

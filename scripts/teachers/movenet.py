@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import openvino
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parsing.networks.movenet import MOVENET_WIDTHS, from_folded, movenet_trunk
@@ -19,6 +21,7 @@ CELL_PX = 4  # stride of the features that the heads look at
 SCALE = 0.007843017578125  # 2 / 255 as the graphs store it, in half precision
 SIDES_HW = ((384, 512), (512, 384), (512, 512))  # of what MultiPose sees
 MAX_PERSONS, MIN_JOINT = 6, 0.126953125
+SHARES = ("center_0", "kpt_heatmap_0")  # heads whose maps are between 0 and 1
 GREY = 114
 
 
@@ -31,7 +34,7 @@ class Boxes:
     keypoints: Array | None = None
 
 
-class MoveNet:
+class MoveNet(nn.Module):
     """The network of a published graph up to its heads.
 
     Args:
@@ -39,22 +42,24 @@ class MoveNet:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.weights = read_movenet(path)
         width = MOVENET_WIDTHS[path.name.replace("-", "_")]
-        self.trunk = movenet_trunk(width, (0, 1, 2, 3, 4)).eval()
+        self.trunk = movenet_trunk(width, (0, 1, 2, 3, 4))
         self.trunk.load_state_dict(from_folded(self.trunk, self.weights))
         self.heads = [head for head in HEADS if f"{head}.out.weight" in self.weights]
 
-    @torch.inference_mode()
-    def __call__(self, image: Array) -> list[Array]:
-        """Maps (C, H / 4, W / 4) of `HEADS` for an (H, W, 3) RGB image, whose sides are multiples of 32."""
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32))
-        features = self._features(pixels * SCALE - 1)
-        found = [self._conv(self._separable(features, f"{head}.separable"), f"{head}.out") for head in self.heads]
-        shares = [
-            values.sigmoid() if head in ("center_0", "kpt_heatmap_0") else values for head, values in zip(self.heads, found, strict=True)
-        ]
-        return [values[0].numpy() for values in shares]
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Maps (1, C, H / 4, W / 4) of `HEADS` for a (1, 3, H, W) RGB image, 0 to 255, whose sides are multiples of 32."""
+        features = self._features(image * SCALE - 1)
+        found = {head: self._conv(self._separable(features, f"{head}.separable"), f"{head}.out") for head in self.heads}
+        return tuple(values.sigmoid() if head in SHARES else values for head, values in found.items())
+
+    def compiled(self, image_hw: tuple[int, int]) -> Callable[[Array], list[Array]]:
+        """The network on OpenVINO, which is three times as fast: from an (H, W, 3) RGB image to maps (C, H / 4, W / 4)."""
+        model = openvino.convert_model(self.eval(), example_input=torch.zeros(1, 3, *image_hw), input=[1, 3, *image_hw])
+        run = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        return lambda image: [np.array(maps[0]) for maps in run(image.transpose(2, 0, 1)[None].astype(np.float32)).values()]
 
     def _features(self, x: Tensor) -> Tensor:
         """MoveNet's own feature pyramid: it taps the stages' ends at strides 4, 8 and the first of 16, and what ends the trunk."""
@@ -81,7 +86,7 @@ class Thunder:
     """The joints of the person in the middle of a crop."""
 
     def __init__(self, models: Path) -> None:
-        self.network = MoveNet(models / "movenet-thunder")
+        self.network = MoveNet(models / "movenet-thunder").compiled((256, 256))
 
     def __call__(self, crop: Array) -> Array:
         """(17, 3) x, y in pixels of a (256, 256, 3) RGB crop, and score."""
@@ -98,7 +103,8 @@ class MultiPose:
     """At most six persons of a picture, with joints."""
 
     def __init__(self, models: Path) -> None:
-        self.network = MoveNet(models / "movenet-multipose")
+        network = MoveNet(models / "movenet-multipose")
+        self.networks = {image_hw: network.compiled(image_hw) for image_hw in SIDES_HW}
 
     def __call__(self, image: Array) -> Boxes:
         """Persons of an (H, W, 3) RGB image, which is scaled to a longer side of 512, but at most doubled."""
@@ -114,7 +120,7 @@ class MultiPose:
         return Boxes(np.clip(found.xyxy / scale, 0, [width, height, width, height]), found.scores, keypoints)
 
     def _persons(self, canvas: Array) -> Boxes:
-        centre, *maps = self.network(canvas)
+        centre, *maps = self.networks[canvas.shape[:2]](canvas)
         peaks = np.where(np.abs(centre[0] - cv2.dilate(centre[0], np.ones((5, 5), np.uint8))) < 1e-6, centre[0], 0)
         best = np.argsort(-peaks, axis=None, kind="stable")[:MAX_PERSONS]
         persons = [_person(maps, *np.unravel_index(place, peaks.shape), peaks.flat[place]) for place in best]
