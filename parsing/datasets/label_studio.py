@@ -66,7 +66,7 @@ def read_label_studio(annotations: Path, images: Path, problems: Problems) -> li
             result = _result(task, noted)
             if result is not None:
                 pictures += _pictures(task["data"], _drawn(result, noted), images, _Where(name, annotations, problems, noted))
-        except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, InputError) as error:
             problems.add(annotations, name, what(error))
     for kind, count in noted.items():
         problems.note(annotations, f"{count} {kind}")
@@ -99,16 +99,22 @@ def _drawn(result: Sequence[dict[str, Any]], noted: Counter[str]) -> dict[str, _
         if kind not in ("rectanglelabels", "rectangle", "videorectangle", "labels", "choices"):
             noted[f"results of type {kind!r:.40} passed over"] += 1
         if kind == "choices":
-            region.held = [*(region.held or ()), *value["choices"]]
+            region.held = [*(region.held or ()), *_names(value["choices"])]
         if labels:
-            region.label = str(labels[0])
+            region.label = _names(labels)[0]
         if kind in ("rectanglelabels", "rectangle", "videorectangle"):
-            region.value, region.owner = {**region.value, **value}, one.get("parentID") or region.owner
+            region.value, region.owner = {**region.value, **value}, str(one.get("parentID") or "") or region.owner
     for ends in relations:
         for part, person in (ends, ends[::-1]):
             if part in found and person in found and found[part].owner is None:
                 found[part].owner = person
     return {key: region for key, region in found.items() if region.value}
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"{value!r:.60}, expected a list of names")
+    return value
 
 
 def _pictures(data: Mapping[str, Any], drawn: Mapping[str, _Drawn], images: Path, where: _Where) -> list[Picture]:
@@ -124,7 +130,7 @@ def _pictures(data: Mapping[str, Any], drawn: Mapping[str, _Drawn], images: Path
             boxes = _track(region.value, frames) if of_video else [KeyBox(0, _percent(region.value))]
             for box in boxes:
                 regions[box.frame].append(Region(f"region {key}", region.label, box.xyxy, {}, region.held, key, region.owner))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             lost = True
             where.problems.add(where.file, f"{where.name}: region {key}", what(error))
     paths = frame_pictures(media, regions, images) if of_video else {0: named_file(images, media)}
