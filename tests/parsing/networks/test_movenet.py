@@ -102,7 +102,7 @@ def test_wrong_files_are_one_line(weights: tuple[dict[str, Tensor], Path], tmp_p
     cases = {
         str(tmp_path / "lacking.safetensors"): "not a checkpoint of backbone movenet_multipose: 1 missing (first 'blocks.2.0.bn3.bias')",
         str(tmp_path / "text.safetensors"): "not a readable safetensors file",
-        str(tmp_path / "none.safetensors"): "not found; expected none, imagenet or a safetensors file",
+        str(tmp_path / "none.safetensors"): "not found; expected none, imagenet, timm/TAG, zoo/NAME or a safetensors file",
         "imagenet": "expected a safetensors file or none",
     }
     for pretrained, message in cases.items():

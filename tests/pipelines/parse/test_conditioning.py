@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from parsing.errors import InputError
+from parsing.label_lists import label_list
+from parsing.networks.weights import read_header
 from parsing.states.decoding import StateDecoder
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import ActionScores
+from parsing.vocabulary import Vocabulary
 from pipelines import VideoParser
 from pipelines.parse.conditioning import Conditioning, read_aliases
 from recognizers.labels import ActionLabels
@@ -135,3 +138,14 @@ def test_clips_of_at_most_half_of_what_a_network_samples_have_no_action(
     assert parser.by_size.large is not None
     assert parser.by_size.large.recognizer.least_frames == 5
     assert [action.label for action in parser(tmp_path / "v.mp4").actions] == labels
+
+
+def test_shipped_aliases_lead_to_actions_of_the_shipped_part_states() -> None:
+    """Every left side is a name of Kinetics-400, every right side one that the default weights know."""
+    aliases, known = (
+        read_aliases("default/kinetics400"),
+        Vocabulary.of_weights(read_header("default/part_states", "part_state_net").labels, Path("w")).actions,
+    )
+    assert set(aliases) <= set(label_list("kinetics400"))
+    shared = Conditioning(label_list("kinetics400"), known, aliases).shared
+    assert {"boxing", "diving", "run", "skateboarding"} <= set(shared)
