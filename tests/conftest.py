@@ -1,3 +1,5 @@
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,13 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_coco(records, root / "annotations_train.json", images, {})
     write_coco(records[:3], root / "annotations_val.json", images, {})
     return root
+
+
+@pytest.fixture(autouse=True)
+def no_handler_of_ended_processes() -> Iterator[None]:
+    """Take away the handler that torch's loaders leave behind when they had workers.
+
+    OpenVINO may leave an alternate signal stack that is no longer there, on which the handler of a child's end then crashes.
+    """
+    yield
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
