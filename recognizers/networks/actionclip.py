@@ -23,7 +23,7 @@ from parsing.networks.checkpoints import fill
 from parsing.networks.hugging_face import load_model, model_folder
 from recognizers.clips.frame_sampling import Sampler, Sampling, clip_sampling
 from recognizers.clips.inputs import Normalise, no_images
-from recognizers.networks.blocks import times
+from recognizers.networks.blocks import check_transformer, times
 
 HEADS = 8  # of the temporal transformer
 PROMPTS = ("{}", "a photo of {}", "a video of {}", "a person {}", "a photo of a person {}", "a video of a person {}")
@@ -53,10 +53,7 @@ class ActionCLIPArchitecture:
     input: Literal["rgb"] = "rgb"
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
-        if self.input_px % self.patch_px:
-            raise ValueError(f"input_px {self.input_px} is no multiple of patch_px {self.patch_px}")
+        check_transformer(self.width, self.heads, self.input_px, self.patch_px)
 
     @property
     def sampling(self) -> Sampling:

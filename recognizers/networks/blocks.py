@@ -222,3 +222,11 @@ class NonLocal(nn.Module):
         seen = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2)
         added: Tensor = x + self.norm(self.out(seen.reshape(len(x), -1, *x.shape[2:])))
         return added
+
+
+def check_transformer(width: int, heads: int, input_px: int, patch_px: int) -> None:
+    """Raises ValueError: heads do not divide the width, or patches the picture."""
+    if width % heads:
+        raise ValueError(f"width {width} is no multiple of heads {heads}")
+    if input_px % patch_px:
+        raise ValueError(f"input_px {input_px} is no multiple of patch_px {patch_px}")

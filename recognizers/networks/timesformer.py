@@ -20,7 +20,7 @@ from parsing.networks.checkpoints import fill, rewrite
 from parsing.networks.tensors import read_tensors
 from recognizers.clips.frame_sampling import Sampler, Sampling, clip_sampling
 from recognizers.clips.inputs import CHANNELS, ColourName, InputKind, Normalise, no_images
-from recognizers.networks.blocks import times
+from recognizers.networks.blocks import check_transformer, times
 
 IMAGES = "vit_base_patch16_224"  # of timm, with the weights that the paper starts from
 # Its names -> those of a block, whose attention along time starts as a copy of that in space.
@@ -57,10 +57,7 @@ class TimeSformerArchitecture:
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
-        if self.input_px % self.patch_px:
-            raise ValueError(f"input_px {self.input_px} is no multiple of patch_px {self.patch_px}")
+        check_transformer(self.width, self.heads, self.input_px, self.patch_px)
 
     @property
     def sampling(self) -> Sampling:

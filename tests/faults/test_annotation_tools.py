@@ -66,7 +66,7 @@ def video(*boxes: str, meta: str = LABELS) -> str:
         (video(AT.format(0).replace("frame", "time")), "track 3: lacks 'frame'"),
         (video(AT.format(0), meta=LABELS.replace("v.mp4", "w.mp4")), r"w\.mp4: video not found, nor pictures"),
         (video(AT.format(0), meta=LABELS.replace("v.mp4", "../v.mp4")), r"'\.\./v\.mp4': expected the name of a video, below"),
-        (video(AT.format(0), meta=LABELS.replace("v.mp4", "/tmp/v.mp4")), "'/tmp/v.mp4': expected the name of a video, below"),
+        (video(AT.format(0), meta=LABELS.replace("v.mp4", "/elsewhere/v.mp4")), "'/elsewhere/v.mp4': expected the name of a video, below"),
         (video(AT.format(0), meta="<meta/>"), "tracks of 0 videos, expected one <source>"),
         (
             video(AT.format(0), meta=LABELS.replace("<labels>", "<frame_filter>step=0</frame_filter><labels>")),
