@@ -127,6 +127,10 @@ def _from_timm(name: str, levels: tuple[int, ...], pretrained: Pretrained, drop_
     is_tag = pretrained.startswith("timm/")
     from_timm = is_tag or (pretrained == "imagenet" and name != _LITE0)
     tagged = _tagged(name, pretrained) if is_tag else name
+    if from_timm and offline():
+        raise InputError(
+            f"pretrained: {pretrained}: timm's weights come over the network, which is not asked (--offline or PARTWISE_OFFLINE)"
+        )
     extra: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     if name.startswith("swin_"):  # any size of input, always whole windows that are shifted, as Swin's detectors do
         extra |= {"strict_img_size": False, "always_partition": True}
@@ -160,14 +164,12 @@ def _tagged(name: str, pretrained: Pretrained) -> str:
     """NAME.TAG of `timm/TAG`.
 
     Raises:
-        InputError: timm has no such weights, or may not ask the network for them.
+        InputError: timm has no such weights.
     """
     tag, known = pretrained.removeprefix("timm/"), timm.list_pretrained(f"{name}.*")
     if f"{name}.{tag}" not in known:
         tags = [model.partition(".")[2] for model in known]
         raise InputError(f"pretrained: {pretrained!r:.80}: timm has no such weights of {name}; {nearest(tag, tags)}")
-    if offline():
-        raise InputError(f"pretrained: {pretrained}: the network is not asked (--offline or PARTWISE_OFFLINE)")
     return f"{name}.{tag}"
 
 

@@ -66,7 +66,8 @@ def test_movenet_starts_from_the_shipped_part_detector() -> None:
     ("pretrained", "message"),
     [
         ("timm/a1_in2k", "timm has no such weights of resnet18; did you mean 'a1_in1k'"),
-        ("timm/a1_in1k", "the network is not asked"),
+        ("timm/a1_in1k", "the network, which is not asked"),
+        ("imagenet", "the network, which is not asked"),
         ("zoo/nothing", "nothing"),
         ("nothing.safetensors", "not found; expected none, imagenet, timm/TAG"),
     ],
