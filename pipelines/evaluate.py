@@ -67,7 +67,17 @@ def add_recognizer(one: argparse.ArgumentParser) -> None:
     one.add_argument("--split", choices=("val", "train"), default="val", help="which of the clips (default: val)")
     one.add_argument("--scores", type=Path, nargs="+", metavar="NPZ", help="saved scores to ensemble instead of running networks")
     one.add_argument("--save", type=Path, metavar="NPZ", help="keep the scores for ensembles")
+    text = "share of the clips of background classes that may get an answer, for the floor (default: 0.1)"
+    one.add_argument("--most-answered", type=share, default=0.1, metavar="P", help=text)
     one.add_argument("--margin", type=float, default=0.5, metavar="P", help="lead from which an ensemble asks no further (default: 0.5)")
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}, expected a share from 0 to 1")
+    return value
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -129,7 +139,7 @@ def evaluate_recognizer(arguments: argparse.Namespace) -> dict[str, Any]:
         members = [score_recognizer(arguments, made)]
         if arguments.save:
             members[0].save(arguments.save)
-    found, pictures = report(members, arguments.margin)
+    found, pictures = report(members, arguments.margin, arguments.most_answered)
     if arguments.out:
         write_report(found, arguments.out, pictures)
     return {key: value for key, value in found.items() if key != "confusion"}

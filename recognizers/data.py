@@ -29,7 +29,8 @@ class ClipDataConfig:
         mirrors: pairs of actions that a flip turns into each other, beside those whose names say `left` and `right`.
         background: names among them that are learned and never reported as an action.
         most_frames: that are kept of each training clip, at `short_side_px`.
-        most_mb: memory for decoded clips; clips that do not fit are decoded again where they are drawn.
+        most_mb: memory for decoded clips; clips that do not fit are decoded again where they are drawn. The processes of
+            `fit.num_workers` share what is decoded before they start.
         scaling: what becomes of small pictures first; the same is needed where the weights serve. The processes of
             `fit.num_workers` cannot share a GPU: they super-resolve on the CPU.
     """

@@ -16,6 +16,7 @@ from parsing.measures.confusion import confusion_counts
 from parsing.measures.f1 import f1_figures
 from parsing.measures.pictures import confusion_figure, curves_of_labels, precision_recall_figure, save_png
 from parsing.types import Array
+from recognizers.floor import none_figures
 from recognizers.scores import SavedScores, cross_fitted, early_exit, fit_weights, folds_of
 from recognizers.thresholds import cross_fitted_thresholds
 
@@ -55,13 +56,14 @@ def pictures(truth: SavedScores, found: Array) -> dict[str, Figure]:
     return {"confusion": confusion_figure(_confusion(truth, found), names, names)}
 
 
-def report(members: Sequence[SavedScores], margin: float) -> tuple[dict[str, Any], Mapping[str, Figure]]:
+def report(members: Sequence[SavedScores], margin: float, most_answered: float) -> tuple[dict[str, Any], Mapping[str, Figure]]:
     """Figures of each member and of their ensemble, and pictures of the ensemble; with a single member, of that one.
 
     The weights of the ensemble are never fitted on the video that they are used for.
 
     Args:
         margin: of the early exit: the lead in probability from which no further single-label member is asked.
+        most_answered: share of the videos of the background that may get an answer, for the floor of single-label members.
 
     Raises:
         InputError: no video has a known label; of multi-label ones, any has none.
@@ -77,6 +79,9 @@ def report(members: Sequence[SavedScores], margin: float) -> tuple[dict[str, Any
         found["weights"] = {member.name: float(weight) for member, weight in zip(members, weights, strict=True)}
     if not first.multi_label:
         found |= _single_label_report(members, best, weights, margin)
+        known, background = first.known, first.is_background
+        if background[first.labels[known]].sum() > 1:
+            found["none"] = none_figures(best[known], first.labels[known], background, most_answered)
     return found, pictures(first, best)
 
 

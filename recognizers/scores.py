@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -20,8 +20,16 @@ from recognizers.ensemble import lead, logits_of
 FOLDS = 5
 SMALLEST = 1e-6  # probability; keeps logits finite
 Mix = Literal["logits", "probabilities"]  # what an ensemble averages
-COLUMNS = ("name", "videos", "actions", "truth", "logits", "seconds", "disjoint", "multi_label")
-_KINDS = {"videos": "U", "actions": "U", "truth": "i", "logits": "f", "seconds": "f", "disjoint": "b"}  # of NumPy's types
+COLUMNS = ("name", "videos", "actions", "truth", "logits", "seconds", "disjoint", "multi_label", "background")
+_KINDS = {
+    "videos": "U",
+    "actions": "U",
+    "background": "U",
+    "truth": "i",
+    "logits": "f",
+    "seconds": "f",
+    "disjoint": "b",
+}  # of NumPy's types
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +45,7 @@ class SavedScores:
         seconds: (N,) that the networks took for each.
         disjoint: (N,) whether no training clip shows the video's scene.
         multi_label: whether several, or none, of the actions may hold at once; else exactly one does.
+        background: (K,) names of the classes among the actions that are never reported as one.
     """
 
     name: str
@@ -47,6 +56,12 @@ class SavedScores:
     seconds: Array
     disjoint: Array
     multi_label: bool
+    background: Array = field(default_factory=lambda: np.zeros(0, "U1"))
+
+    @property
+    def is_background(self) -> Array:
+        """(A,) whether each class is no action."""
+        return np.isin(self.actions, self.background)
 
     @property
     def known(self) -> Array:
@@ -71,7 +86,7 @@ class SavedScores:
 
     @classmethod
     def load(cls, path: Path) -> SavedScores:
-        """Also reads the two forms of before: `labels` of single-label videos, and `classes` of multi-label ones.
+        """Also reads the forms of before: `labels` of single-label videos, `classes` of multi-label ones, and those without `background`.
 
         Raises:
             InputError: the file is missing, or holds no scores.
@@ -109,7 +124,7 @@ def one_hot(labels: Array, num_actions: int) -> Array:
 
 
 def _columns(saved: Mapping[str, Array]) -> dict[str, Any]:
-    given: dict[str, Any] = dict(saved)
+    given: dict[str, Any] = {"background": np.zeros(0, "U1"), **saved}
     if "labels" in given:
         given |= {"truth": one_hot(given.pop("labels"), len(given["actions"])), "multi_label": False}
     elif "classes" in given:
@@ -151,6 +166,7 @@ def check_same(members: Sequence[SavedScores], paths: Sequence[Path]) -> None:
     for member, path in zip(members[1:], paths[1:], strict=True):
         check_kind(path, member.multi_label, str(paths[0]), first.multi_label)
         check_equal(path, str(paths[0]), "actions", member.actions.tolist(), first.actions.tolist())
+        check_equal(path, str(paths[0]), "classes of the background", member.background.tolist(), first.background.tolist())
         check_equal(path, str(paths[0]), "videos", member.videos.tolist(), first.videos.tolist())
     names = [member.name for member in members]
     for number, name in enumerate(names):

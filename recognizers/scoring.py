@@ -48,7 +48,8 @@ def score_clips(stage: ActionRecognizer, records: Sequence[ClipRecord], name: st
     videos, disjoint = np.array([record.name for record in records]), np.array([record.scene_disjoint for record in records])
     columns = videos, _truth(records, labels), logits, seconds, disjoint
     videos, truth, logits, seconds, disjoint = (column[kept] for column in columns)
-    return SavedScores(name, videos, np.array(labels.names), truth, logits, seconds, disjoint, labels.multi_label)
+    names, background = np.array(labels.names), np.array(stage.background, str)
+    return SavedScores(name, videos, names, truth, logits, seconds, disjoint, labels.multi_label, background)
 
 
 def clip_logits(stage: ActionRecognizer, path: Path) -> tuple[Array, float]:

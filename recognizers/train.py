@@ -153,8 +153,10 @@ class RecognizerTraining:
 
     def _views(self, train: Sequence[ClipRecord], labels: ActionLabels, scaling: Scaling | None) -> tuple[ClipViews, list[float] | None]:
         """Random views of the training clips, and how often each is drawn; None takes each once."""
-        a, mb = self.architecture, self.data.most_mb // max(1, self.fit.num_workers)
-        store = ClipStore(train, a.sampling, self.data.most_frames, self.data.short_side_px, mb, scaling)
+        a = self.architecture
+        store = ClipStore(train, a.sampling, self.data.most_frames, self.data.short_side_px, self.data.most_mb, scaling)
+        if self.fit.num_workers:
+            store.load()
         holds = np.stack([labels.target(record.labels) for record in train])
         flips = self.views.flip > 0 or self.balance.double_tail > 0
         targets = Targets(holds, self._knowledge(train, labels), labels.mirrored() if flips else np.arange(len(labels.names)))

@@ -52,11 +52,11 @@ def flip_view(image: Array, boxes: Array) -> tuple[Array, Array]:
 
 def jitter_colour(image: Array, random: np.random.Generator) -> Array:
     """Brightness, contrast, saturation and hue; now and then grey, blurred or compressed, as video is."""
-    x = image.astype(np.float32)
-    x = x * random.uniform(0.6, 1.4) + random.uniform(-20, 20)
-    grey = x.mean(2, keepdims=True)
+    gain, offset = random.uniform(0.6, 1.4), random.uniform(-20, 20)
     saturation = 0.0 if random.random() < 0.1 else random.uniform(0.5, 1.5)
-    x = np.clip(grey + (x - grey) * saturation + random.uniform(-8, 8, 3), 0, 255).astype(np.uint8)
+    # All of them are one linear map of the colours: grey + saturation * (colour - grey), brighter, and shifted.
+    mix = gain * (saturation * np.eye(3) + (1 - saturation) / 3)
+    x = cv2.transform(image, np.column_stack([mix, offset + random.uniform(-8, 8, 3)]))
     if random.random() < 0.15:
         x = cv2.GaussianBlur(x, (0, 0), random.uniform(0.4, 1.6))
     if random.random() < 0.2:

@@ -18,6 +18,7 @@ from parsing.states import PART_STATES, STATE_FILTERS
 from pipelines.parse.tubes import TrackActionsConfig
 from recognizers import RECOGNIZERS
 from recognizers.by_size import LowResConfig
+from recognizers.floor import ActionFloor
 from recognizers.windows import WindowConfig
 
 MOST_FRAMES_BETWEEN = 100  # frames between key frames wait in memory for the next one
@@ -61,6 +62,8 @@ class PipelineConfig:
         max_persons: persons kept in a frame, best first.
         early_exit_margin: recognizers run in the order of their list, so the cheapest should come first, until the best
             action leads by this much in probability; None runs all.
+        action_floor: from which probability on the best action of the mixed recognizers holds; None lets it always hold.
+            `pipelines.evaluate recognizer` fits it where the clips have background classes.
     """
 
     person_detector: Annotated[StageConfig, Choice(PERSON_DETECTORS)]
@@ -77,12 +80,15 @@ class PipelineConfig:
     batch: Count = 4
     max_persons: Count = 20
     early_exit_margin: Share | None = None
+    action_floor: ActionFloor | None = None
 
     def __post_init__(self) -> None:
         if self.recognizers and not any(entry.weight for entry in self.recognizers):
             raise ValueError("recognizers: every weight is 0, expected one above")
         if self.track_actions is not None and not self.recognizers:
             raise ValueError("track_actions: there is no recognizer that could see them")
+        if self.action_floor is not None and not self.recognizers:
+            raise ValueError("action_floor: there is no recognizer that could answer")
 
 
 def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> PipelineConfig:

@@ -27,6 +27,7 @@ from pipelines.parse.interpolation import fill_between
 from pipelines.parse.tubes import TrackActions
 from recognizers.by_size import BySize, Route
 from recognizers.ensemble import Ensemble
+from recognizers.floor import Floored
 
 log = logging.getLogger(__name__)
 GROUP_FRAMES, GROUP_BYTES = 48, 256 * 2**20
@@ -144,8 +145,11 @@ class VideoParser:
                 raise InputError("recognizers: some are single-label and some multi-label, expected one kind")
         if members and members[0].multi_label and margin is not None:
             raise InputError(f"early_exit_margin: {margin} for multi-label recognizers, expected none: no action leads among them")
-        weights = [entry.weight for entry in settings.recognizers]
-        return Route("recognizers", Ensemble(members, weights, margin), settings.windows) if members else None
+        if not members:
+            return None
+        mixed: ActionRecognizer = Ensemble(members, [entry.weight for entry in settings.recognizers], margin)
+        floor = settings.action_floor
+        return Route("recognizers", mixed if floor is None else Floored(mixed, floor), settings.windows)
 
     def _agreed_vocabulary(self) -> Vocabulary:
         vocabulary = self.part_states.vocabulary

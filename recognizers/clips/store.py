@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -18,20 +20,28 @@ from recognizers.clips.test_views import with_short_side
 
 log = logging.getLogger(__name__)
 Prepare = Callable[[Array], Array]
+THREADS = min(32, os.cpu_count() or 1)  # that open and decode clips before a training begins
 
 
 def readable(records: Sequence[ClipRecord]) -> list[ClipRecord]:
     """Those whose files open as videos; the others are named and counted. What is damaged further in shows when it is decoded."""
-    kept = []
-    for record in records:
-        try:
-            open_source(record.path).close()
-            kept.append(record)
-        except InputError as error:
-            log.warning("%s; left out", error)
+    with ThreadPoolExecutor(THREADS) as pool:
+        errors = list(pool.map(_error_of, records))
+    for error in filter(None, errors):
+        log.warning("%s; left out", error)
+    kept = [record for record, error in zip(records, errors, strict=True) if error is None]
     if len(kept) < len(records):
         log.warning("%d of %d clips left out", len(records) - len(kept), len(records))
     return kept
+
+
+def _error_of(record: ClipRecord) -> InputError | None:
+    """Why a file does not open."""
+    try:
+        open_source(record.path).close()
+    except InputError as error:
+        return error
+    return None
 
 
 class ClipStore:
@@ -41,7 +51,7 @@ class ClipStore:
         most_frames: of a longer clip those in the middle are kept for dense sampling, for segments snippets that are
             spread over it.
         short_side_px: larger frames are shrunk to it.
-        most_mb: memory for decoded clips, of each process.
+        most_mb: memory for decoded clips.
         prepare: what becomes of the decoded frames before they are shrunk, such as super-resolution.
     """
 
@@ -59,7 +69,24 @@ class ClipStore:
         # Seen by all workers, so that one of them warns: clips that cannot be read, and those that lack frames.
         self.damaged, self.patched = torch.zeros(2, len(records), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
         self._kept: OrderedDict[int, Array] = OrderedDict()
-        self._bytes = 0
+        self._bytes, self._is_fixed = 0, False
+
+    def load(self) -> None:
+        """Decode in threads what memory may hold, and keep just that from now on.
+
+        Processes that are forked afterwards share it; what each of them kept by itself would be held as many times.
+        """
+        self._is_fixed = True
+        with ThreadPoolExecutor(THREADS) as pool:
+            for first in range(0, len(self), THREADS):
+                some = range(first, min(first + THREADS, len(self)))
+                for index, frames in zip(some, pool.map(self.__getitem__, some), strict=True):
+                    if frames is not None and self._bytes + frames.nbytes <= self.most_bytes:
+                        self._kept[index] = frames
+                        self._bytes += frames.nbytes
+                if self._bytes + self._bytes / max(1, len(self._kept)) > self.most_bytes:
+                    break
+        log.info("%d of %d clips in memory, %d MiB", len(self._kept), len(self), self._bytes >> 20)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -99,6 +126,8 @@ class ClipStore:
         return shrink(frames if self.prepare is None else self.prepare(frames), self.short_side_px)
 
     def _keep(self, index: int, frames: Array) -> None:
+        if self._is_fixed:
+            return
         self._kept[index] = frames
         self._bytes += frames.nbytes
         while self._bytes > self.most_bytes and len(self._kept) > 1:

@@ -135,10 +135,10 @@ def test_the_report_tells_members_and_the_ensemble() -> None:
 
 def test_the_report_of_a_recognizer_tells_members_and_the_ensemble() -> None:
     members = [member(str(seed), 2.5, seed) for seed in range(3)]
-    found, pictures = report(members, 0.5)
+    found, pictures = report(members, 0.5, 0.1)
     assert found["all"]["mean_ap"] > max(row["all"]["mean_ap"] for row in found["members"].values())
     assert sum(found["weights"].values()) == pytest.approx(1)
     assert "early_exit" not in found  # several actions may hold: none has a lead
     assert list(pictures) == ["pr_curves"]
     with pytest.raises(InputError, match="no video with a label"):
-        report([replace(members[0], truth=np.full_like(TRUTH, -1))], 0.5)
+        report([replace(members[0], truth=np.full_like(TRUTH, -1))], 0.5, 0.1)
