@@ -61,10 +61,10 @@ class Floored:
         if recognizer.multi_label:
             raise InputError("action_floor: for multi-label recognizers, expected none: each of their actions has a threshold")
         self.recognizer, self.floor = recognizer, floor
-        self.action_names, self.multi_label = recognizer.action_names, recognizer.multi_label
+        self.action_names, self.multi_label = recognizer.action_names, False
         self.background, self.least_frames = recognizer.background, recognizer.least_frames
         self.facts = ModelFacts("recognizers", "action_floor", None, json.dumps(asdict(floor)))
-        self.models = (*recognizer.models, self.facts)
+        self.models: tuple[ModelFacts, ...] = (*recognizer.models, self.facts)
 
     def indices(self, num_frames: int) -> Array:
         return self.recognizer.indices(num_frames)

@@ -131,7 +131,7 @@ def sources(jhmdb: Path, actions: Path) -> Iterator[Source]:
 def labelled(jhmdb: Path, actions: Path) -> Iterator[tuple[Path, Clip]]:
     """Clips that may be used, under the name that their whole frames get."""
     for _, row in read_rows(jhmdb / "labels.csv", ("file", "label", "split", "source_video")):
-        yield jhmdb / row["file"], Clip(row["file"], row["label"], row["split"], "frame", f"jhmdb {row['label']} {row['source_video']}")
+        yield jhmdb / row["file"], Clip(row["file"], row["label"], row["split"], "frame", f"jhmdb/{row['label']}/{row['source_video']}")
     for _, row in read_rows(actions / "labels.csv", ("file", "label", "split", "scene", "scene_disjoint", "for_shipped_weights")):
         label, split, shipped = row["label"], OTHERS.get(row["label"], row["split"]), row["for_shipped_weights"]
         label = NONE if label in OTHERS else SAME.get(label, label)
@@ -140,7 +140,7 @@ def labelled(jhmdb: Path, actions: Path) -> Iterator[tuple[Path, Clip]]:
         if split == "val" or (split == "train" and shipped != "no"):
             yield (
                 actions / row["file"],
-                Clip(f"{label}/{Path(row['file']).name}", label, split, "frame", f"scene {row['scene']}", row["scene_disjoint"], shipped),
+                Clip(f"{label}/{Path(row['file']).name}", label, split, "frame", f"scene/{row['scene']}", row["scene_disjoint"], shipped),
             )
 
 
@@ -160,7 +160,7 @@ def photographs(people: Path, scenes: Path) -> Iterator[Source]:
 
 
 def still(name: str, split: str) -> Clip:
-    return Clip(f"{NONE}/{Path(name).stem}.mp4", NONE, split, "still", f"photo {Path(name).stem}")
+    return Clip(f"{NONE}/{Path(name).stem}.mp4", NONE, split, "still", f"photo/{Path(name).stem}")
 
 
 def read_boxes(path: Path) -> dict[str, dict[int, Array]]:

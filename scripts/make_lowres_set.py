@@ -2,14 +2,15 @@
 """A small low-resolution, multi-label, long-tailed set from labelled clips, to try the low-resolution branch on.
 
     python scripts/make_lowres_set.py --labels DATA/actions/labels.csv --out runs/lowres_set
+    python scripts/make_lowres_set.py --labels runs/actions/labels.csv --out runs/lowres_actions   # of scripts/make_action_set.py
 
 It is a made-up set: high-resolution clips are shrunk, several of them may share one frame. Figures on it say whether
 the code works and which method is better here, nothing about surveillance video.
 
 Sources: training clips that weights may be shipped from; validation clips of the CSV's `val`, the scene-disjoint ones
 where a class has them, and none whose scene stands in `train`. Classes without a source in both splits are left out.
-`no_fight` is called `misc`: surveillance of something else, which stays true beside a fight. What else a clip shows, such as
-passers-by who walk, is not labelled.
+`no_fight` and `none` are called `misc`: something else, which stays true beside a fight. What else a clip shows, such as
+passers-by who walk, is not labelled. Where the CSV has a column `kind`, whole frames (`frame`) alone are used.
 
 Composition: a clip has one to three labels (60, 30, 10 %), one source for each, all of one split. Several sources play
 `beside` each other (or above, whichever is nearer to a square) or one `after` the other. The number of clips that show
@@ -43,7 +44,7 @@ from parsing.types import Array
 NUM_CLIPS = {"train": 800, "val": 250}
 NUM_LABELS, LABEL_SHARES = (1, 2, 3), (0.6, 0.3, 0.1)
 EXPONENT = 1.0
-NAMES = {"no_fight": "misc"}
+NAMES = {"no_fight": "misc", "none": "misc"}
 FPS = 25
 SECONDS = {1: (2.0, 4.0), 2: (1.2, 2.0), 3: (0.9, 1.35)}  # of a source that plays `after` others, by their number
 SMALLEST_BESIDE_PX = 40  # of a clip's short side; below it several panels would have a few pixels each
@@ -51,6 +52,7 @@ CROP_MOTION, CROP_MARGIN, SMALLEST_CROP = (0.05, 0.95), 0.15, 0.6
 ASPECTS = (0.75, 1.34)
 BLUR, NOISE, CRF = (0.2, 0.7), (0.0, 8.0), (20, 34)  # blur in pixels of the shrunk picture
 SHEET_ROWS, SHEET_COLUMNS = 6, 10
+MOST_NAME = 80  # letters of a source in the name of a folder, which file systems bound
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def main() -> None:
 def read_sources(labels: Path) -> dict[str, dict[str, list[Source]]]:
     """Split to class to its sources; what is kept is said above."""
     with labels.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if row.get("kind", "frame") == "frame"]
     train = [r for r in rows if r["split"] == "train" and r["for_shipped_weights"] != "no"]
     scenes = {r["scene"] for r in train}
     val = [r for r in rows if r["split"] == "val" and r["scene"] not in scenes]
@@ -163,7 +165,7 @@ def write_clip(recipe: Recipe, folder: Path, seed: int) -> dict:
     seconds = random.uniform(*SECONDS[together])
     windows = [window(source, round(seconds * FPS), recipe.short_side_px, random) for source in recipe.sources]
     frames = degraded(beside(windows) if recipe.layout == "beside" else after(windows), recipe, random)
-    video_id = "+".join(source.path.stem for source in recipe.sources)
+    video_id = "+".join(source.path.stem[:MOST_NAME] for source in recipe.sources)
     path = f"{video_id}/{recipe.clip_id}.mp4"
     (folder / video_id).mkdir(parents=True, exist_ok=True)
     encode(frames, folder / path, recipe.crf)

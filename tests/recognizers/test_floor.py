@@ -16,14 +16,17 @@ from recognizers.floor import ActionFloor, Floored, fit_floor, none_figures
 from recognizers.scores import SavedScores, one_hot
 
 NAMES = ("jump", "run", "none")
+FRAMES = {0: Frame("v.mp4", 0, 0.0, np.zeros((2, 2, 3), np.uint8))}
 BACKGROUND = np.array([False, False, True])
 
 
 class Fixed:
     """A recognizer of given probabilities."""
 
-    action_names, background, least_frames = NAMES, ("none",), 1
-    models = (ModelFacts("recognizer", "fixed", None, "{}"),)
+    action_names: tuple[str, ...] = NAMES
+    background: tuple[str, ...] = ("none",)
+    least_frames = 1
+    models: tuple[ModelFacts, ...] = (ModelFacts("recognizer", "fixed", None, "{}"),)
 
     def __init__(self, probabilities: list[float], multi_label: bool = False) -> None:
         self.probabilities, self.multi_label = np.array(probabilities), multi_label
@@ -31,7 +34,8 @@ class Fixed:
     def indices(self, num_frames: int) -> Array:
         return np.arange(num_frames)
 
-    def __call__(self, _: Mapping[int, Frame], __: int) -> ActionScores:
+    def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:
+        assert set(self.indices(num_frames)) <= set(frames)
         return ActionScores.of(self.probabilities, self.multi_label, self.models, [2])
 
 
@@ -44,14 +48,14 @@ class Fixed:
     ],
 )
 def test_an_action_holds_from_the_floor_on(probabilities: list[float], holds: list[bool]) -> None:
-    found = Floored(Fixed(probabilities), ActionFloor(least=0.55))({}, 1)
+    found = Floored(Fixed(probabilities), ActionFloor(least=0.55))(FRAMES, 1)
     assert found.holds.tolist() == holds
     assert found.probabilities == pytest.approx(probabilities, abs=1e-6)
 
 
 def test_temperature_makes_less_sure_and_is_named_in_the_parse() -> None:
     floored = Floored(Fixed([0.9, 0.05, 0.05]), ActionFloor(temperature=2.0, least=0.8))
-    found = floored({}, 1)
+    found = floored(FRAMES, 1)
     assert found.probabilities.sum() == pytest.approx(1)
     assert 0.5 < found.probabilities[0] < 0.8
     assert not found.holds.any()

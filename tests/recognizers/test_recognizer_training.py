@@ -16,6 +16,7 @@ from parsing.errors import InputError
 from parsing.learning.experiment import experiment
 from parsing.media.video import Video
 from parsing.networks.weights import read_header, save_weights
+from parsing.types import Array
 from recognizers.balance import BalanceConfig
 from recognizers.clips.frame_sampling import Dense, Segments
 from recognizers.clips.store import ClipStore, kept_frames
@@ -376,6 +377,27 @@ def test_workers_share_what_they_know_of_damaged_clips(tmp_path: Path) -> None:
     loader: Any = torch.utils.data.DataLoader(store, batch_size=None, num_workers=2)  # type: ignore[arg-type]
     assert [clip is None for clip in loader] == [False, True, False, False, False]
     assert store.damaged.tolist() == [False, True, False, False, False]
+
+
+def test_clips_that_are_loaded_are_kept_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_clips(tmp_path / "c")
+    (root / "dark1.mp4").write_bytes(b"broken")
+    records = [r for r in read_csv(root / "labels.csv") if r.labels == ("dark",) and r.trainable]
+    whole, bounded = (ClipStore(records, Segments(2), 4, 32, 1) for _ in range(2))
+    bounded.most_bytes = 3 * 4 * 32 * 43 * 3  # of three clips
+    whole.load()
+    bounded.load()
+    decoded: list[int] = []
+
+    def decode(_: ClipStore, index: int) -> Array:
+        decoded.append(index)
+        return np.zeros((4, 32, 43, 3), np.uint8)
+
+    monkeypatch.setattr(ClipStore, "_decode", decode)
+    assert [whole[i] is None for i in range(5)] == [False, True, False, False, False]
+    assert decoded == []
+    assert all(bounded[i] is not None for i in (0, 2, 3, 4, 4))
+    assert decoded == [4, 4]
 
 
 def test_frames_that_cannot_be_decoded_are_counted_once(
