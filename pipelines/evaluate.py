@@ -3,7 +3,7 @@
 python -m pipelines.evaluate STAGE --config FILE [--weights FILE] [--out report.json]
 python -m pipelines.evaluate part_detector --config FILE --component '{name: cascade_rcnn, flip: true, score_threshold: 0.01}'
 python -m pipelines.evaluate recognizer --config FILE --component '{name: tsm, views: [{clips: 4}]}' --save scores.npz --out FOLDER
-python -m pipelines.evaluate recognizer --scores a.npz b.npz --out FOLDER
+python -m pipelines.evaluate recognizer --scores a.npz b.npz [--only jhmdb.csv] --out FOLDER
 python -m pipelines.evaluate detections FOUND --truth ANNOTATIONS [--images DIR] --out FOLDER
 python -m pipelines.evaluate tracks FOUND --truth PARSES_OR_MOT --out report.json
 python -m pipelines.evaluate kinetics-tps --gt FOLDER --parts pred_part_result.json --actions pred_vid_result.json --out report.json
@@ -66,6 +66,7 @@ def add_stage(one: argparse.ArgumentParser) -> None:
 def add_recognizer(one: argparse.ArgumentParser) -> None:
     one.add_argument("--split", choices=("val", "train"), default="val", help="which of the clips (default: val)")
     one.add_argument("--scores", type=Path, nargs="+", metavar="NPZ", help="saved scores to ensemble instead of running networks")
+    one.add_argument("--only", type=Path, metavar="CSV", help="list of clips (file, label, split) to which the saved scores are restricted")
     one.add_argument("--save", type=Path, metavar="NPZ", help="keep the scores for ensembles")
     text = "share of the clips of background classes that may get an answer, for the floor (default: 0.1)"
     one.add_argument("--most-answered", type=share, default=0.1, metavar="P", help=text)
@@ -124,17 +125,23 @@ def training_and_component(arguments: argparse.Namespace) -> tuple[Training, Sta
 
 def evaluate_recognizer(arguments: argparse.Namespace) -> dict[str, Any]:
     """The report of one recognizer, or of an ensemble of saved scores."""
+    from parsing.datasets.clips import read_csv
     from parsing.measures.report import report_files, write_report
     from recognizers.evaluation import PICTURES, report
     from recognizers.scores import SavedScores, check_same
 
     if bool(arguments.scores) == bool(arguments.config):
         raise InputError(f"{arguments.stage}: give --config with the clips, or --scores to ensemble")
+    if arguments.only and not arguments.scores:
+        raise InputError(f"{arguments.stage}: --only restricts --scores; the clips of --config are those of its data.labels")
     made = [*(report_files(arguments.out, PICTURES) if arguments.out else ()), *([arguments.save] if arguments.save else [])]
     if arguments.scores:
         claim(arguments, made)
         members = [SavedScores.load(path) for path in arguments.scores]
         check_same(members, arguments.scores)
+        if arguments.only:
+            names = [record.name for record in read_csv(arguments.only)]
+            members = [member.only(names, arguments.only) for member in members]
     else:
         members = [score_recognizer(arguments, made)]
         if arguments.save:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ def deciding_figures(multi_label: bool) -> tuple[str, ...]:
 
 
 def write_scores(scores: SavedScores, folder: Path) -> None:
-    """Write the scores of validation clips as `val_scores.npz`, and their pictures."""
-    scores.save(folder / "val_scores.npz")
+    """Write the scores of validation clips as `val_scores.npz`, under the name of the run's folder, and their pictures."""
+    replace(scores, name=folder.resolve().name).save(folder / "val_scores.npz")
     for name, figure in pictures(scores, scores.probabilities).items():
         save_png(figure, folder / f"{name}.png")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -98,6 +98,18 @@ class SavedScores:
             raise InputError(f"{path}: not a file of saved scores ({' '.join(str(error).split())[:80]})") from None
         _check_shapes(scores, path)
         return scores
+
+    def only(self, videos: Collection[str], path: Path) -> SavedScores:
+        """Those of some videos, which a list at `path` names.
+
+        Raises:
+            InputError: none of them has scores.
+        """
+        rows = np.isin(self.videos, list(videos))
+        if not rows.any():
+            raise InputError(f"{path}: none of its {len(videos)} clips is among the {len(self.videos)} that {self.name!r} scored")
+        columns = {key: getattr(self, key)[rows] for key in ("videos", "truth", "logits", "seconds", "disjoint")}
+        return replace(self, **columns)
 
     def probabilities_of(self, videos: Sequence[str], actions: Sequence[str], multi_label: bool, path: Path) -> Array:
         """(N, A) probabilities of some videos, for a training that learns from them.

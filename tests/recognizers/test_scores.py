@@ -116,6 +116,13 @@ def test_the_command_saves_scores_and_ensembles_them(tmp_path: Path, capsys: pyt
     assert sum(report["weights"].values()) == pytest.approx(1)
     assert (tmp_path / "both/confusion.png").is_file()
     assert "early_exit" in capsys.readouterr().out
+    (root / "some.csv").write_text("file,label,split\nbright4.mp4,bright,val\n")
+    assert call("--scores", tmp_path / "s0.npz", "--only", root / "some.csv", "--out", tmp_path / "some") == 0
+    (root / "none.csv").write_text("file,label,split\nother.mp4,bright,val\n")
+    with pytest.raises(InputError, match=r"none\.csv: none of its 1 clips is among the 1 that 's0' scored"):
+        call("--scores", tmp_path / "s0.npz", "--only", root / "none.csv", "--out", tmp_path / "no")
+    with pytest.raises(InputError, match="--only restricts --scores"):
+        call("--config", config, "--only", root / "some.csv", "--out", tmp_path / "no")
     several = WeightsHeader("tsm", asdict(architecture), {"actions": ["bright", "dark"], "multi_label": True})
     save_weights(TSM(architecture, 2), tmp_path / "several.safetensors", several)
     component = f"{{name: tsm, weights: {tmp_path}/several.safetensors}}"
