@@ -195,6 +195,7 @@ def test_multi_label_recognizers_of_large_videos(tiny_pipeline: Path, tmp_path: 
     for settings, message in (
         ([f"recognizers=[{one}, {other}]"], "some are single-label and some multi-label"),
         ([f"recognizers=[{one}]", "early_exit_margin=0.5"], "early_exit_margin: 0.5 for multi-label recognizers"),
+        ([f"recognizers=[{one}]", "action_floor={}"], "action_floor: for multi-label recognizers"),
     ):
         with pytest.raises(InputError, match=message):
             VideoParser.from_config(str(tiny_pipeline), settings, "cpu")

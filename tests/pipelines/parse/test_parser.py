@@ -107,6 +107,17 @@ def test_a_sure_recognizer_spares_the_next(tiny_pipeline: Path, clip: Path, tmp_
     assert weights["0.9"] == {"weights": [0.25, 0.75], "exit_margin": 0.9}
 
 
+def test_below_the_floor_no_action_holds(tiny_pipeline: Path, clip: Path) -> None:
+    settings = ["track_actions={min_frames: 1}", "action_floor={least: 0.999, temperature: 2}"]
+    parse = VideoParser.from_config(str(tiny_pipeline), settings, "cpu")(clip)
+    assert parse.actions == ()
+    assert not any(parse.track_actions.values())  # of whole videos and of tracks alike
+    assert sum(parse.action_windows[0].probabilities) == pytest.approx(1)
+    (floor,) = [model for model in parse.models if model.name == "action_floor"]
+    assert floor.used
+    assert json.loads(floor.config) == {"temperature": 2.0, "least": 0.999}
+
+
 def test_damage_is_told(tiny_pipeline: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     noise = [random.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(60)]
@@ -144,6 +155,8 @@ def test_one_frame(tiny_pipeline: Path, tmp_path: Path) -> None:
         ({"track_actions": {"every": 1}}, r"unknown key 'track_actions\.every'; did you mean 'every_s'\?"),
         ({"track_actions": True}, "track_actions: "),
         ({"track_actions": {}, "recognizers": []}, "no recognizer that could see them"),
+        ({"action_floor": {}, "recognizers": []}, "no recognizer that could answer"),
+        ({"action_floor": {"least": 2}}, r"action_floor\.least: .* less than or equal to 1"),
         ({"part_detector": {"name": "cascade_rcnn", "weights": "none.safetensors"}}, r"none\.safetensors: weights not found"),
     ],
 )
