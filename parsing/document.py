@@ -7,38 +7,52 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pydantic
 
 from parsing.configs import parse_config
-from parsing.entries import SCHEMA_VERSION, ActionEntry, ActionWindowEntry, Box, FrameEntry, ParseDocument, TrackEntry
+from parsing.entries import SCHEMA_VERSION, ParseDocument
+from parsing.entry_values import actions_of, actions_over_time, check_once, frame_json, frame_of, rounded, window_json
 from parsing.errors import InputError
 from parsing.files import atomic
+from parsing.intervals import HOLDS_FROM, StateInterval, TrackSpan, see, state_intervals
 from parsing.json_files import read_json
 from parsing.memory import memory_budget
-from parsing.types import (
-    ActionScore,
-    ActionWindow,
-    Array,
-    BranchFacts,
-    Completeness,
-    Detections,
-    FrameParse,
-    ModelFacts,
-    Parts,
-    PartStates,
-    VideoFacts,
-)
+from parsing.tables import TableName, frame_s, table_of
+from parsing.types import ActionScore, ActionWindow, BranchFacts, Completeness, FrameParse, ModelFacts, VideoFacts
 from parsing.vocabulary import Vocabulary
 
-SHOWN_STATE, SHOWN_ACTION = 0.05, 0.0005  # states, and actions of a window, below these scores are not written
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class AnyParse(Protocol):
+    """A parse whose frames are in memory, or are read anew each time that they are asked for."""
+
+    @property
+    def facts(self) -> VideoFacts: ...
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+    @property
+    def actions(self) -> Sequence[ActionScore]: ...
+    @property
+    def frames(self) -> Iterable[FrameParse]: ...
+    @property
+    def models(self) -> Sequence[ModelFacts]: ...
+    @property
+    def complete(self) -> Completeness: ...
+    @property
+    def track_actions(self) -> Mapping[int, Sequence[ActionScore]]: ...
+    @property
+    def branch(self) -> BranchFacts | None: ...
+    @property
+    def action_windows(self) -> Sequence[ActionWindow]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +75,31 @@ class VideoParse:
         scored = [window.probabilities for window in self.action_windows if window.branch == "recognizers"]
         return dict(zip(self.vocabulary.actions, np.mean(scored, 0).tolist(), strict=True)) if scored else {}
 
+    def to_table(self, name: TableName = "parts") -> pa.Table:
+        """A table of Arrow, see `parsing.tables`: `parts`, `tracks`, `state_intervals`, `actions` or `videos`."""
+        return table_of(self, name)
+
+    def state_intervals(self, threshold: float = HOLDS_FROM) -> list[StateInterval]:
+        """Which state of which part of which track holds from when to when, in order of time."""
+        found = state_intervals(self.frames, self.vocabulary, frame_s(self.facts), threshold)
+        return sorted(found, key=lambda one: (one.start_s, one.track_id))
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of parse.json."""
+        tracks: dict[int, TrackSpan] = {}
+        for frame in self.frames:
+            see(tracks, frame)
+        return _head(self.vocabulary) | {"frames": [frame_json(frame, self.vocabulary) for frame in self.frames]} | _tail(self, tracks)
+
+    def save(self, path: str | Path) -> None:
+        """Write parse.json, whole or not at all; a file of this name is replaced."""
+        write_parse(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> VideoParse:
+        """Read a parse.json, see `read_parse`."""
+        return read_parse(Path(path))
+
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of parse.json."""
@@ -77,7 +116,7 @@ class ParseWriter:
 
     def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
         self.path, self.vocabulary = path, vocabulary
-        self.tracks: dict[int, TrackEntry] = {}
+        self.tracks: dict[int, TrackSpan] = {}
         self._stack = ExitStack()
         self._num_frames = 0
 
@@ -88,8 +127,7 @@ class ParseWriter:
     def __enter__(self) -> ParseWriter:
         temporary = self._stack.enter_context(atomic(self.path))
         self._file: IO[str] = self._stack.enter_context(temporary.open("w", encoding="utf-8"))
-        head = {"schema_version": SCHEMA_VERSION, "vocabulary": self.vocabulary.to_json()}
-        self._file.write(_dumps(head)[:-1] + ',\n"frames": [')
+        self._file.write(_dumps(_head(self.vocabulary))[:-1] + ',\n"frames": [')
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -99,26 +137,11 @@ class ParseWriter:
         """Append the next frame."""
         self._file.write((",\n" if self._num_frames else "\n") + _dumps(frame_json(parse, self.vocabulary)))
         self._num_frames += 1
-        for track_id in () if parse.persons.track_ids is None else parse.persons.track_ids.tolist():
-            if track_id >= 0:
-                self.tracks[track_id] = _seen(self.tracks.get(track_id), track_id, parse)
+        see(self.tracks, parse)
 
     def finish(self, parse: VideoParse) -> None:
         """Close the object with all but the frames of a parse; the last call before the block ends."""
-        tracks = [
-            _rounded(track) | {"actions": [_rounded(action) for action in parse.track_actions.get(track_id, ())]}
-            for track_id, track in sorted(self.tracks.items())
-        ]
-        tail = {
-            "tracks": tracks,
-            "branch": None if parse.branch is None else asdict(parse.branch),
-            "actions": [_rounded(action) for action in parse.actions],
-            "action_windows": [_window_json(window, parse.vocabulary.actions_of(window.branch)) for window in parse.action_windows],
-            "models": [asdict(model) for model in parse.models],
-            "video": _rounded(parse.facts),
-            "complete": parse.complete,
-        }
-        self._file.write("\n],\n" + _dumps(tail)[1:] + "\n")
+        self._file.write("\n],\n" + _dumps(_tail(parse, self.tracks))[1:] + "\n")
 
 
 def write_parse(parse: VideoParse, path: Path) -> None:
@@ -140,38 +163,15 @@ def read_parse(path: Path) -> VideoParse:
     try:
         _check_consistent(document)
         vocabulary = Vocabulary.from_json(asdict(document.vocabulary))
-        frames = tuple(_frame(entry, vocabulary) for entry in document.frames)
-        actions, windows = _actions_over_time(document, vocabulary)
+        frames = tuple(frame_of(entry, vocabulary) for entry in document.frames)
+        actions, windows = actions_over_time(document, vocabulary)
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: not a parse: {error}") from None
     models = tuple(ModelFacts(**asdict(model)) for model in document.models)
-    of_tracks = {track.track_id: _actions(track.actions) for track in document.tracks if track.actions}
+    of_tracks = {track.track_id: actions_of(track.actions) for track in document.tracks if track.actions}
     facts = VideoFacts(**asdict(document.video))
     branch = None if document.branch is None else BranchFacts(**asdict(document.branch))
     return VideoParse(facts, vocabulary, actions, frames, models, document.complete, of_tracks, branch, windows)
-
-
-def frame_json(parse: FrameParse, vocabulary: Vocabulary) -> dict[str, Any]:
-    """One frame in the form of `FrameEntry`: 0.1 px, scores to four digits, states from 0.05 on, best first."""
-    persons = []
-    ids = parse.persons.track_ids
-    for row, (box, score) in enumerate(zip(parse.persons.xyxy, parse.persons.scores, strict=True)):
-        track_id = int(ids[row]) if ids is not None and ids[row] >= 0 else None
-        parts = {name: _part_json(parse, row, p, vocabulary) for p, name in enumerate(vocabulary.parts)}
-        persons.append({"track_id": track_id, "box": _box(box), "score": _score(score), "parts": parts})
-    return {"index": parse.index, "time_s": round(parse.time_s, 6), "key": parse.key, "persons": persons}
-
-
-def _part_json(parse: FrameParse, row: int, part: int, vocabulary: Vocabulary) -> dict[str, Any]:
-    visible = bool(parse.parts.visible[row, part])
-    scores = parse.states.scores[row, part]
-    shown = [s for s in np.argsort(-scores, kind="stable") if scores[s] >= SHOWN_STATE]
-    return {
-        "box": _box(parse.parts.xyxy[row, part]) if visible else None,
-        "score": _score(parse.parts.scores[row, part]),
-        "visible": visible,
-        "states": [{"label": vocabulary.states[s], "score": _score(scores[s])} for s in shown],
-    }
 
 
 def _check_consistent(document: ParseDocument) -> None:
@@ -180,8 +180,8 @@ def _check_consistent(document: ParseDocument) -> None:
         if frame.index <= before.index:
             raise ValueError(f"frames: index {frame.index} after {before.index}, expected rising ones")
     for frame in document.frames:
-        _check_once([person.track_id for person in frame.persons if person.track_id is not None], f"frames: index {frame.index}: track_id")
-    _check_once([track.track_id for track in document.tracks], "tracks: track_id")
+        check_once([person.track_id for person in frame.persons if person.track_id is not None], f"frames: index {frame.index}: track_id")
+    check_once([track.track_id for track in document.tracks], "tracks: track_id")
     words = document.vocabulary
     scores = sum(len(frame.persons) for frame in document.frames) * len(words.parts) * len(words.states)
     scores += len(document.action_windows) * max(len(words.actions), len(words.low_res_actions))
@@ -189,85 +189,24 @@ def _check_consistent(document: ParseDocument) -> None:
         raise ValueError(f"its {scores:,} scores do not fit into half of the free memory")
 
 
-def _check_once(ids: Sequence[int], what: str) -> None:
-    if len(set(ids)) < len(ids):
-        raise ValueError(f"{what} {Counter(ids).most_common(1)[0][0]} stands twice")
+def _head(vocabulary: Vocabulary) -> dict[str, Any]:
+    return {"schema_version": SCHEMA_VERSION, "vocabulary": vocabulary.to_json()}
 
 
-def _position(names: Sequence[str], name: str, where: str) -> int:
-    if name not in names:
-        raise ValueError(f"{where}: {name!r:.80} is not in the vocabulary")
-    return names.index(name)
-
-
-def _frame(entry: FrameEntry, vocabulary: Vocabulary) -> FrameParse:
-    n, p, s = len(entry.persons), len(vocabulary.parts), len(vocabulary.states)
-    track_ids = np.array([-1 if person.track_id is None else person.track_id for person in entry.persons], np.int64)
-    persons = Detections(_boxes([person.box for person in entry.persons]), [x.score for x in entry.persons], np.zeros(n), track_ids)  # type: ignore[arg-type]
-    boxes, scores, visible = np.zeros((n, p, 4)), np.zeros((n, p)), np.zeros((n, p), bool)
-    states = np.zeros((n, p, s))
-    for i, person in enumerate(entry.persons):
-        for name, part in person.parts.items():
-            j = _position(vocabulary.parts, name, f"frames: index {entry.index}: parts")
-            boxes[i, j], scores[i, j], visible[i, j] = part.box or (0, 0, 0, 0), part.score, part.visible
-            for state in part.states:
-                states[i, j, _position(vocabulary.states, state.label, f"frames: index {entry.index}: {name}: states")] = state.score
-    return FrameParse(entry.index, entry.time_s, persons, Parts(boxes, scores, visible), PartStates(states), entry.key)
-
-
-def _actions(entries: Iterable[ActionEntry]) -> tuple[ActionScore, ...]:
-    return tuple(ActionScore(**asdict(entry)) for entry in entries)
-
-
-def _actions_over_time(document: ParseDocument, vocabulary: Vocabulary) -> tuple[tuple[ActionScore, ...], tuple[ActionWindow, ...]]:
-    """The actions that hold, and the scores of all. Before version 1.2 the recognizers' actions were all of one window."""
-    actions = _actions(document.actions)
-    if document.schema_version not in ("1.0", "1.1"):
-        return actions, tuple(_window(entry, vocabulary) for entry in document.action_windows)
-    scored = [action for action in actions if action.branch == "recognizers"]
-    if not scored:
-        return actions, ()
-    entry = ActionWindowEntry(scored[0].start_s, scored[0].end_s, "recognizers", {action.label: action.score for action in scored})
-    return (max(scored, key=lambda action: action.score),), (_window(entry, vocabulary),)
-
-
-def _window(entry: ActionWindowEntry, vocabulary: Vocabulary) -> ActionWindow:
-    names = vocabulary.actions_of(entry.branch)
-    probabilities = np.zeros(len(names))
-    for name, score in entry.scores.items():
-        if name not in names:
-            raise ValueError(f"action_windows: {name!r:.60} is no action of the {entry.branch}")
-        probabilities[names.index(name)] = score
-    return ActionWindow(entry.start_s, entry.end_s, probabilities, entry.branch)
-
-
-def _window_json(window: ActionWindow, names: Sequence[str]) -> dict[str, Any]:
-    order = np.argsort(-window.probabilities, kind="stable")
-    scores = {names[i]: round(float(window.probabilities[i]), 6) for i in order if window.probabilities[i] >= SHOWN_ACTION}
-    times = {"start_s": round(window.start_s, 6), "end_s": round(window.end_s, 6)}
-    return times | {"branch": window.branch, "scores": scores}
-
-
-def _boxes(boxes: Iterable[Box]) -> Array:
-    return np.array(list(boxes), np.float32).reshape(-1, 4)
-
-
-def _seen(track: TrackEntry | None, track_id: int, parse: FrameParse) -> TrackEntry:
-    if track is None:
-        return TrackEntry(track_id, parse.time_s, parse.time_s, parse.index, parse.index, 1)
-    return TrackEntry(track_id, track.start_s, parse.time_s, track.first_frame, parse.index, track.num_frames + 1)
-
-
-def _rounded(value: Any) -> dict[str, Any]:
-    return {name: round(item, 6) if isinstance(item, float) else item for name, item in asdict(value).items()}
-
-
-def _box(box: Array) -> list[float]:
-    return [round(float(side), 1) for side in box]
-
-
-def _score(score: Any) -> float:
-    return round(float(score), 4)
+def _tail(parse: AnyParse, tracks: Mapping[int, TrackSpan]) -> dict[str, Any]:
+    """All that stands behind the frames."""
+    return {
+        "tracks": [
+            rounded(track) | {"actions": [rounded(action) for action in parse.track_actions.get(track_id, ())]}
+            for track_id, track in sorted(tracks.items())
+        ],
+        "branch": None if parse.branch is None else asdict(parse.branch),
+        "actions": [rounded(action) for action in parse.actions],
+        "action_windows": [window_json(window, parse.vocabulary.actions_of(window.branch)) for window in parse.action_windows],
+        "models": [asdict(model) for model in parse.models],
+        "video": rounded(parse.facts),
+        "complete": parse.complete,
+    }
 
 
 def _dumps(value: Any) -> str:
