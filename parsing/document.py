@@ -18,7 +18,7 @@ import pydantic
 
 from parsing.configs import parse_config
 from parsing.entries import SCHEMA_VERSION, ParseDocument
-from parsing.entry_values import actions_of, actions_over_time, check_once, frame_json, frame_of, rounded, window_json
+from parsing.entry_values import actions_of, actions_over_time, check_once, check_persons, frame_json, frame_of, rounded, window_json
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.intervals import HOLDS_FROM, StateInterval, TrackSpan, see, state_intervals
@@ -159,7 +159,15 @@ def read_parse(path: Path) -> VideoParse:
         InputError: the file is missing, no JSON, does not fit the schema, holds a frame or track twice, or would
             not fit into half of the free memory; names the first problem.
     """
-    document = parse_config(ParseDocument, read_json(path), f"{path}: not a parse")
+    return parse_of(parse_config(ParseDocument, read_json(path), f"{path}: not a parse"), path)
+
+
+def parse_of(document: ParseDocument, path: Path) -> VideoParse:
+    """What a document says.
+
+    Raises:
+        InputError: as `read_parse`, but for the schema.
+    """
     try:
         _check_consistent(document)
         vocabulary = Vocabulary.from_json(asdict(document.vocabulary))
@@ -180,7 +188,7 @@ def _check_consistent(document: ParseDocument) -> None:
         if frame.index <= before.index:
             raise ValueError(f"frames: index {frame.index} after {before.index}, expected rising ones")
     for frame in document.frames:
-        check_once([person.track_id for person in frame.persons if person.track_id is not None], f"frames: index {frame.index}: track_id")
+        check_persons(frame)
     check_once([track.track_id for track in document.tracks], "tracks: track_id")
     words = document.vocabulary
     scores = sum(len(frame.persons) for frame in document.frames) * len(words.parts) * len(words.states)

@@ -64,6 +64,11 @@ def check_once(ids: Sequence[int], what: str) -> None:
         raise ValueError(f"{what} {Counter(ids).most_common(1)[0][0]} stands twice")
 
 
+def check_persons(frame: FrameEntry) -> None:
+    """Raises ValueError where a track stands twice in a frame."""
+    check_once([person.track_id for person in frame.persons if person.track_id is not None], f"frames: index {frame.index}: track_id")
+
+
 def _position(names: Sequence[str], name: str, where: str) -> int:
     if name not in names:
         raise ValueError(f"{where}: {name!r:.80} is not in the vocabulary")
