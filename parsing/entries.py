@@ -50,7 +50,7 @@ class VocabularyEntry:
     """The labels that this parse can hold; `part_states` lists the states of each part.
 
     `low_res_actions` are those of the low-resolution branch, several of which may hold at once. `pairs` are left and right
-    parts; null, as before them, pairs `left_x` with `right_x`.
+    parts; null, as before them, pairs `left_x` with `right_x`. `exclusive` are groups of a part's states of which one holds at most.
     """
 
     name: str
@@ -60,6 +60,7 @@ class VocabularyEntry:
     actions: list[str]
     low_res_actions: list[str] = Field(default_factory=list)
     pairs: list[list[str]] | None = None
+    exclusive: dict[str, list[list[str]]] = Field(default_factory=dict)
 
 
 @config

@@ -23,13 +23,15 @@ the person's box, so that a foreshortened torso does not shrink a person. "Verti
 | head | bow | nose below the ears by 0.12 units, or neck more than 45° off upright | by less than 0.06 units and < 35° off |
 | head | turn | nose beside the ears' middle by 0.15 units | by less than 0.08 units |
 
-Between the two columns a state is unknown: nothing is trained or scored there.
+Between the two columns a state is unknown: nothing is trained or scored there. So it is where a joint that the rule looks at is
+not visible; those of trunk and head want shoulders, hips, knees and ankles of both sides.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +49,14 @@ _STATES_OF = {
     "leg": ("stand", "bend", "lift", "step"),
     "foot": ("stand", "lift", "step"),
 }
+# States of which the rules let one hold at most.
+_EXCLUSIVE_OF = {
+    "head": (("upright", "bow"),),
+    "hip": (("stand", "sit", "stoop"),),
+    "arm": (("bend", "unbend"),),
+    "leg": (("stand", "bend"),),
+    "foot": (("stand", "lift"),),
+}
 MIN_VISIBILITY = 0.5
 # Margins around joints, in body units: half the thickness of what surrounds the bones.
 ARM_MARGIN, HAND_MARGIN, LEG_MARGIN, FOOT_MARGIN, HIP_MARGIN = 0.11, 0.1, 0.14, 0.08, (0.2, 0.22)
@@ -59,15 +69,17 @@ MIN_SHARE_IN_PERSON = 0.3  # of a part box
 def pose_vocabulary(actions: tuple[str, ...]) -> Vocabulary:
     """The demonstration vocabulary: the ten parts and their geometric states, with the actions of a recognizer."""
     rows = tuple(_STATES_OF[name.rpartition("_")[2]] for name in PART_NAMES)
-    return Vocabulary("pose-demo", PART_NAMES, STATE_NAMES, rows, actions)
+    exclusive = tuple(_EXCLUSIVE_OF.get(name.rpartition("_")[2], ()) for name in PART_NAMES)
+    return Vocabulary("pose-demo", PART_NAMES, STATE_NAMES, rows, actions, exclusive=exclusive)
 
 
 @dataclass(frozen=True, eq=False)
 class _Skeleton:
-    """Visible joints by name, (2,) pixels each, and the length of a body unit in pixels."""
+    """Visible joints by name, (2,) pixels each, the length of a body unit in pixels, and the margin of thresholds."""
 
     points: dict[str, Array]
     unit: float
+    margin: float = 0.0
 
     def get(self, *names: str) -> list[Array] | None:
         """The joints, or None when one of them is not visible."""
@@ -82,6 +94,18 @@ class _Skeleton:
         """Half-way between left and right, or the one that is visible."""
         found = self.seen(f"{side}_{joint}" for side in ("left", "right"))
         return np.mean(found, axis=0) if found else None
+
+    def between(self, joint: str) -> Array | None:
+        """Half-way between left and right, or None when one of them is not visible: what it shows then could be either side's."""
+        found = self.get(f"left_{joint}", f"right_{joint}")
+        return None if found is None else np.mean(found, axis=0)
+
+    def above(self, value: float, yes: float, no: float) -> bool | None:
+        """True beyond `yes`, False short of `no`, None in between and within the margin; `yes` may lie on either side of `no`."""
+        spare = self.margin * abs(yes - no)
+        if yes < no:
+            value, yes, no = -value, -yes, -no
+        return True if value > yes + spare else False if value < no - spare else None
 
 
 def _skeleton(keypoints: Array, person_xyxy: Array) -> _Skeleton:
@@ -184,17 +208,18 @@ def _around(points: list[Array], margin: Array | float) -> Array:
     return np.concatenate([np.min(points, axis=0) - margin, np.max(points, axis=0) + margin])
 
 
-def part_states(keypoints: Array, person_xyxy: Array) -> tuple[Array, Array]:
+def part_states(keypoints: Array, person_xyxy: Array, margin: float = 0.0) -> tuple[Array, Array]:
     """States that hold by the rules of this module.
 
     Args:
         keypoints: (K, 3) of any layout in `parsing.keypoints`.
         person_xyxy: (4,) box of the person, which helps to tell its size.
+        margin: what is unknown between two thresholds reaches beyond both by this share of their distance.
 
     Returns:
         (10, S) bool: holds; and (10, S) bool: known. S follows STATE_NAMES.
     """
-    skeleton = _skeleton(keypoints, person_xyxy)
+    skeleton = replace(_skeleton(keypoints, person_xyxy), margin=margin)
     holds = np.zeros((len(PART_NAMES), len(STATE_NAMES)), bool)
     known = np.zeros_like(holds)
     for i, name in enumerate(PART_NAMES):
@@ -212,15 +237,9 @@ def _angle(first: Array, corner: Array, last: Array) -> float:
 
 
 def _between(first: Array, second: Array) -> float:
-    cosine = float(first @ second) / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-6)
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
-
-
-def _above(value: float, yes: float, no: float) -> bool | None:
-    """True beyond `yes`, False short of `no`, None in between; `yes` may lie on either side of `no`."""
-    if yes < no:
-        value, yes, no = -value, -yes, -no
-    return True if value > yes else False if value < no else None
+    (x1, y1), (x2, y2) = first.tolist(), second.tolist()  # plain numbers: there are millions of such small vectors in a training
+    cosine = (x1 * x2 + y1 * y2) / max(math.hypot(x1, y1) * math.hypot(x2, y2), 1e-6)
+    return math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
 
 
 def _both(*values: bool | None) -> bool | None:
@@ -242,19 +261,19 @@ def _arm(skeleton: _Skeleton, side: str) -> _States:
     states: _States = {}
     if joints := skeleton.get(f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist"):
         elbow = _angle(*joints)
-        states["bend"], states["unbend"] = _above(elbow, 130, 150), _above(elbow, 150, 130)
+        states["bend"], states["unbend"] = skeleton.above(elbow, 130, 150), skeleton.above(elbow, 150, 130)
     if joints := skeleton.get(f"{side}_shoulder", f"{side}_elbow", f"{side}_hip"):
         shoulder, elbow_at, hip = joints
-        states["raise"] = _above(_between(elbow_at - shoulder, hip - shoulder), 80, 60)
+        states["raise"] = skeleton.above(_between(elbow_at - shoulder, hip - shoulder), 80, 60)
     return states
 
 
 def _hand(skeleton: _Skeleton, side: str) -> _States:
     states: _States = {}
     if joints := skeleton.get(f"{side}_wrist", f"{side}_shoulder"):
-        states["raise"] = _above((joints[1][1] - joints[0][1]) / skeleton.unit, 0.1, 0.0)
+        states["raise"] = skeleton.above((joints[1][1] - joints[0][1]) / skeleton.unit, 0.1, 0.0)
     if joints := skeleton.get(f"{side}_wrist", f"{side}_hip"):
-        states["lower"] = _above((joints[0][1] - joints[1][1]) / skeleton.unit, 0.1, -0.1)
+        states["lower"] = skeleton.above((joints[0][1] - joints[1][1]) / skeleton.unit, 0.1, -0.1)
     return states
 
 
@@ -267,11 +286,11 @@ def _leg(skeleton: _Skeleton, side: str) -> _States:
     states: _States = {}
     if joints := skeleton.get(f"{side}_hip", f"{side}_knee", f"{side}_ankle"):
         knee, lean = _angle(*joints), _between(joints[2] - joints[0], _DOWN)
-        states["bend"] = _above(knee, 140, 155)
-        states["stand"] = _both(_above(knee, 155, 145), _above(lean, 30, 40))
+        states["bend"] = skeleton.above(knee, 140, 155)
+        states["stand"] = _both(skeleton.above(knee, 155, 145), skeleton.above(lean, 30, 40))
     height = _height_over_other_ankle(skeleton, side)
     if height is not None:
-        states["lift"] = _above(height, 0.3, 0.15)
+        states["lift"] = skeleton.above(height, 0.3, 0.15)
     return states
 
 
@@ -279,37 +298,39 @@ def _foot(skeleton: _Skeleton, side: str) -> _States:
     height = _height_over_other_ankle(skeleton, side)
     if height is None:
         return {}
-    lifted = _above(height, 0.2, 0.1)
+    lifted = skeleton.above(height, 0.2, 0.1)
     states: _States = {"lift": lifted}
     if joints := skeleton.get(f"{side}_knee", f"{side}_ankle"):
-        states["stand"] = _both(_not(lifted), _above(_between(joints[1] - joints[0], _DOWN), 50, 65))
+        states["stand"] = _both(_not(lifted), skeleton.above(_between(joints[1] - joints[0], _DOWN), 50, 65))
     return states
 
 
 def _hip(skeleton: _Skeleton, _: str) -> _States:
-    shoulders, hips, knees, ankles = (skeleton.middle(joint) for joint in ("shoulder", "hip", "knee", "ankle"))
+    shoulders, hips, knees, ankles = (skeleton.between(joint) for joint in ("shoulder", "hip", "knee", "ankle"))
     if shoulders is None or hips is None or knees is None:
         return {}
     lean, hip = _between(shoulders - hips, -_DOWN), _angle(shoulders, hips, knees)
-    states: _States = {"stand": _both(_above(lean, 25, 35), _above(hip, 150, 140))}
+    states: _States = {"stand": _both(skeleton.above(lean, 25, 35), skeleton.above(hip, 150, 140))}
     below = (knees[1] - hips[1]) / skeleton.unit > 0.2
-    states["stoop"] = _both(_above(lean, 45, 35), _above(hip, 145, 155), bool(below))
+    states["stoop"] = _both(skeleton.above(lean, 45, 35), skeleton.above(hip, 145, 155), bool(below))
     if ankles is not None:
-        states["sit"] = _both(_above(lean, 45, 55), _above(hip, 120, 135), _above(_angle(hips, knees, ankles), 130, 145))
+        states["sit"] = _both(
+            skeleton.above(lean, 45, 55), skeleton.above(hip, 120, 135), skeleton.above(_angle(hips, knees, ankles), 130, 145)
+        )
     return states
 
 
 def _head(skeleton: _Skeleton, _: str) -> _States:
-    shoulders, ears, nose = skeleton.middle("shoulder"), skeleton.middle("ear"), skeleton.points.get("nose")
+    shoulders, ears, nose = skeleton.between("shoulder"), skeleton.middle("ear"), skeleton.points.get("nose")
     if shoulders is None or ears is None or nose is None:
         return {}
     neck = _between(ears - shoulders, -_DOWN)
     drop, aside = (nose[1] - ears[1]) / skeleton.unit, abs(nose[0] - ears[0]) / skeleton.unit
-    low, tilted = _above(drop, 0.12, 0.06), _above(neck, 45, 35)
+    low, tilted = skeleton.above(drop, 0.12, 0.06), skeleton.above(neck, 45, 35)
     bowed = _not(_both(_not(low), _not(tilted)))
-    states: _States = {"bow": bowed, "upright": _both(_above(neck, 20, 30), _not(bowed))}
+    states: _States = {"bow": bowed, "upright": _both(skeleton.above(neck, 20, 30), _not(bowed))}
     if skeleton.get("left_ear", "right_ear"):
-        states["turn"] = _above(aside, 0.15, 0.08)
+        states["turn"] = skeleton.above(aside, 0.15, 0.08)
     return states
 
 

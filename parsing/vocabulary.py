@@ -23,6 +23,7 @@ PART_NAMES = (
 
 
 Pairs = tuple[tuple[str, str], ...]
+Groups = tuple[tuple[str, ...], ...]
 
 
 def pairs_by_name(names: Sequence[str]) -> Pairs:
@@ -76,6 +77,7 @@ class Vocabulary:
         low_res_actions: names that the low-resolution branch uses in their place; several of them may hold at once.
         pairs: left and right parts that change places in a mirrored image and are of one kind; None pairs `left_x` with
             `right_x`.
+        exclusive: for each part, in order, the groups of its states of which one holds at most; empty for none of any part.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Vocabulary:
     actions: tuple[str, ...]
     low_res_actions: tuple[str, ...] = ()
     pairs: Pairs = None  # type: ignore[assignment]  # never None once it is made
+    exclusive: tuple[Groups, ...] = ()
 
     def __post_init__(self) -> None:
         for field in ("parts", "states", "actions", "low_res_actions"):
@@ -101,6 +104,19 @@ class Vocabulary:
         if self.pairs is None:
             object.__setattr__(self, "pairs", pairs_by_name(self.parts))
         check_pairs(self.pairs, self.parts)
+        object.__setattr__(self, "exclusive", self.exclusive or ((),) * len(self.parts))
+        self._check_exclusive()
+
+    def _check_exclusive(self) -> None:
+        if len(self.exclusive) != len(self.parts):
+            raise ValueError(f"vocabulary {self.name!r:.80}: exclusive has {len(self.exclusive)} rows for {len(self.parts)} parts")
+        for part, states, groups in zip(self.parts, self.part_states, self.exclusive, strict=True):
+            for group in groups:
+                if len(group) < 2 or len(set(group)) < len(group) or not set(group) <= set(states):
+                    raise ValueError(
+                        f"vocabulary {self.name!r:.80}: exclusive {list(group)!r:.80} of {part!r:.80}, "
+                        f"expected two or more of {', '.join(states) or 'no state'!s:.160}"
+                    )
 
     @property
     def allowed(self) -> Array:
@@ -133,6 +149,7 @@ class Vocabulary:
             "actions": list(self.actions),
             "low_res_actions": list(self.low_res_actions),
             "pairs": [list(pair) for pair in self.pairs],
+            "exclusive": {part: list(map(list, groups)) for part, groups in zip(self.parts, self.exclusive, strict=True) if groups},
         }
 
     @classmethod
@@ -144,7 +161,16 @@ class Vocabulary:
             raise ValueError(f"vocabulary {value['name']!r:.80}: part_states {of_parts!r:.80}, expected an object of lists by part")
         rows = tuple(_listed(of_parts, part) for part in parts)
         low_res_actions = _listed({"low_res_actions": []} | value, "low_res_actions")
-        return cls(value["name"], parts, states, rows, actions, low_res_actions, _pairs_of(value.get("pairs"), parts))
+        return cls(
+            value["name"],
+            parts,
+            states,
+            rows,
+            actions,
+            low_res_actions,
+            _pairs_of(value.get("pairs"), parts),
+            _exclusive_of(value.get("exclusive", {}), parts),
+        )
 
     @classmethod
     def of_weights(cls, labels: dict[str, Any], path: Path) -> Vocabulary:
@@ -168,6 +194,14 @@ def _pairs_of(value: Any, parts: Sequence[str]) -> Pairs:
     ):
         raise ValueError(f"vocabulary: pairs {value!r:.80}, expected a list of two names each")
     return tuple((left, right) for left, right in value)
+
+
+def _exclusive_of(value: Any, parts: Sequence[str]) -> tuple[Groups, ...]:
+    """The groups of every part; none where a header has none, as headers of before."""
+    shaped = isinstance(value, dict) and set(value) <= set(parts) and all(isinstance(groups, list) for groups in value.values())
+    if not shaped or not all(isinstance(group, list) and set(map(type, group)) <= {str} for groups in value.values() for group in groups):
+        raise ValueError(f"vocabulary: exclusive {value!r:.80}, expected an object of lists of lists of states by part")
+    return tuple(tuple(map(tuple, value.get(part, ()))) for part in parts)
 
 
 def _listed(value: dict[str, Any], field: str) -> tuple[str, ...]:

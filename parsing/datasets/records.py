@@ -135,8 +135,11 @@ def true_parts(person: ObjectRecord, names: Sequence[str]) -> tuple[Array, Array
     return boxes, known, ignored
 
 
-def true_states(person: ObjectRecord, parts: Sequence[str], states: Sequence[str]) -> tuple[Array, Array]:
+def true_states(person: ObjectRecord, parts: Sequence[str], states: Sequence[str], margin: float = 0.0) -> tuple[Array, Array]:
     """Ground truth of a person's part states: given ones win over those by rule from keypoints.
+
+    Args:
+        margin: of the rules, see `parsing.pose.part_states`.
 
     Returns:
         (P, S) bool whether a state holds, and (P, S) bool whether that is known.
@@ -146,7 +149,7 @@ def true_states(person: ObjectRecord, parts: Sequence[str], states: Sequence[str
         ruled = [np.array([(i, rule.index(name)) for i, name in enumerate(names) if name in rule], int).reshape(-1, 2).T
                  for names, rule in ((parts, PART_NAMES), (states, STATE_NAMES))]  # fmt: skip
         (rows, rule_rows), (columns, rule_columns) = ruled
-        for matrix, by_rule in zip((holds, known), part_states(person.best_keypoints, person.xyxy), strict=True):
+        for matrix, by_rule in zip((holds, known), part_states(person.best_keypoints, person.xyxy, margin), strict=True):
             matrix[np.ix_(rows, columns)] = by_rule[np.ix_(rule_rows, rule_columns)]
     for part in person.parts:
         for state, value in part.states.items():

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, Protocol, cast
 
+import cv2
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
@@ -185,6 +186,7 @@ def fit(
         collate_fn=collate,
         num_workers=settings.num_workers,
         persistent_workers=settings.num_workers > 0,
+        worker_init_fn=_one_thread,
         generator=torch.Generator(),  # workers that start must not draw from the generator that dropout draws from
     )
     steps = [order.steps(number) for number in range(settings.epochs)]
@@ -243,6 +245,11 @@ def _read(loader: DataLoader[Any]) -> Iterator[Any]:
         yield from loader
     except InputError as error:
         raise InputError(str(error).rstrip().splitlines()[-1].removeprefix(f"{InputError.__module__}.InputError: ")) from None
+
+
+def _one_thread(_: int) -> None:
+    """OpenCV starts a thread a core in every process that reads data, which then fight for the cores."""
+    cv2.setNumThreads(1)
 
 
 def _check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from parsing.measures.average_precision import average_precision
 from parsing.states.metrics import top1
 from parsing.types import Array
+from parsing.vocabulary import Vocabulary
 
 PRIOR_WEIGHTS = tuple(i / 10 for i in range(7))
 PRIOR_COUNT = 5.0  # persons that the part's overall frequencies count for in the prior of one action
@@ -88,6 +89,24 @@ class StateDecoder(nn.Module):
     def fit_thresholds(self, scores: Array, holds: Array, known: Array) -> None:
         """Choose the threshold of each state of each part, for heads of independent states; arguments as in `fit`."""
         self.thresholds.copy_(torch.as_tensor(_thresholds(scores, holds, known), dtype=torch.float32))
+
+
+def exclude(scores: Array, vocabulary: Vocabulary) -> Array:
+    """Scores of which one state of an exclusive group is above one half at most: the best leaves its complement to the others.
+
+    Args:
+        scores: (N, P, S) in [0, 1].
+        vocabulary: says which states of a part exclude each other.
+    """
+    found = scores.copy()
+    for p, groups in enumerate(vocabulary.exclusive):
+        for group in groups:
+            columns = [vocabulary.states.index(state) for state in group]
+            values = scores[:, p, columns]
+            best = values.argmax(1)[:, None] == np.arange(len(columns))
+            left = 1 - values.max(1, keepdims=True, initial=0.0)
+            found[:, p, columns] = np.minimum(found[:, p, columns], np.where(best, values, left))
+    return found
 
 
 def unknown_mass(actions: Tensor) -> Tensor:

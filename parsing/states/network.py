@@ -8,6 +8,7 @@ rows of the report's Table 3 can be turned off: augmentation (the trainer's), `a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -32,6 +33,8 @@ class PartStateArchitecture:
 
     Args:
         part_level, person_level: feature levels of the backbone for RoI pooling and for the person.
+        pyramid_channels: of a feature pyramid from the person's level down to the parts', which gives these what the deeper
+            levels have seen; 0 pools the backbone's own features.
         input_px: side of the square person crop; `context` is its window over the longer side of the person's box.
         dim: width of the part tokens; `heads` and `depth` belong to the attention across parts, which depth 0 leaves out.
         roi_pooling: False cuts a crop of `part_crop_px` for every part and sends it through the backbone too.
@@ -50,6 +53,7 @@ class PartStateArchitecture:
     heads: Annotated[int, Field(ge=1, le=64)] = 8
     depth: Annotated[int, Field(ge=0, le=24)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    pyramid_channels: Annotated[int, Field(ge=0, le=1024)] = 0
     roi_pooling: bool = True
     part_crop_px: Annotated[int, Field(ge=16, le=512)] = 64
     head: Head = "sigmoid"
@@ -61,6 +65,25 @@ class PartStateArchitecture:
             raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
         if self.part_level >= self.person_level:
             raise ValueError(f"part_level {self.part_level}, expected one below person_level {self.person_level}")
+        if self.pyramid_channels and not self.roi_pooling:
+            raise ValueError(f"pyramid_channels {self.pyramid_channels} without roi_pooling, expected 0")
+
+
+class Pyramid(nn.Module):
+    """The finest level of a feature pyramid (Lin et al., CVPR 2017) over levels of some channels, finest first."""
+
+    def __init__(self, in_channels: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(count, channels, 1) for count in in_channels)
+        self.smooth = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """(B, C, H, W) of the size of the first level."""
+        *finer, top = (lateral(level) for lateral, level in zip(self.laterals, levels, strict=True))
+        for level in reversed(finer):
+            top = level + F.interpolate(top, size=level.shape[-2:], mode="nearest")
+        found: Tensor = self.smooth(top)
+        return found
 
 
 class PartStateNet(nn.Module):
@@ -84,8 +107,10 @@ class PartStateNet(nn.Module):
         a = self.architecture = architecture
         self.num_actions = num_actions
         num_parts, num_states = allowed.shape
-        self.backbone = Backbone(a.backbone, (a.part_level, a.person_level), pretrained)
-        part_channels, person_channels = self.backbone.channels
+        levels = tuple(range(a.part_level, a.person_level + 1)) if a.pyramid_channels else (a.part_level, a.person_level)
+        self.backbone = Backbone(a.backbone, levels, pretrained)
+        self.pyramid = Pyramid(self.backbone.channels, a.pyramid_channels) if a.pyramid_channels else None
+        part_channels, person_channels = a.pyramid_channels or self.backbone.channels[0], self.backbone.channels[-1]
         self.part_projection = nn.Linear(part_channels * ROI_BINS**2 if a.roi_pooling else person_channels, a.dim)
         self.person_projection = nn.Linear(person_channels, a.dim)
         self.join = nn.Linear(2 * a.dim, a.dim)
@@ -120,8 +145,9 @@ class PartStateNet(nn.Module):
                 no action is known.
             action_known: (B,) bool: which rows of `actions` count; None counts all.
         """
-        part_level, person_level = self.backbone(crops)
-        person = self.person_projection(person_level.float().mean((2, 3)))
+        levels = self.backbone(crops)
+        part_level = levels[0] if self.pyramid is None else self.pyramid(levels)
+        person = self.person_projection(levels[-1].float().mean((2, 3)))
         pooled = self._pooled(part_level.float(), boxes) if self.architecture.roi_pooling else self._cropped(crops, boxes)
         parts = torch.where(visible[..., None], self.part_projection(pooled).float(), self.missing)
         tokens = self.join(torch.cat([parts, person[:, None].expand_as(parts)], -1))

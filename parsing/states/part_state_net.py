@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from parsing.geometry import Crop
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.stages import PartStateRecognizer
 from parsing.states import PART_STATES
-from parsing.states.decoding import StateDecoder
+from parsing.states.decoding import StateDecoder, exclude
 from parsing.states.network import PartStateArchitecture, PartStateNet
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates
 from parsing.vocabulary import Vocabulary
@@ -131,6 +132,7 @@ class PartStateStage:
         """The same stage with the network's own probabilities."""
         plain, words = copy(self), self.vocabulary
         plain.decoder = StateDecoder(len(words.parts), len(words.actions), len(words.states)).to(self.device)
+        plain.vocabulary = replace(words, exclusive=())
         return plain
 
     def _of_frame(self, frame: Frame, persons: Detections, parts: Parts, actions: Array | None) -> Array:
@@ -150,7 +152,7 @@ class PartStateStage:
         shown = torch.from_numpy(parts.visible).to(self.device)
         views = [self._view(frame, persons, parts, shown, known, scale) for scale in self.scales]
         scores = self.decoder(torch.stack(views).mean(0), known)
-        return np.asarray((scores * shown[..., None]).cpu().numpy())
+        return exclude((scores * shown[..., None]).cpu().numpy(), self.vocabulary)
 
     def _view(self, frame: Frame, persons: Detections, parts: Parts, shown: Tensor, actions: Tensor | None, scale: float) -> Tensor:
         a = self.network.architecture

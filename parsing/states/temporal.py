@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -16,13 +16,13 @@ from parsing.errors import InputError
 from parsing.networks.initial import NamedRows, Rows
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.stages import Item
+from parsing.states.decoding import exclude
 from parsing.states.filters import Window, neighbourhoods
 from parsing.states.network import Head, state_scores
+from parsing.states.observations import GEOMETRY, MOTION, Observations
 from parsing.tracks import same_track
 from parsing.types import Array, FrameParse, ModelFacts, PartStates
 from parsing.vocabulary import Vocabulary
-
-GEOMETRY = 6  # centre, sides, visible, time
 
 
 @config
@@ -33,6 +33,7 @@ class TemporalArchitecture:
         steps: key frames to each side of the one that is scored.
         window_s: how far these may lie away.
         spacing_s: how far apart they lie at least; key frames may come faster than those it was trained on.
+        motion: whether the head sees how parts move from one key frame to the next, beside where they are.
         dim: width; `depth` counts convolutions over time.
         head: of the part-state network that it follows.
     """
@@ -41,6 +42,7 @@ class TemporalArchitecture:
     steps: Annotated[int, Field(ge=1, le=8)] = 2
     window_s: Window = 0.6
     spacing_s: Annotated[float, Field(ge=0, le=10)] = 0.15
+    motion: bool = False
     dim: Annotated[int, Field(ge=1, le=1024)] = 64
     depth: Annotated[int, Field(ge=1, le=24)] = 2
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -53,17 +55,17 @@ class TemporalHead(nn.Module):
         allowed: (P, S) bool.
     """
 
-    named_rows: ClassVar[NamedRows] = {
-        "part_embedding": (Rows("parts"),),
-        r"input\.weight": (Rows("states", 1, after=GEOMETRY),),
-        r"output\..*": (Rows("states"),),
-    }
-
     def __init__(self, architecture: TemporalArchitecture, allowed: Tensor) -> None:
         super().__init__()
         a = self.architecture = architecture
         num_parts, num_states = allowed.shape
-        self.input = nn.Linear(num_states + GEOMETRY, a.dim)
+        seen = GEOMETRY + (MOTION if a.motion else 0)
+        self.named_rows: NamedRows = {
+            "part_embedding": (Rows("parts"),),
+            r"input\.weight": (Rows("states", 1, after=seen),),
+            r"output\..*": (Rows("states"),),
+        }
+        self.input = nn.Linear(num_states + seen, a.dim)
         self.part_embedding = nn.Parameter(torch.randn(num_parts, a.dim) * 0.02)
         self.convolutions = nn.ModuleList(nn.Conv1d(a.dim, a.dim, 3, padding=1) for _ in range(a.depth))
         self.dropout = nn.Dropout(a.dropout)
@@ -77,7 +79,7 @@ class TemporalHead(nn.Module):
         """Logits (N, P, S) for the middle of each window.
 
         Args:
-            features: (N, T, P, S + GEOMETRY) as `window_features` makes them.
+            features: (N, T, P, F) of `Observations`, the S scores first.
             present: (N, T, P) bool: where the track has the part.
         """
         n, t, p, _ = features.shape
@@ -136,7 +138,7 @@ class TemporalFilter:
         features, present = self._window(parse, others)
         logits = self.head(torch.from_numpy(features).to(self.device), torch.from_numpy(present).to(self.device))
         scores = state_scores(logits, self.head.architecture.head)
-        return replace(parse, states=PartStates(scores.cpu().numpy() * parse.parts.visible[..., None]))
+        return replace(parse, states=PartStates(exclude(scores.cpu().numpy() * parse.parts.visible[..., None], self.vocabulary)))
 
     def _window(self, parse: FrameParse, others: Sequence[FrameParse]) -> tuple[Array, Array]:
         steps = self.head.architecture.steps
@@ -144,14 +146,12 @@ class TemporalFilter:
         after = self._spaced(parse, [other for other in others if other.time_s > parse.time_s])
         slots = [(steps - 1 - i, other) for i, other in enumerate(before)] + [(steps + 1 + i, other) for i, other in enumerate(after)]
         n, p, s = parse.states.scores.shape
-        features, present = empty_window(n, 2 * steps + 1, p, s)
+        seen = Observations.empty(n, 2 * steps + 1, p, s)
         for slot, other in [(steps, parse), *slots]:
             rows, columns = (np.arange(n), np.arange(n)) if other is parse else same_track(parse, other)
-            visible = other.parts.visible[columns]
-            values = other.states.scores[columns], other.persons.xyxy[columns], other.parts.xyxy[columns], visible
-            features[rows, slot] = slot_features(*values, other.time_s - parse.time_s)
-            present[rows, slot] = visible
-        return features, present
+            values = other.states.scores, other.persons.xyxy, other.parts.xyxy, other.parts.visible
+            seen.put(rows, slot, *(value[columns] for value in values), other.time_s - parse.time_s)
+        return seen.features(self.head.architecture.motion), seen.visible
 
     def _spaced(self, parse: FrameParse, outwards: Iterable[FrameParse]) -> list[FrameParse]:
         """The first `steps` neighbours on the way out that lie far enough apart."""
@@ -160,23 +160,3 @@ class TemporalFilter:
             if abs(other.time_s - kept[-1].time_s) >= self.head.architecture.spacing_s and len(kept) <= self.head.architecture.steps:
                 kept.append(other)
         return kept[1:]
-
-
-def empty_window(n: int, t: int, p: int, s: int) -> tuple[Array, Array]:
-    """Features (N, T, P, S + GEOMETRY) and presence (N, T, P) of nothing."""
-    return np.zeros((n, t, p, s + GEOMETRY), np.float32), np.zeros((n, t, p), bool)
-
-
-def slot_features(scores: Array, persons: Array, parts: Array, visible: Array, time_s: float | Array) -> Array:
-    """(N, P, S + GEOMETRY) of persons at one time: scores, and part boxes in heights of their person around its centre.
-
-    Args:
-        scores: (N, P, S). persons: (N, 4). parts: (N, P, 4). visible: (N, P).
-        time_s: from the middle of the window, one for all or (N,).
-    """
-    height = np.maximum(persons[:, 3] - persons[:, 1], 1.0)[:, None, None]
-    centre = ((persons[:, :2] + persons[:, 2:]) / 2)[:, None]
-    middles, sides = (parts[..., :2] + parts[..., 2:]) / 2, parts[..., 2:] - parts[..., :2]
-    time = np.broadcast_to(np.asarray(time_s, np.float32).reshape(-1, 1, 1), (*visible.shape, 1))
-    columns = [scores, (middles - centre) / height, sides / height, visible[..., None], time]
-    return np.asarray(np.concatenate(columns, -1) * visible[..., None], np.float32)

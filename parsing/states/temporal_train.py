@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any, Literal, cast
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from parsing.configs import Count, StageConfig, config
+from parsing.configs import Count, StageConfig, config, nearest
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
@@ -33,6 +34,8 @@ class StateFilterTraining:
         base: weights of the part-state network that it follows.
         initial: weights of a head to start from, of any parts and states (`parsing.networks.initial`); empty for none.
         fps: of the annotated videos, which gives the time between frames.
+        motion_states: states that do not hold of anyone who holds still; some windows are made so.
+        motion: whether the head sees how parts move.
         most_gap: frames that a person may be missing between two annotated frames of its track.
     """
 
@@ -42,6 +45,8 @@ class StateFilterTraining:
     fit: FitConfig
     loss: StateLossConfig = field(default_factory=StateLossConfig)
     initial: str = ""
+    motion: bool = True
+    motion_states: tuple[str, ...] = ()
     steps: Annotated[int, Field(ge=1, le=8)] = 2
     window_s: Window = 0.6
     dim: Count = 64
@@ -52,7 +57,8 @@ class StateFilterTraining:
     def prepare(self, device: str) -> Prepared:
         base = self._base(device)
         vocabulary = base.vocabulary
-        a = TemporalArchitecture(base.network.architecture.head, steps=self.steps, window_s=self.window_s, dim=self.dim, depth=self.depth)
+        sizes = {"steps": self.steps, "window_s": self.window_s, "dim": self.dim, "depth": self.depth}
+        a = TemporalArchitecture(base.network.architecture.head, motion=self.motion, **sizes)  # type: ignore[arg-type]
         head = TemporalHead(a, torch.from_numpy(vocabulary.allowed))
         start_from(head, self.initial, self.name, vocabulary.to_json(), head.named_rows)
         train, val = (self._windows(split, base) for split in ("train", "val"))
@@ -89,7 +95,13 @@ class StateFilterTraining:
         table = self.data.table(split, base.vocabulary)
         if not len(table):
             raise InputError(f"{self.data.root}: no person with part states in the {split} split")
-        return Windows(table, score_states(base, table, False), self.steps, self.window_s, self.fps, self.most_gap)
+        states = base.vocabulary.states
+        for name in self.motion_states:
+            if name not in states:
+                raise InputError(f"motion_states: {name!r:.80}: unknown state; {nearest(name, states)}")
+        moving = np.isin(states, self.motion_states)
+        scores = score_states(base, table, False)
+        return Windows(table, scores, self.steps, self.window_s, self.fps, self.most_gap, motion=self.motion, motion_states=moving)
 
 
 class TemporalTask(nn.Module):

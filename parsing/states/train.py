@@ -18,7 +18,7 @@ from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
 from parsing.networks.initial import start_from
 from parsing.stages import PartStateRecognizer
-from parsing.states.data import PlainCrops, StateBatch, StateCrops, StateTable, collate, sample_weights
+from parsing.states.data import StateBatch, StateTable, collate, sample_weights
 from parsing.states.evaluation import StateScores, evaluate_states
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
 from parsing.states.network import PartStateArchitecture, PartStateNet
@@ -69,17 +69,17 @@ class PartStateTraining:
             metrics = evaluate_states(stage, val, scores)
             return Scored(fit_decoder(deepcopy(network), val, scores, self.fit_thresholds), metrics)  # training goes on without
 
-        crops = StateCrops(train, vocabulary.swap, a.input_px, a.context, self.data.rotation_deg)
+        crops = self.data.views(train, vocabulary, a.input_px, a.context)
         return Prepared(
             StateTask(network, train.frequency, self.loss, self.doubt_rate),
-            crops if self.data.augment else PlainCrops(train, a.input_px, a.context),
+            crops,
             collate,
             score,
             figures=("all.mean_ap", "all.top1"),
             architecture=a,
             labels=vocabulary.to_json(),
             facts={"pretrained": self.pretrained},
-            weights=sample_weights(train, self.data.balance),
+            weights=sample_weights(train, self.data.balance, self.data.source_weights),
             every=self.eval_every,
         )
 

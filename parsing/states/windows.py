@@ -10,20 +10,34 @@ from torch import Tensor
 
 from parsing.recorded.stages import match_boxes
 from parsing.stages import Item
-from parsing.states.data import StateTable
-from parsing.states.temporal import empty_window, slot_features
+from parsing.states.data import StateTable, jittered
+from parsing.states.observations import Observations
 from parsing.types import Array, Frame, FrameParse, PartStates
 
 NEIGHBOUR_DROP = 0.15  # tracks lose persons, and videos end
+BOX_JITTER = 0.05  # of a part box's sides, standard deviation: a detector's boxes shake
+STILL = 0.15  # share of windows in which the person is made to hold still
+HIDDEN = 0.5  # share of windows in which the network's word on states of motion does not count: it knows its training clips by heart
 # Features, presence, holds, known.
 TemporalItem = tuple[Array, Array, Array, Array]
 
 
 class Windows:
-    """Windows around every annotated person, along tracks that link persons who overlap from frame to frame."""
+    """Windows around every annotated person, along tracks that link persons who overlap from frame to frame.
 
-    def __init__(self, table: StateTable, scores: Array, steps: int, window_s: float, fps: float, most_gap: int) -> None:
-        self.table, self.steps, self.window_s, self.times = table, steps, window_s, table.frames / fps
+    Args:
+        scores: (N, P, S) of the part-state network.
+        steps, window_s: of the head. motion: whether it sees how parts move.
+        fps: of the videos. most_gap: frames that a person may be missing between two annotated frames of its track.
+        motion_states: (S,) bool, the states that hold of none who holds still; None where there are no such states.
+    """
+
+    def __init__(
+        self, table: StateTable, scores: Array, steps: int, window_s: float, fps: float, most_gap: int,
+        *, motion: bool = False, motion_states: Array | None = None,
+    ) -> None:  # fmt: skip
+        self.table, self.steps, self.window_s, self.times, self.motion = table, steps, window_s, table.frames / fps, motion
+        self.motion_states = np.zeros(scores.shape[-1], bool) if motion_states is None else motion_states
         self.following = link(table, most_gap)
         self.preceding = np.full(len(table), -1)
         linked = np.flatnonzero(self.following >= 0)
@@ -38,18 +52,26 @@ class Windows:
         return len(self.table)
 
     def __getitem__(self, key: tuple[int, int]) -> TemporalItem:
-        """A window that loses neighbours at random, by the trainer's (index, seed)."""
+        """A window by the trainer's (index, seed): it loses neighbours at random, and its boxes shake.
+
+        In some windows the person holds still, of which clips of actions show too little: all slots show what the middle does.
+        """
         index, random, t = key[0], np.random.default_rng(key[1]), self.table
         _, p, s = self.scores.shape
-        features, present = empty_window(1, 2 * self.steps + 1, p, s)
+        seen, still = Observations.empty(1, 2 * self.steps + 1, p, s), bool(self.motion_states.any()) and random.random() < STILL
         for slot, row in self._rows(index):
             if slot != self.steps and random.random() < NEIGHBOUR_DROP:
                 continue
-            at = slice(row, row + 1)
-            values = self.scores[at], t.person_xyxy[at], t.boxes[at], t.visible[at]
-            features[:, slot] = slot_features(*values, self.times[row] - self.times[index])
-            present[:, slot] = t.visible[row]
-        return features[0], present[0], t.holds[index], t.known[index]
+            shown = index if still else row
+            boxes = jittered(t.boxes[shown], random, BOX_JITTER if self.motion else 0.0)
+            values = self.scores[shown], t.person_xyxy[shown], boxes, t.visible[shown]
+            seen.put(np.arange(1), slot, *values, float(self.times[row] - self.times[index]))
+        holds, known = t.holds[index], t.known[index]
+        if self.motion_states.any() and random.random() < HIDDEN:
+            seen.scores[..., self.motion_states] = 0.5
+        if still:
+            holds, known = holds & ~self.motion_states, known | (self.motion_states & t.visible[index][:, None])
+        return seen.features(self.motion)[0], seen.visible[0], holds, known
 
     def item(self, rows: Array) -> Item:
         """The persons of one frame as the part-state stage gives them to a state filter, which looks at no pixel."""

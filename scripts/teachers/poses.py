@@ -37,15 +37,22 @@ class Pose:
         return self.heavy[COCO_OF_BLAZEPOSE]
 
 
-def find_pose(image: Array, box: Array, thunder: Estimator, heavy: Estimator) -> Pose:
-    """Crops are turned so that the trunk stands upright, for Thunder where that makes it surer."""
+def find_joints(image: Array, box: Array, thunder: Estimator) -> tuple[Array, float]:
+    """Thunder's (17, 3) joints of a person, from a crop whose trunk stands upright where that makes it surer, and the trunk's angle."""
     size, centre = box[2:] - box[:2], (box[:2] + box[2:]) / 2
     upright = _in_crop(image, centre, 1.25 * max(size), 0.0, thunder)
-    angle, joints = trunk_angle(upright), upright
+    angle = trunk_angle(upright)
     if abs(angle) > np.deg2rad(40):
         turned = _in_crop(image, centre, 1.25 * max(size), angle, thunder)
         if turned[:, 2].mean() > upright[:, 2].mean() + 0.02:
-            angle, joints = trunk_angle(turned), turned
+            return turned, trunk_angle(turned)
+    return upright, angle
+
+
+def find_pose(image: Array, box: Array, thunder: Estimator, heavy: Estimator) -> Pose:
+    """Crops are turned so that the trunk stands upright, for Thunder where that makes it surer."""
+    size = box[2:] - box[:2]
+    joints, angle = find_joints(image, box, thunder)
     good = joints[joints[:, 2] > 0.2, :2]
     points = good if len(good) >= 6 else np.array([[x, y] for y in box[1::2] for x in box[::2]])
     turn = np.array([[np.cos(-angle), -np.sin(-angle)], [np.sin(-angle), np.cos(-angle)]])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from builders import box_around, skeleton
 
-from parsing.pose import STATE_NAMES, part_boxes, part_states
+from parsing.pose import STATE_NAMES, part_boxes, part_states, pose_vocabulary
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, flip_permutation
 
@@ -153,3 +153,38 @@ def test_blazepose_takes_hands_and_feet_from_their_own_points() -> None:
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="one of 17, 26, 33, 133, 136"):
         part_boxes(np.zeros((16, 3), np.float32), np.zeros(4, np.float32))
+
+
+@pytest.mark.parametrize("hidden", [5, 6, 11, 12, 13, 14])  # a shoulder, a hip, a knee
+def test_half_of_a_trunk_tells_nothing_of_it(hidden: int) -> None:
+    """The front knee of a lunge alone would look like sitting, one shoulder alone like leaning."""
+    lunge = skeleton(left_knee=(160, 108), left_ankle=(160, 155))
+    assert "sit" not in states_of(lunge)["hip"]
+    lunge[hidden, 2] = 0
+    holds, known = part_states(lunge, box_around(lunge))
+    assert not known[PART_NAMES.index("hip")].any()
+    if hidden < 7:
+        assert not known[PART_NAMES.index("head")].any()
+    assert not (holds & ~known).any()
+
+
+def test_a_margin_widens_what_is_unknown() -> None:
+    """An elbow of 160 degrees is straight beyond 150, and unknown where the 20 degrees between the thresholds reach 155 or 165."""
+    arm = skeleton(right_elbow=(80, 80), right_wrist=(80 - 35 * np.sin(np.deg2rad(20)), 80 + 35 * np.cos(np.deg2rad(20))))
+    arm[6, :2] = (80, 45)
+    p, straight = PART_NAMES.index("right_arm"), STATE_NAMES.index("unbend")
+    for margin, sure in ((0.0, True), (0.25, True), (0.75, False)):
+        holds, known = part_states(arm, box_around(arm), margin)
+        assert known[p, straight] == sure
+        assert holds[p, straight] == sure
+
+
+def test_states_that_exclude_each_other_never_hold_together() -> None:
+    vocabulary, random = pose_vocabulary(()), np.random.default_rng(0)
+    for _ in range(200):
+        points = np.column_stack([random.uniform(0, 200, (17, 2)), np.ones(17)])
+        holds, known = part_states(points, box_around(points))
+        for p, groups in enumerate(vocabulary.exclusive):
+            for group in groups:
+                columns = [STATE_NAMES.index(state) for state in group]
+                assert (holds & known)[p, columns].sum() <= 1

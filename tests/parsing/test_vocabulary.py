@@ -54,3 +54,28 @@ def test_allowed_follows_the_rows() -> None:
 def test_contradictions_are_refused(parts: tuple[str, ...], states: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> None:
     with pytest.raises(ValueError, match="vocabulary 'v'"):
         Vocabulary("v", parts, states, rows, ())
+
+
+def test_exclusive_states_travel_and_are_none_before() -> None:
+    words = Vocabulary("v", ("leg", "hat"), ("stand", "sit"), (("stand", "sit"), ()), (), exclusive=((("stand", "sit"),), ()))
+    assert Vocabulary.from_json(words.to_json()) == words
+    before = {name: value for name, value in words.to_json().items() if name != "exclusive"}
+    assert Vocabulary.from_json(before).exclusive == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("exclusive", "message"),
+    [
+        ({"leg": [["stand"]]}, "expected two or more of stand, sit"),
+        ({"leg": [["stand", "stand"]]}, "expected two or more"),
+        ({"leg": [["stand", "fly"]]}, "expected two or more"),
+        ({"arm": [["stand", "sit"]]}, "expected an object of lists"),
+        ({"leg": [[1, 2]]}, "expected an object of lists"),
+        ({"leg": "stand"}, "expected an object of lists"),
+        (["leg"], "expected an object of lists"),
+    ],
+)
+def test_exclusive_states_that_do_not_fit(exclusive: object, message: str) -> None:
+    header = Vocabulary("v", ("leg",), ("stand", "sit"), (("stand", "sit"),), ()).to_json() | {"exclusive": exclusive}
+    with pytest.raises(ValueError, match=message):
+        Vocabulary.from_json(header)

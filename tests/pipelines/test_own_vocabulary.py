@@ -114,7 +114,7 @@ def states_settings(data: dict[str, str]) -> dict[str, Any]:
     return {
         "name": "part_state_net",
         "architecture": {"backbone": "test_efficientnet", "part_level": 1, "person_level": 2, "input_px": 64, "dim": 32, "heads": 2},
-        "data": {"coco": data | {"vocabulary": "players"}, "rotation_deg": 0.0},
+        "data": {"images": data | {"vocabulary": "players"}, "rotation_deg": 0.0},
         "pretrained": "none",
         "fit": {"epochs": 30, "batch_size": 6, "lr": 0.01},
         "eval_every": 30,

@@ -24,11 +24,13 @@ PART_LIST = "parts.txt"
 class PartEntry:
     """One part: boxes (n, 4) float32 px as inclusive corners, and its verbs as they were written, one for each box.
 
-    A verb is compared as a whole: `("bend",)` is a list in the file and is not `"bend"`.
+    A verb is compared as a whole: `("bend",)` is a list in the file and is not `"bend"`. `unknown` is an extension: states of
+    which an annotation does not know whether they hold; all others that it does not name do not.
     """
 
     boxes: Array
     verbs: tuple[Any, ...]
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,10 @@ def _part(name: str, value: Any, where: str, limits: bool, parts: Sequence[str])
     verbs = tuple(map(_frozen, verb)) if listed and len(verb) == len(boxes) else (_frozen(verb),) * len(boxes)
     if limits and len(boxes) > MAX_PROPOSALS:
         raise InputError(f"{where}: {len(boxes)} proposals, at most {MAX_PROPOSALS} are scored")
-    return PartEntry(boxes, verbs)
+    unknown = value.get("unknown", [])
+    if not isinstance(unknown, list) or not all(isinstance(state, str) for state in unknown):
+        raise InputError(f"{where}: unknown {unknown!r:.60}, expected a list of states")
+    return PartEntry(boxes, verbs, tuple(unknown))
 
 
 def _boxes(value: Any, where: str) -> Array:

@@ -24,6 +24,8 @@ from parsing.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES
 
+_PACKED = ("holds", "unknown")
+
 
 @dataclass(frozen=True, eq=False)
 class PersonIndex:
@@ -32,7 +34,7 @@ class PersonIndex:
     Args:
         files: annotation files, relative to the tree; file_of: (N,) which one each person stands in.
         person_xyxy: (N, 4), boxes: (N, P, 4) px, zeros where a part is not annotated; visible: (N, P).
-        holds: (N, P, S) whether a part has a state.
+        holds, unknown: (N, P, S) whether a part has a state, and whether its annotation says that it does not know.
     """
 
     files: list[str]
@@ -41,6 +43,7 @@ class PersonIndex:
     boxes: Array
     visible: Array
     holds: Array
+    unknown: Array
 
     def action(self, file: int) -> str:
         return self.files[file].split("/")[0]
@@ -75,7 +78,8 @@ def build_index(tree: Path, states: Sequence[str], cache: Path | None = None, pa
     if cache is not None:
         columns = {name: getattr(index, name) for name in ("file_of", "person_xyxy", "boxes", "visible")}
         with atomic(cache) as temporary, temporary.open("wb") as file:
-            np.savez(file, key=np.array(key), holds=np.packbits(index.holds, axis=-1), states=np.array(len(states)), **columns)
+            packed = {name: np.packbits(getattr(index, name), axis=-1) for name in _PACKED}
+            np.savez(file, key=np.array(key), states=np.array(len(states)), **packed, **columns)
     return index
 
 
@@ -96,11 +100,11 @@ def _list_files(tree: Path) -> tuple[list[str], list[int]]:
 
 def _load(cache: Path, key: str, files: list[str]) -> PersonIndex | None:
     try:
-        saved = read_npz(cache, ("key", "holds", "states", "file_of", "person_xyxy", "boxes", "visible"))
+        saved = read_npz(cache, ("key", "states", *_PACKED, "file_of", "person_xyxy", "boxes", "visible"))
         if str(saved["key"]) != key:
             return None
-        holds = np.unpackbits(saved["holds"], axis=-1, count=int(saved["states"])).astype(bool)
-        return PersonIndex(files, saved["file_of"], saved["person_xyxy"], saved["boxes"], saved["visible"], holds)
+        holds, unknown = (np.unpackbits(saved[name], axis=-1, count=int(saved["states"])).astype(bool) for name in _PACKED)
+        return PersonIndex(files, saved["file_of"], saved["person_xyxy"], saved["boxes"], saved["visible"], holds, unknown)
     except (ValueError, TypeError, KeyError):
         return None  # damaged or of an older version: made anew
 
@@ -108,7 +112,7 @@ def _load(cache: Path, key: str, files: list[str]) -> PersonIndex | None:
 def _read(tree: Path, files: list[str], states: Sequence[str], parts: Sequence[str]) -> PersonIndex:
     numbers = {name: i for i, name in enumerate(states)}
     file_of: list[int] = []
-    rows: list[tuple[Array, Array, Array, Array]] = []
+    rows: list[tuple[Array, ...]] = []
     for i, name in enumerate(files):
         where = str(tree / name)
         for human in read_frame(read_json(tree / name, unique_keys=True), where, parts=parts):
@@ -119,14 +123,15 @@ def _read(tree: Path, files: list[str], states: Sequence[str], parts: Sequence[s
     return PersonIndex(files, np.array(file_of), *(np.stack(column) for column in zip(*rows, strict=True)))
 
 
-def _row(human: HumanEntry, numbers: dict[str, int], parts: Sequence[str], where: str) -> tuple[Array, Array, Array, Array]:
+def _row(human: HumanEntry, numbers: dict[str, int], parts: Sequence[str], where: str) -> tuple[Array, ...]:
     boxes, visible = np.zeros((len(parts), 4), np.float32), np.zeros(len(parts), bool)
-    holds = np.zeros((len(parts), len(numbers)), bool)
+    holds, unknown = np.zeros((2, len(parts), len(numbers)), bool)
     for name, part in human.parts.items():
         p = parts.index(name)
         boxes[p], visible[p] = part.boxes[0], True
-        holds[p, state_ids(verb_names(part.verbs), numbers, f"{where}: {name}")] = True
-    return human.box.astype(np.float32), boxes, visible, holds
+        for matrix, states in ((holds, verb_names(part.verbs)), (unknown, part.unknown)):
+            matrix[p, state_ids(states, numbers, f"{where}: {name}")] = True
+    return human.box.astype(np.float32), boxes, visible, holds, unknown & ~holds
 
 
 def frame_path(frames: Path, action: str, video: str, index: int) -> Path | None:

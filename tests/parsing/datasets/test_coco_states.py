@@ -16,7 +16,7 @@ from parsing.datasets.records import ObjectRecord, PartRecord, true_states
 from parsing.datasets.writing import write_coco
 from parsing.pose import STATE_NAMES, part_states
 from parsing.recorded.stages import Recordings
-from parsing.states.sources import CocoStates, StateDataConfig
+from parsing.states.sources import ImageStates, StateDataConfig
 from parsing.types import Frame
 
 CATEGORIES: list[dict[str, Any]] = [
@@ -100,7 +100,7 @@ def test_a_table_knows_what_the_file_says(tmp_path: Path) -> None:
     write_file(tmp_path, ["fist"])
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images/a.png"), np.zeros((100, 100, 3), np.uint8))
-    data = StateDataConfig(coco=CocoStates(str(tmp_path)), actions=("run", "swing"))
+    data = StateDataConfig(images=ImageStates(str(tmp_path)), actions=("run", "swing"))
     vocabulary = data.vocabulary()
     table = data.table("train", vocabulary)
     assert table.boxes.tolist() == [[[10, 20, 15, 25], [20, 20, 40, 50], [50, 20, 55, 25]]]

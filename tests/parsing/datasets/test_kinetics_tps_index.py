@@ -22,7 +22,7 @@ from parsing.errors import InputError
 from parsing.recorded.stages import Recordings
 from parsing.states.sources import KineticsTPSStates, StateDataConfig
 from parsing.types import ActionWindow, Frame, FrameParse, VideoFacts
-from parsing.vocabulary import PART_NAMES
+from parsing.vocabulary import PART_NAMES, Vocabulary
 from pipelines.benchmarks.kinetics_tps.score import evaluate
 from pipelines.benchmarks.kinetics_tps.submission import SubmissionWriter, video_json
 
@@ -186,7 +186,7 @@ def test_lists_must_be_lists(tmp_path: Path) -> None:
     (root / "part_stat.txt").write_text("bend\nbend\n")
     with pytest.raises(InputError, match=r"part_stat\.txt: 'bend' stands twice"):
         KineticsTPSStates(str(root)).state_names()
-    with pytest.raises(InputError, match="name a source, coco or kinetics_tps"):
+    with pytest.raises(InputError, match="name a source, images or kinetics_tps"):
         StateDataConfig().table("train", VOCABULARY)
 
 
@@ -252,3 +252,22 @@ def test_truth_serves_as_oracle(tmp_path: Path) -> None:
     assert [scored.scores for scored in known.scores["v"]] == [{"run": 1.0}]
     with pytest.raises(InputError, match=r"holds nothing for frame 1 of 'v\.mp4'"):
         known[Frame("v.mp4", 1, 0.1, image)]
+
+
+def test_states_that_an_annotation_does_not_know(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"v": "run"}, frames=1)
+    path = root / "train/annotations/run/v/v/img_00001.json"
+    doubted = {"number": 1, "box": [4, 4, 12, 20], "verb": ["bend"], "unknown": ["step"]}
+    path.write_text(json.dumps({"humans": [HUMAN | {"parts": {"left_arm": doubted}}]}))
+    arm, cache = PART_NAMES.index("left_arm"), tmp_path / "index.npz"
+    for _ in range(2):  # read, and from the cache
+        assert build_index(root / "train/annotations", STATES, cache).unknown[0, arm].tolist() == [False, False, True]
+    vocabulary = Vocabulary("v", PART_NAMES, STATES, (STATES,) * 10, ("run",))
+    table = KineticsTPSStates(str(root), val_annotations="").table("train", vocabulary)
+    table = table if len(table) else KineticsTPSStates(str(root), val_annotations="").table("val", vocabulary)
+    assert table.known[0, arm].tolist() == [True, True, False]
+    assert table.holds[0, arm].tolist() == [True, False, False]
+    for wrong, message in ((["fly"], "unknown state 'fly'"), ("step", "expected a list of states"), ([1], "expected a list of states")):
+        path.write_text(json.dumps({"humans": [HUMAN | {"parts": {"left_arm": doubted | {"unknown": wrong}}}]}))
+        with pytest.raises(InputError, match=message):
+            build_index(root / "train/annotations", STATES)

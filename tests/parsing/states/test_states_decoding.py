@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from parsing.states.decoding import PRIOR_COUNT, StateDecoder
+from parsing.states.decoding import PRIOR_COUNT, StateDecoder, exclude
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
 from parsing.states.voting import vote
+from parsing.vocabulary import Vocabulary
 
 PLAIN = StateLossConfig()
 # One person, two parts, three states; the second part cannot take the third.
@@ -117,3 +118,12 @@ def test_votes_stay_within_a_group_and_ignore_hidden_parts() -> None:
     np.testing.assert_allclose(mixed[1, 1], [0.5, 0.5])  # its own, and what the two visible arms say
     np.testing.assert_allclose(vote(scores, visible, [[0], [1, 2]], 0.0), scores)
     assert vote(np.zeros((0, 3, 2)), np.zeros((0, 3), bool), [[0], [1, 2]], 0.5).shape == (0, 3, 2)
+
+
+def test_of_states_that_exclude_each_other_the_best_leaves_the_rest() -> None:
+    words = Vocabulary("v", ("leg",), ("stand", "sit", "lift"), (("stand", "sit", "lift"),), (), exclusive=((("stand", "sit"),),))
+    scores = np.float32([[[0.9, 0.7, 0.8]], [[0.2, 0.3, 0.9]], [[0.6, 0.6, 0.0]]])
+    found = exclude(scores, words)
+    np.testing.assert_allclose(found, [[[0.9, 0.1, 0.8]], [[0.2, 0.3, 0.9]], [[0.6, 0.4, 0.0]]], atol=1e-6)
+    assert scores[0, 0, 1] == np.float32(0.7)  # what came in stays as it was
+    assert exclude(scores[:0], words).shape == (0, 1, 3)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_a_stage_without_its_decoder_gives_what_the_network_says() -> None:
     torch.manual_seed(0)
     architecture = PartStateArchitecture("test_efficientnet", 1, 2, input_px=32, dim=8, heads=2)
     network = PartStateNet(architecture, torch.from_numpy(VOCABULARY.allowed), 2).eval()
-    stage = PartStateStage(network, VOCABULARY, "cpu", batch_size=4)
+    stage = PartStateStage(network, replace(VOCABULARY, exclusive=()), "cpu", batch_size=4)
     persons, visible = Detections(np.float32([[0, 0, 60, 90]]), np.ones(1), np.zeros(1)), np.ones((1, len(PART_NAMES)), bool)
     inputs = [frame()], [persons], [Parts(np.tile(np.float32([5, 5, 30, 30]), (1, len(PART_NAMES), 1)), visible, visible)], None
     plain = stage(*inputs)[0].scores
@@ -58,3 +59,8 @@ def test_a_stage_without_its_decoder_gives_what_the_network_says() -> None:
     assert not stage.decoder.is_neutral
     assert stage(*inputs)[0].scores == pytest.approx(plain / 2 + 0.5, abs=1e-6)
     assert np.array_equal(stage.undecoded()(*inputs)[0].scores, plain)
+    strict = PartStateStage(network, VOCABULARY, "cpu", batch_size=4)
+    bend, unbend = (VOCABULARY.states.index(state) for state in ("bend", "unbend"))
+    assert stage(*inputs)[0].scores[0, ARM, [bend, unbend]].sum() > 1.01
+    assert strict(*inputs)[0].scores[0, ARM, [bend, unbend]].sum() == pytest.approx(1)
+    assert np.array_equal(strict.undecoded()(*inputs)[0].scores, plain)
