@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,9 +11,10 @@ from torch import Tensor
 
 from detectors.networks import DetectionNetwork
 from detectors.networks.architectures import Candidates
+from parsing.networks.placing import to_device
+from parsing.networks.runtimes import Precision
 from parsing.types import Array, Frame
 
-Precision = Literal["float32", "bfloat16"]
 PAD_TO_PX = 32  # the coarsest stride of a backbone
 # ImageNet's mean: what published detectors, which pad after normalisation, see beside the image.
 PAD_COLOUR = (124, 116, 104)
@@ -43,7 +43,7 @@ def pad_batch(images: Sequence[Array], device: str) -> tuple[Tensor, list[tuple[
     batch[..., :3] = PAD_COLOUR
     for row, image in zip(batch, images, strict=True):
         row[: image.shape[0], : image.shape[1]] = image
-    tensor = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).float() / 255  # stays channels_last
+    tensor = to_device(batch, device).permute(0, 3, 1, 2).float() / 255  # stays channels_last
     return tensor, [(image.shape[0], image.shape[1]) for image in images]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from torchvision.ops import box_iou
 
 from detectors import POSE_ESTIMATORS
 from detectors.heatmaps import keypoint_heatmaps
-from detectors.inputs import Precision, find_candidates, pad_batch, to_frame
+from detectors.inputs import find_candidates, pad_batch, to_frame
 from detectors.networks import DetectionNetwork, NetworkName, load_network
 from detectors.suppression import class_thresholds
 from parsing.batching import BatchSize
@@ -22,6 +22,8 @@ from parsing.configs import Choice, Count, Share, StageConfig, config
 from parsing.errors import InputError
 from parsing.geometry import Crop, clip_boxes
 from parsing.keypoints import COCO_SWAP, coco_keypoints
+from parsing.networks.pieces import run_on
+from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, weights_path
 from parsing.pose import part_boxes
 from parsing.stages import PoseEstimator
@@ -41,6 +43,7 @@ class PartDetectorConfig:
         scales: factors on the crop's width; each is a view of its own (test-time augmentation).
         flip: also look at the mirrored crop, left and right swapped.
         precision: bfloat16 is faster on processors and GPUs that have it, and moves boxes a little.
+        runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
         pose: config of the pose estimator whose keypoints weights with heatmaps ask for.
     """
 
@@ -52,6 +55,7 @@ class PartDetectorConfig:
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
     precision: Precision = "float32"
+    runtime: Runtime = "auto"
     pose: PoseChoice | None = None
 
     def build(self, device: str) -> NetworkPartDetector:
@@ -60,6 +64,7 @@ class PartDetectorConfig:
             wanted = "a pose stage: set part_detector.pose" if self.pose is None else "no pose stage: remove part_detector.pose"
             raise InputError(f"{weights_path(self.weights)}: these weights expect {wanted}")
         pose = None if self.pose is None else self.pose.build(device)
+        runtime = run_on(network, network.pieces(), self.runtime, device, self.precision, "part_detector")
         thresholds = class_thresholds(network.architecture.class_names, self.score_threshold, self.score_thresholds)
         return NetworkPartDetector(
             network,
@@ -70,7 +75,7 @@ class PartDetectorConfig:
             self.flip,
             self.precision,
             pose,
-            facts=model_facts("part_detector", self, self.weights),
+            facts=model_facts("part_detector", replace(self, runtime=runtime), self.weights),
         )
 
 
@@ -84,6 +89,20 @@ class KeypointPartsConfig:
 
     def build(self, device: str) -> KeypointPartDetector:
         return KeypointPartDetector(self.pose.build(device), self.score_threshold, facts=model_facts("part_detector", self))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A person of a frame: box (4,) px, and 17 keypoints where a pose estimator gave them."""
+
+    frame: Frame
+    xyxy: Array
+    keypoints: Array | None
+
+
+def _seen(frame: Frame, persons: Detections, poses: Poses | None) -> list[_Seen]:
+    keypoints = [None] * len(persons) if poses is None else coco_keypoints(poses.keypoints)
+    return [_Seen(frame, box, points) for box, points in zip(persons.xyxy, keypoints, strict=True)]
 
 
 class NetworkPartDetector:
@@ -109,31 +128,25 @@ class NetworkPartDetector:
 
     def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Parts]:
         poses = self.pose(frames, persons) if self.pose else [None] * len(frames)
-        return [self._of_frame(frame, found, pose) for frame, found, pose in zip(frames, persons, poses, strict=True)]
+        groups = [_seen(frame, found, pose) for frame, found, pose in zip(frames, persons, poses, strict=True)]
+        return [self._collect(rows) for rows in self.batches.map_groups(self._rows, groups, together=self.device != "cpu")]
 
-    def _of_frame(self, frame: Frame, persons: Detections, poses: Poses | None) -> Parts:
-        """Parts of one frame's persons; batches do not reach across frames, so that results do not depend on their number."""
-        keypoints = None if poses is None else coco_keypoints(poses.keypoints)
+    def _rows(self, some: Sequence[_Seen]) -> Iterator[tuple[Array, Array]]:
+        """(P, 4) boxes and (P,) scores of each person."""
+        views = [self._view(some, scale, flip) for scale, flip in self.views]
+        for seen, *candidates in zip(some, *views, strict=True):
+            boxes, scores = (torch.cat(column) for column in zip(*candidates, strict=True))
+            best_boxes, best_scores = best_per_class(boxes, scores)
+            yield clip_boxes(best_boxes, seen.frame.image_hw), best_scores
 
-        def rows(some: Sequence[int]) -> Iterator[tuple[Array, Array]]:
-            chosen = list(some)
-            points = None if keypoints is None else keypoints[chosen]
-            views = [self._view(frame, persons.xyxy[chosen], points, scale, flip) for scale, flip in self.views]
-            for candidates in zip(*views, strict=True):
-                boxes, scores = (torch.cat(column) for column in zip(*candidates, strict=True))
-                best_boxes, best_scores = best_per_class(boxes, scores)
-                yield clip_boxes(best_boxes, frame.image_hw), best_scores
-
-        return self._collect(self.batches.map(rows, range(len(persons))))
-
-    def _view(self, frame: Frame, boxes: Array, keypoints: Array | None, scale: float, flip: bool) -> list[tuple[Tensor, Tensor]]:
+    def _view(self, some: Sequence[_Seen], scale: float, flip: bool) -> list[tuple[Tensor, Tensor]]:
         """Candidates of each person in pixels of the frame, from crops of one width, mirrored or not."""
         a = self.network.architecture
-        crops = [Crop.around(box, a.input_px, a.context * scale) for box in boxes]
-        images = [crop.pixels(frame.image) for crop in crops]
-        if keypoints is not None:
-            maps = [keypoint_heatmaps(crop.points_to_crop(points), a.input_px) for crop, points in zip(crops, keypoints, strict=True)]
-            images = [np.concatenate([image, map_], 2) for image, map_ in zip(images, maps, strict=True)]
+        crops = [Crop.around(seen.xyxy, a.input_px, a.context * scale) for seen in some]
+        images = [crop.pixels(seen.frame.image) for crop, seen in zip(crops, some, strict=True)]
+        for i, (crop, seen) in enumerate(zip(crops, some, strict=True)):
+            if seen.keypoints is not None:
+                images[i] = np.concatenate([images[i], keypoint_heatmaps(crop.points_to_crop(seen.keypoints), a.input_px)], 2)
         if flip:
             images = [mirror_crop(image) for image in images]
         batch, sizes = pad_batch(images, self.device)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
-from detectors.inputs import Precision, view_candidates
+from detectors.inputs import view_candidates
 from detectors.networks import DetectionNetwork, NetworkName, load_network
 from detectors.suppression import Suppression, class_thresholds, select_boxes
 from parsing.batching import BatchSize
@@ -18,6 +18,8 @@ from parsing.configs import Count, Share, config
 from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
+from parsing.networks.pieces import run_on
+from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, weights_path
 from parsing.types import Detections, Frame, ModelFacts
 
@@ -32,6 +34,7 @@ class PersonDetectorConfig:
         scales: factors on the input's size; each is a view of its own (test-time augmentation).
         flip: also look at the mirrored image.
         precision: bfloat16 is faster on processors and GPUs that have it, and moves boxes a little.
+        runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
     name: NetworkName
@@ -43,12 +46,14 @@ class PersonDetectorConfig:
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
     precision: Precision = "float32"
+    runtime: Runtime = "auto"
 
     def build(self, device: str) -> NetworkPersonDetector:
         network = load_network(self.name, self.weights, None, device)
         names = network.architecture.class_names
         if PERSON not in names:
             raise InputError(f"{weights_path(self.weights)}: detects {', '.join(names)}; expected {PERSON}")
+        runtime = run_on(network, network.pieces(), self.runtime, device, self.precision, "person_detector")
         return NetworkPersonDetector(
             network,
             device,
@@ -59,7 +64,7 @@ class PersonDetectorConfig:
             self.scales,
             self.flip,
             self.precision,
-            facts=model_facts("person_detector", self, self.weights),
+            facts=model_facts("person_detector", replace(self, runtime=runtime), self.weights),
         )
 
 

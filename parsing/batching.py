@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -67,6 +68,18 @@ class BatchSize:
             some = items[len(found) : len(found) + self.most]
             found += self.attempt(lambda some=some: list(run(some)), len(some)) or []  # type: ignore[misc]  # bound in the loop
         return found
+
+    def map_groups(self, run: Callable[[Sequence[T]], Iterable[R]], groups: Sequence[Sequence[T]], together: bool) -> list[list[R]]:
+        """The results of the items of each group.
+
+        Args:
+            together: batches reach across groups, which fills a GPU; else the last digits of a group's results do not depend
+                on what the other groups hold.
+        """
+        if not together:
+            return [self.map(run, group) for group in groups]
+        found = iter(self.map(run, [item for group in groups for item in group]))
+        return [list(itertools.islice(found, len(group))) for group in groups]
 
     def attempt(self, run: Callable[[], R], size: int) -> R | None:
         """The result of one call, or None: then memory does not hold `size` together, and `most` is half of it.

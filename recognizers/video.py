@@ -14,6 +14,8 @@ from torch import nn
 from parsing.batching import BatchSize
 from parsing.configs import Count, config, parse_config
 from parsing.errors import InputError
+from parsing.networks.pieces import Piece, run_on
+from parsing.networks.runtimes import Runtime
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from recognizers.clips.flow import network_input
@@ -31,6 +33,7 @@ class VideoRecognizerConfig:
         views: ways to look at the video, all averaged; None takes those that its training was evaluated with.
         average: over logits, before the softmax, as the VIPriors report does; or over probabilities.
         batch_size: clips that go through the network together.
+        runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
     name: NetworkName
@@ -38,13 +41,23 @@ class VideoRecognizerConfig:
     views: Annotated[tuple[View, ...], Field(min_length=1)] | None = None
     average: Literal["logits", "probabilities"] = "logits"
     batch_size: Count = 4
+    runtime: Runtime = "auto"
 
     def build(self, device: str) -> VideoRecognizer:
         network, architecture, labels = load_recognizer(self.name, self.weights, device)
         views = self.views or _trained_views(self.name, self.weights)
         fold_norms(network)
-        facts = model_facts("recognizer", replace(self, views=views), self.weights)
+        runtime = run_on(network, clip_pieces(architecture), self.runtime, device, name="recognizer")
+        facts = model_facts("recognizer", replace(self, views=views, runtime=runtime), self.weights)
         return VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size, facts)
+
+
+def clip_pieces(architecture: Architecture) -> tuple[Piece, ...]:
+    """A video network as one piece, which takes any number of clips."""
+    side, frames = architecture.input_px, architecture.sampling.clip_frames
+    channels = 6 if architecture.input == "rgb_flow" else 3
+    one, other = (torch.rand(clips, frames, channels, side, side) for clips in (1, 2))
+    return (Piece("forward", ((one,), (other,))),)
 
 
 def _trained_views(name: NetworkName, weights: str) -> tuple[View, ...]:

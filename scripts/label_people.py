@@ -8,7 +8,7 @@
 
 Boxes come from YOLOX-nano and MoveNet MultiPose, joints from MoveNet Thunder and BlazePose heavy where they agree, and a region
 to be ignored (`ignore`) stands where a part is about which they do not. Boxes and joints by humans stay as they are. A part of the
-COCO images is held out for validation. About twenty minutes on two CPU cores; needs the extra `openvino`.
+COCO images is held out for validation. About twenty minutes on two CPU cores.
 """
 
 from __future__ import annotations

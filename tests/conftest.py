@@ -1,11 +1,13 @@
-import signal
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
 from builders import painted_person, skeleton, write_tiny_pipeline
 
 from parsing.datasets.writing import write_coco
+
+# Tests of runtimes name theirs; all others need not wait for graphs to be exported.
+os.environ["PARTWISE_RUNTIME"] = "torch"
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +35,3 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_coco(records, root / "annotations_train.json", images, {})
     write_coco(records[:3], root / "annotations_val.json", images, {})
     return root
-
-
-@pytest.fixture(autouse=True)
-def no_handler_of_ended_processes() -> Iterator[None]:
-    """Take away the handler that torch's loaders leave behind when they had workers.
-
-    OpenVINO may leave an alternate signal stack that is no longer there, on which the handler of a child's end then crashes.
-    """
-    yield
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)

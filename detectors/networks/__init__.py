@@ -26,6 +26,7 @@ from parsing.configs import Table, parse_config
 from parsing.errors import InputError
 from parsing.networks.backbones import Pretrained
 from parsing.networks.initial import NamedRows
+from parsing.networks.pieces import Piece
 from parsing.networks.weights import WeightsHeader, read_header, restore, weights_path
 
 NetworkName = Literal["cascade_rcnn", "faster_rcnn", "retinanet", "gfl"]
@@ -48,6 +49,8 @@ class DetectionNetwork(Protocol):
     def __call__(self, images: Tensor, sizes: list[tuple[int, int]], targets: list[Targets]) -> dict[str, Tensor]: ...
 
     def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates: ...
+
+    def pieces(self) -> Sequence[Piece]: ...
 
     def eval(self) -> Any: ...
 

@@ -17,11 +17,13 @@ from torchvision.ops import box_iou, clip_boxes_to_image
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, CascadeArchitecture, Targets
 from detectors.networks.calibration import ScoreCalibration
-from detectors.networks.pooling import pool_levels
+from detectors.networks.dense import example_images
+from detectors.networks.pooling import BINS, pool_levels
 from detectors.networks.rpn import ProposalNetwork
 from detectors.networks.targets import match, sample_balanced
 from parsing.networks.backbones import Backbone, Pretrained
 from parsing.networks.initial import NamedRows, Rows
+from parsing.networks.pieces import Piece
 
 STAGE_IOUS = (0.5, 0.6, 0.7)
 STAGE_LOSS_WEIGHTS = (1.0, 0.5, 0.25)
@@ -84,20 +86,29 @@ class CascadeRCNN(nn.Module):
     @torch.no_grad()
     def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates:
         """Refined proposals (R, 4) px of each image and their class scores (R, C), before any suppression."""
-        features = self.pyramid(self.backbone(images))
-        boxes, _ = self.rpn.propose(images, sizes, features)
+        levels, boxes = self.rpn.find(self.dense(images), images, sizes)
         counts = [len(b) for b in boxes]
         total = torch.zeros(())
         for stage, head in enumerate(self.heads):
-            logits, deltas = head(self._pool(features, boxes))
+            logits, deltas = head(self._pool(levels, boxes))
             total = total.to(logits.device) + logits / len(self.heads)
             boxes = self._refine(stage, deltas, boxes, sizes)
         scores = torch.split(total.softmax(-1)[:, 1:], counts)
         return list(zip(boxes, scores, strict=True))
 
-    def _pool(self, features: list[Tensor], boxes: list[Tensor]) -> Tensor:
+    def dense(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What does not depend on boxes, see `ProposalNetwork.dense`."""
+        return self.rpn.dense(self.pyramid(self.backbone(images)))
+
+    def pieces(self) -> tuple[Piece, ...]:
         a = self.architecture
-        return pool_levels(features[:-1], self.backbone.strides, boxes, a.finest_scale_px, a.roi_samples)
+        pooled = (torch.rand(3, a.fpn_channels, BINS, BINS),), (torch.rand(2, a.fpn_channels, BINS, BINS),)
+        heads = (Piece(f"heads.{stage}.forward", pooled) for stage in range(len(self.heads)))
+        return Piece("dense", example_images(3 + a.heatmaps)), *heads
+
+    def _pool(self, levels: list[Tensor], boxes: list[Tensor]) -> Tensor:
+        a = self.architecture
+        return pool_levels(levels, self.backbone.strides, boxes, a.finest_scale_px, a.roi_samples)
 
     def _refine(self, stage: int, deltas: Tensor, boxes: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
         decoded = self.coders[stage].decode(deltas, boxes).reshape(-1, 4)
@@ -116,7 +127,7 @@ class CascadeRCNN(nn.Module):
             sampled.append(candidates[chosen])
             labels.append(label[chosen])
             matched.append(target.boxes[index[chosen]] if len(target.boxes) else candidates[chosen])
-        logits, deltas = self.heads[stage](self._pool(features, sampled))
+        logits, deltas = self.heads[stage](self._pool(features[:-1], sampled))
         label = torch.cat(labels)
         positive = label > 0
         wanted = torch.cat(self.coders[stage].encode(matched, sampled))

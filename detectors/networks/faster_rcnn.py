@@ -17,12 +17,13 @@ from torchvision.ops import clip_boxes_to_image
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, FasterRCNNArchitecture, Targets
 from detectors.networks.calibration import ScoreCalibration
-from detectors.networks.dense import MIN_SCORE
+from detectors.networks.dense import MIN_SCORE, example_images
 from detectors.networks.pooling import BINS, pool_levels
 from detectors.networks.rpn import ProposalNetwork
 from detectors.networks.targets import match, sample_balanced
 from parsing.networks.backbones import Backbone, Pretrained
 from parsing.networks.initial import NamedRows, Rows
+from parsing.networks.pieces import Piece
 
 FOREGROUND_IOU = 0.5
 ROI_SAMPLES = 2  # points per bin and axis of RoIAlign, as published
@@ -64,7 +65,7 @@ class FasterRCNN(nn.Module):
             sampled.append(candidates[chosen])
             labels.append(label[chosen])
             matched.append(target.boxes[index[chosen]] if len(target.boxes) else candidates[chosen])
-        logits, deltas = self._judge(features, sampled)
+        logits, deltas = self.judge(self._pool(features[:-1], sampled))
         label = torch.cat(labels)
         positive, norm = label > 0, max(1, len(label))
         wanted = torch.cat(self.coder.encode(matched, sampled))[positive]
@@ -77,18 +78,27 @@ class FasterRCNN(nn.Module):
     @torch.no_grad()
     def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates:
         """Boxes (R, 4) px of each image, each with the score of its own class in (R, C), before any suppression."""
-        features = self.pyramid(self.backbone(images))
-        proposals, _ = self.rpn.propose(images, sizes, features)
-        logits, deltas = self._judge(features, proposals)
+        levels, proposals = self.rpn.find(self.dense(images), images, sizes)
+        logits, deltas = self.judge(self._pool(levels, proposals))
         counts = [len(boxes) for boxes in proposals]
         scores = torch.split(logits.softmax(-1)[:, 1:], counts)
         boxes = torch.split(self.coder.decode(deltas, proposals).reshape(*logits.shape, 4)[:, 1:], counts)
         return [_apart(clip_boxes_to_image(box, size), score) for box, score, size in zip(boxes, scores, sizes, strict=True)]
 
-    def _judge(self, features: list[Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits (sum of R, C + 1) and deltas (sum of R, 4 (C + 1)) of boxes."""
+    def dense(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What does not depend on boxes, see `ProposalNetwork.dense`."""
+        return self.rpn.dense(self.pyramid(self.backbone(images)))
+
+    def pieces(self) -> tuple[Piece, ...]:
         a = self.architecture
-        pooled = pool_levels(features[:-1], self.backbone.strides, boxes, a.finest_scale_px, ROI_SAMPLES, aligned=False)
+        pooled = (torch.rand(3, a.fpn_channels, BINS, BINS),), (torch.rand(2, a.fpn_channels, BINS, BINS),)
+        return Piece("dense", example_images(3 + a.heatmaps)), Piece("judge", pooled)
+
+    def _pool(self, levels: list[Tensor], boxes: list[Tensor]) -> Tensor:
+        return pool_levels(levels, self.backbone.strides, boxes, self.architecture.finest_scale_px, ROI_SAMPLES, aligned=False)
+
+    def judge(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (R, C + 1) and deltas (R, 4 (C + 1)) of pooled boxes (R, D, 7, 7)."""
         logits, deltas = self.box_predictor(self.box_head(pooled))
         return logits.float(), deltas.float()
 

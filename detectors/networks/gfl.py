@@ -17,10 +17,11 @@ from torchvision.ops import generalized_box_iou_loss
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, GFLArchitecture, Targets
 from detectors.networks.calibration import ScoreCalibration
-from detectors.networks.dense import dense_candidates
+from detectors.networks.dense import dense_candidates, example_images
 from detectors.networks.targets import loss_norm, match_atss
 from parsing.networks.backbones import Backbone, Pretrained
 from parsing.networks.initial import NamedRows, Rows
+from parsing.networks.pieces import Piece
 
 BOX_WEIGHT, DISTRIBUTION_WEIGHT, QUALITY_BETA = 2.0, 0.25, 2.0
 
@@ -106,9 +107,9 @@ class GFL(nn.Module):
     @torch.no_grad()
     def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates:
         """Boxes (R, 4) px of each image and their class scores (R, C), before any suppression."""
-        features = self.pyramid(self.backbone(images))
-        levels = self.anchors.of_levels(features, images)
-        logits, spreads = self.head(features)
+        found = self.dense(images)
+        logits, spreads, shapes = (list(found[i::3]) for i in range(3))
+        levels = self.anchors.of_levels(shapes, images)
         boxes = [
             self._decode(spread.flatten(0, 1), *(v.repeat(len(images), 1) for v in self._positions([level], [stride]))).view(
                 len(images), -1, 4
@@ -116,6 +117,15 @@ class GFL(nn.Module):
             for spread, level, stride in zip(spreads, levels, self.pyramid.strides, strict=True)
         ]
         return dense_candidates(boxes, [level.sigmoid() for level in logits], self.architecture.candidates, sizes)
+
+    def dense(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Of each level the logits, the logits of distributions, and one channel, which tells its size."""
+        features = self.pyramid(self.backbone(images))
+        maps = zip(*self.head(features), (level[:, :1] for level in features), strict=True)
+        return tuple(map_ for level in maps for map_ in level)
+
+    def pieces(self) -> tuple[Piece, ...]:
+        return (Piece("dense", example_images(3 + self.architecture.heatmaps)),)
 
     def _positions(self, levels: list[Tensor], strides: list[int] | None = None) -> tuple[Tensor, Tensor]:
         """Centres (N, 2) px of all anchors and the stride (N, 1) of each."""

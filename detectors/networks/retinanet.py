@@ -15,10 +15,11 @@ from torchvision.ops import sigmoid_focal_loss
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, RetinaNetArchitecture, Targets
 from detectors.networks.calibration import ScoreCalibration
-from detectors.networks.dense import dense_candidates
+from detectors.networks.dense import dense_candidates, example_images
 from detectors.networks.targets import loss_norm, match_anchors
 from parsing.networks.backbones import Backbone, Pretrained
 from parsing.networks.initial import NamedRows, Rows
+from parsing.networks.pieces import Piece
 
 FOREGROUND_IOU, BACKGROUND_IOU = 0.5, 0.4
 OCTAVES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
@@ -67,15 +68,22 @@ class RetinaNet(nn.Module):
     @torch.no_grad()
     def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates:
         """Boxes (R, 4) px of each image and their class scores (R, C), before any suppression."""
-        features = self.pyramid(self.backbone(images))
-        levels = self.anchors.of_levels(features, images)
-        logits, deltas = self._head(features)
+        logits, deltas, *sizes_of_levels = self.dense(images)
+        levels = self.anchors.of_levels(sizes_of_levels, images)
         counts = [len(level) for level in levels]
         boxes = [
             torch.stack([self.coder.decode_single(d, anchors) for d in delta])
             for delta, anchors in zip(torch.split(deltas, counts, 1), levels, strict=True)
         ]
         return dense_candidates(boxes, list(torch.split(logits.sigmoid(), counts, 1)), self.architecture.candidates, sizes)
+
+    def dense(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Logits (B, N, C) and deltas (B, N, 4) of all anchors, and one channel of each level, which tells its size."""
+        features = self.pyramid(self.backbone(images))
+        return (*self._head(features), *(level[:, :1] for level in features))
+
+    def pieces(self) -> tuple[Piece, ...]:
+        return (Piece("dense", example_images(3 + self.architecture.heatmaps)),)
 
     def _head(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         found = self.head(features)

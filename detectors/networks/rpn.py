@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
 
 from detectors.networks.anchors import Anchors
 from detectors.networks.architectures import Targets
@@ -43,13 +45,29 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
         )
 
     def propose(
-        self, images: Tensor, sizes: list[tuple[int, int]], features: list[Tensor], targets: list[Targets] | None = None
+        self, images: Tensor, sizes: list[tuple[int, int]], features: list[Tensor], targets: list[Targets]
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Boxes (R, 4) px of each image, and the named losses where there are targets."""
-        as_dicts = None if targets is None else [{"boxes": t.boxes, "labels": t.labels, "ignored": t.ignored} for t in targets]
+        """Boxes (R, 4) px of each image, and the named losses."""
+        as_dicts = [{"boxes": t.boxes, "labels": t.labels, "ignored": t.ignored} for t in targets]
         boxes, losses = self(ImageList(images, sizes), {str(i): level for i, level in enumerate(features)}, as_dicts)
-        named = {"rpn_objectness": losses["loss_objectness"], "rpn_box": losses["loss_rpn_box_reg"]} if losses else {}
+        named = {"rpn_objectness": losses["loss_objectness"], "rpn_box": losses["loss_rpn_box_reg"]}
         return [b.detach() for b in boxes], named
+
+    def dense(self, features: list[Tensor]) -> tuple[Tensor, ...]:
+        """What `find` takes: the L levels that regions are pooled from, and of these and the coarsest objectness and deltas."""
+        objectness, deltas = self.head(features)
+        return (*features[:-1], *objectness, *deltas)
+
+    def find(self, dense: Sequence[Tensor], images: Tensor, sizes: list[tuple[int, int]]) -> tuple[list[Tensor], list[Tensor]]:
+        """The levels that regions are pooled from, and proposals (R, 4) px of each image, as `propose` finds them."""
+        scored = (len(dense) + 1) // 3
+        levels, objectness, deltas = list(dense[: scored - 1]), list(dense[scored - 1 : -scored]), list(dense[-scored:])
+        anchors = self.anchor_generator(ImageList(images, sizes), objectness)
+        counts = [level.shape[1:].numel() for level in objectness]
+        flat, shifts = concat_box_prediction_layers(objectness, deltas)
+        boxes = self.box_coder.decode(shifts, anchors).view(len(sizes), -1, 4)
+        proposals, _ = self.filter_proposals(boxes, flat, sizes, counts)
+        return levels, proposals
 
     def assign_targets_to_anchors(self, anchors: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)

@@ -14,6 +14,7 @@ import numpy as np
 from parsing.batching import is_out_of_memory
 from parsing.errors import InputError
 from parsing.extras import import_extra
+from parsing.networks.runtimes import openvino_core
 from parsing.types import Array
 
 SUFFIXES = (".onnx", ".tflite")
@@ -65,7 +66,7 @@ def _named(path: Path, what: str) -> Iterator[None]:
 
 class _OpenVinoGraph:
     def __init__(self, path: Path) -> None:
-        core = import_extra("openvino", "openvino").Core()
+        core = openvino_core()
         self.path = path
         with _named(path, "not a readable ONNX or TFLite graph"):
             model = core.read_model(path)

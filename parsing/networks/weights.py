@@ -83,8 +83,11 @@ def weights_file(weights: str) -> Path:
     return zoo.fetch(weights) if weights.startswith(zoo.PREFIX) else weights_path(weights)
 
 
-def read_header(weights: str, component: str) -> WeightsHeader:
+def read_header(weights: str, component: str | None = None) -> WeightsHeader:
     """What the file says of itself.
+
+    Args:
+        component: what it must be of; None takes any.
 
     Raises:
         InputError: the file is missing, is no safetensors file of this project, or belongs to another component.
@@ -93,9 +96,10 @@ def read_header(weights: str, component: str) -> WeightsHeader:
     with open_safetensors(path) as file:
         metadata = (file.metadata() or {}).get("partwise")
     if metadata is None:
-        raise InputError(f"{path}: safetensors file without this project's header; expected weights of {component!r}")
+        wanted = f"weights of {component!r}" if component else "weights of this project"
+        raise InputError(f"{path}: safetensors file without this project's header; expected {wanted}")
     header = parse_config(WeightsHeader, parse_json(metadata, f"{path}: header"), f"{path}: header")
-    if header.component != component:
+    if component is not None and header.component != component:
         raise InputError(f"{path}: weights of {header.component!r:.80}, expected {component!r}")
     return header
 

@@ -20,6 +20,7 @@ from torchvision.ops import roi_align
 from parsing.configs import Share, config
 from parsing.networks.backbones import Backbone, Pretrained
 from parsing.networks.initial import NamedRows, Rows
+from parsing.networks.pieces import Piece
 from parsing.states.decoding import StateDecoder, unknown_mass
 
 ROI_BINS = 3
@@ -161,6 +162,13 @@ class PartStateNet(nn.Module):
         tokens = self.norm(tokens[:, 1:])
         logits: Tensor = torch.einsum("bpd,pds->bps", tokens, self.weight) + self.bias
         return logits.float().masked_fill(~self.allowed, -torch.inf)
+
+    def pieces(self) -> tuple[Piece, ...]:
+        """The backbone, which without pooling also sees the parts' own crops, of another size."""
+        a = self.architecture
+        sides = (a.input_px, a.input_px if a.roi_pooling else a.part_crop_px)
+        one, other = (torch.rand(batch, 3, side, side) for batch, side in zip((1, 2), sides, strict=True))
+        return (Piece("backbone.forward", ((one,), (other,))),)
 
     def scores(self, logits: Tensor) -> Tensor:
         """(B, P, S) probabilities of the network alone, by the kind of its head."""

@@ -16,6 +16,8 @@ from parsing.batching import BatchSize
 from parsing.configs import Choice, Count, StageConfig, config, parse_config
 from parsing.errors import InputError
 from parsing.geometry import Crop
+from parsing.networks.pieces import run_on
+from parsing.networks.runtimes import Runtime
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.stages import PartStateRecognizer
 from parsing.states import PART_STATES
@@ -35,6 +37,7 @@ class PartStateNetConfig:
         batch_size: persons that go through the network together.
         scales: factors on the width of a person's crop; each is a view of its own (test-time augmentation).
         flip: also look at the mirrored crop, left and right swapped.
+        runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
     name: Literal["part_state_net"]
@@ -42,12 +45,13 @@ class PartStateNetConfig:
     batch_size: Count = 16
     scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
+    runtime: Runtime = "auto"
 
     def build(self, device: str) -> PartStateStage:
         network, vocabulary = load_part_state_net(self.weights, device)
-        return PartStateStage(
-            network, vocabulary, device, self.batch_size, self.scales, self.flip, facts=model_facts("part_states", self, self.weights)
-        )
+        runtime = run_on(network, network.pieces(), self.runtime, device, name="part_states")
+        facts = model_facts("part_states", replace(self, runtime=runtime), self.weights)
+        return PartStateStage(network, vocabulary, device, self.batch_size, self.scales, self.flip, facts=facts)
 
 
 @config

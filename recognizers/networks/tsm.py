@@ -109,7 +109,7 @@ class TSM(nn.Module):
             clips = self._differences(clips)
         self.length.frames = clips.shape[1]
         (features,) = self.backbone(clips.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-        snippets = features.float().unflatten(0, (len(clips), -1, self.images))
+        snippets = features.float().unflatten(0, (clips.shape[0], -1, self.images))
         pooled = snippets.mean((1, 2, 4, 5))
         if self.images > 1:
             change = (snippets[:, :, 1:] - snippets[:, :, :-1]).abs().mean((1, 2, 4, 5))
@@ -119,7 +119,7 @@ class TSM(nn.Module):
 
     def _differences(self, clips: Tensor) -> Tensor:
         """As images that are the mean colour where nothing moves."""
-        snippets = clips.reshape(len(clips), -1, self.architecture.snippet, *clips.shape[2:])
+        snippets = clips.reshape(clips.shape[0], -1, self.architecture.snippet, *clips.shape[2:])
         images: Tensor = self.backbone.mean + RESIDUAL_GAIN * (snippets[:, :, 1:] - snippets[:, :, :-1]).flatten(1, 2)
         return images
 

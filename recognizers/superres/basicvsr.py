@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parsing.configs import config
+from parsing.networks.pieces import Piece
 from recognizers.superres.spynet import SPyNet, warp
 
 Blocks = Annotated[int, Field(ge=1, le=100)]
@@ -64,6 +65,18 @@ class BasicVSR(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         return self.upscale(clips, self.flows(clips))
 
+    def pieces(self, inside: str = "") -> tuple[Piece, ...]:
+        """What is done frame by frame; flow, and how features are carried along it, stays in PyTorch.
+
+        Args:
+            inside: dotted name of the module that this one is in a larger network, with its dot.
+        """
+        channels = self.architecture.channels
+        shapes = ((1, 32, 48), (2, 40, 36))
+        steps, features = (tuple((torch.rand(b, c, h, w),) for b, h, w in shapes) for c in (channels + 3, 2 * channels))
+        branches = (Piece(f"{inside}{branch}.forward", steps) for branch in ("backward_branch", "forward_branch"))
+        return (*branches, Piece(f"{inside}details", features))
+
     def upscale(self, clips: Tensor, flows: Flows) -> Tensor:
         """The larger clips, from the clips and what `flows` says of them."""
         to_next, to_previous = flows
@@ -92,11 +105,16 @@ class BasicVSR(nn.Module):
         return found
 
     def _upsample(self, frame: Tensor, behind: Tensor, ahead: Tensor) -> Tensor:
-        features = F.leaky_relu(self.fusion(torch.cat([behind, ahead], 1)), SLOPE)
+        details = self.details(torch.cat([behind, ahead], 1))
+        return details + F.interpolate(frame, scale_factor=self.architecture.scale, mode=self.architecture.base, align_corners=False)
+
+    def details(self, both: Tensor) -> Tensor:
+        """(B, 3, S H, S W) from the features (B, 2 C, H, W) of both directions."""
+        features = F.leaky_relu(self.fusion(both), SLOPE)
         for convolution in self.upsampling:
             features = F.leaky_relu(F.pixel_shuffle(convolution(features), 2), SLOPE)
-        details: Tensor = self.last(F.leaky_relu(self.hr(features), SLOPE))
-        return details + F.interpolate(frame, scale_factor=self.architecture.scale, mode=self.architecture.base, align_corners=False)
+        found: Tensor = self.last(F.leaky_relu(self.hr(features), SLOPE))
+        return found
 
 
 class Trunk(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -12,6 +12,8 @@ from pydantic import Field
 from torch import nn
 
 from parsing.configs import config
+from parsing.networks.pieces import run_on
+from parsing.networks.runtimes import Runtime
 from parsing.networks.weights import model_facts, weights_path
 from parsing.types import Array
 from recognizers.superres.cache import CacheConfig
@@ -28,6 +30,7 @@ class VideoSuperResolverConfig:
         scale: that the weights must have; None takes theirs.
         reach: frames to either side that are computed with a wanted one where only some are wanted.
         cache: keeps results on disk.
+        runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
     name: NetworkName
@@ -36,12 +39,14 @@ class VideoSuperResolverConfig:
     cut: Chunking = field(default_factory=Chunking)
     reach: Annotated[int, Field(ge=0, le=100)] = 4
     cache: CacheConfig | None = None
+    runtime: Runtime = "auto"
 
     def build(self, device: str) -> SuperResolver:
         self.cut.check(self.name)
         network, architecture = load_network(self.name, self.weights, device)
         check_scale(architecture.scale, self.scale, weights_path(self.weights))
-        facts = model_facts("super_resolution", self, self.weights)
+        runtime = run_on(network, network.pieces(), self.runtime, device, name="super_resolution")
+        facts = model_facts("super_resolution", replace(self, runtime=runtime), self.weights)
         cache = self.cache.build() if self.cache else None
         return SuperResolver(partial(run_network, network, device=device), architecture.scale, facts, self.cut, self.reach, cache)
 

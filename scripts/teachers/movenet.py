@@ -8,12 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import openvino
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parsing.networks.movenet import MOVENET_WIDTHS, from_folded, movenet_trunk
+from parsing.networks.runtimes import openvino_core, openvino_model
 from parsing.types import Array
 from teachers.graphs import HEADS, read_movenet
 
@@ -57,8 +57,9 @@ class MoveNet(nn.Module):
 
     def compiled(self, image_hw: tuple[int, int]) -> Callable[[Array], list[Array]]:
         """The network on OpenVINO, which is three times as fast: from an (H, W, 3) RGB image to maps (C, H / 4, W / 4)."""
-        model = openvino.convert_model(self.eval(), example_input=torch.zeros(1, 3, *image_hw), input=[1, 3, *image_hw])
-        run = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        shape = (1, 3, *image_hw)
+        model = openvino_model(self.eval(), (torch.zeros(shape),), [shape])
+        run = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         return lambda image: [np.array(maps[0]) for maps in run(image.transpose(2, 0, 1)[None].astype(np.float32)).values()]
 
     def _features(self, x: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +73,37 @@ def test_numbers_from_files_elsewhere_are_not_read(runtime: str, absolute: bool,
 
 
 def test_without_a_runtime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match=r'pip install "partwise\[onnx\]"'):
         open_graph(picture_graph(tmp_path / "a.onnx"))
+
+
+SIGNALS_AFTER_GRAPHS = """
+import gc, os, signal, sys, threading
+from pathlib import Path
+import numpy as np
+from parsing.networks.graphs import open_graph
+
+graphs = [open_graph(Path(sys.argv[1])) for _ in range(2)]
+for graph in graphs:
+    graph(np.zeros((1, 3, 2, 2), np.float32))
+threading.Thread(target=lambda: (graphs.pop(0), gc.collect())).run()
+del graph
+thread = threading.Thread(target=lambda: (graphs.clear(), gc.collect()))
+thread.start()
+thread.join()
+seen = []
+signal.signal(signal.SIGCHLD, lambda *_: seen.append(1))
+for _ in range(20):
+    os.kill(os.getpid(), signal.SIGCHLD)
+print(len(seen))
+"""
+
+
+def test_signals_find_a_stack_when_graphs_are_gone(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    graph = picture_graph(tmp_path / "a.onnx", (1, 3, 2, 2))
+    done = subprocess.run([sys.executable, "-c", SIGNALS_AFTER_GRAPHS, graph], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "20"), done.stderr

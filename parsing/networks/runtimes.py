@@ -1,0 +1,182 @@
+"""The runtimes that networks run on beside PyTorch: what each makes of a function of tensors, and how it is loaded again."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import io
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from parsing.errors import InputError
+from parsing.extras import import_extra
+from parsing.types import Array
+
+Runtime = Literal["auto", "torch", "compile", "openvino", "onnxruntime"]
+Precision = Literal["float32", "bfloat16"]
+Shape = tuple[int, ...]  # -1 where any length fits
+Run = Callable[[Sequence[Array]], list[Array]]
+EXTRAS = {"openvino": "", "onnxruntime": "onnx"}
+
+
+def chosen_runtime(runtime: Runtime, device: str) -> Literal["torch", "compile", "openvino", "onnxruntime"]:
+    """What a config's `runtime` means here: `auto` is OpenVINO on CPUs where it is installed, else PyTorch.
+
+    Raises:
+        InputError: it is not installed, or does not run on this device.
+    """
+    if runtime == "auto":
+        return "openvino" if device == "cpu" and importlib.util.find_spec("openvino") is not None else "torch"
+    if runtime in EXTRAS:
+        if device != "cpu":
+            raise InputError(f"runtime: {runtime} runs on CPUs and the device is {device}; expected torch, compile or auto")
+        import_extra(runtime, EXTRAS[runtime])
+    return runtime
+
+
+class Engine(Protocol):
+    """A runtime of exported graphs on CPUs.
+
+    `identity` says what its files depend on beside the network: versions, the kind of processor, the precision.
+    """
+
+    suffix: str
+    identity: str
+
+    def build(self, function: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Shape]) -> bytes:
+        """The file of a function that takes the example's tensors, of these shapes, and gives a tuple of tensors."""
+
+    def load(self, content: bytes) -> Run:
+        """What a file computes; it may be called in several threads at a time."""
+
+
+def engine(runtime: Literal["openvino", "onnxruntime"], precision: Precision) -> Engine:
+    return _OpenVino(precision) if runtime == "openvino" else _OnnxRuntime(precision)
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """The one `openvino.Core` of this process, which stays until its end.
+
+    A core gives the thread that compiles first an alternate signal stack, and frees it when it goes. Where it goes in another
+    thread, or before a younger core, the thread is left with a stack that is no longer there, and the next signal, Ctrl-C
+    or the end of a child, kills the process.
+
+    Raises:
+        InputError: OpenVINO is not installed.
+    """
+    return import_extra("openvino").Core()
+
+
+class _OpenVino:
+    suffix = ".blob"
+
+    def __init__(self, precision: Precision) -> None:
+        openvino, core = import_extra("openvino"), openvino_core()
+        can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        hint = "bf16" if precision == "bfloat16" and "BF16" in can else "f32"
+        self.settings = {
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_PRECISION_HINT": hint,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        name = core.get_property("CPU", "FULL_DEVICE_NAME")
+        self.identity = f"openvino {openvino.__version__} {torch.__version__} {name} {can} {self.settings}"
+
+    def build(self, function: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Shape]) -> bytes:
+        compiled = openvino_core().compile_model(openvino_model(function, example, shapes), "CPU", self.settings)
+        stream = compiled.export_model()
+        return bytes(stream.getvalue() if isinstance(stream, io.BytesIO) else stream)
+
+    def load(self, content: bytes) -> Run:
+        compiled = openvino_core().import_model(io.BytesIO(content), "CPU", self.settings)
+        own = threading.local()  # a request serves one call at a time
+
+        def run(inputs: Sequence[Array]) -> list[Array]:
+            if not hasattr(own, "request"):
+                own.request = compiled.create_infer_request()
+            return list(own.request.infer(list(inputs), share_inputs=True, share_outputs=False).values())
+
+        return run
+
+
+def openvino_model(function: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Shape]) -> Any:
+    """An `openvino.Model` of a function.
+
+    It is made by OpenVINO's own reader of traced functions, as `openvino.convert_model` does, but that reports each use
+    to its authors over the network.
+    """
+    openvino = import_extra("openvino")
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    reader = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(traced(function, example))  # it has to outlive the conversion
+    model = reader.convert(reader.load(decoder))
+    model.reshape({port: openvino.PartialShape(list(shape)) for port, shape in zip(model.inputs, shapes, strict=True)})
+    return model
+
+
+class _OnnxRuntime:
+    suffix = ".onnx"
+
+    def __init__(self, precision: Precision) -> None:
+        if precision != "float32":
+            raise InputError(f"runtime: onnxruntime computes in float32 on CPUs, and precision is {precision}")
+        self.identity = f"onnx {torch.__version__}"
+
+    def build(self, function: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Shape]) -> bytes:
+        return onnx_bytes(function, example, shapes)
+
+    def load(self, content: bytes) -> Run:
+        runtime = import_extra("onnxruntime", "onnx")
+        options = runtime.SessionOptions()
+        options.log_severity_level, options.intra_op_num_threads = 4, torch.get_num_threads()
+        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        names = [port.name for port in session.get_inputs()]
+        return lambda inputs: list(session.run(None, dict(zip(names, inputs, strict=True))))
+
+
+def onnx_bytes(function: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Shape]) -> bytes:
+    """An ONNX file of a function; inputs are called `input0`, …, outputs `output0`, …
+
+    Raises:
+        InputError: `onnx` is not installed.
+    """
+    import_extra("onnx", "onnx")
+    names = [f"input{i}" for i in range(len(example))]
+    axes = {
+        name: {axis: f"{name}_{axis}" for axis, length in enumerate(shape) if length < 0} for name, shape in zip(names, shapes, strict=True)
+    }
+    stream = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        outputs = [f"output{i}" for i in range(len(function(*example)))]
+        torch.onnx.export(
+            traced(function, example),
+            example,
+            stream,
+            dynamo=False,
+            opset_version=17,
+            input_names=names,
+            output_names=outputs,
+            dynamic_axes={name: found for name, found in axes.items() if found},
+        )
+    return stream.getvalue()
+
+
+def traced(function: nn.Module, example: tuple[Tensor, ...]) -> Any:
+    """What a function computes of the example's tensors, as TorchScript."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operator that no graph has
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of lengths that tracing makes constants; the second example finds those
+            return torch.jit.trace(function, example, check_trace=False)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
