@@ -14,7 +14,7 @@ from torch import nn
 from parsing.batching import BatchSize
 from parsing.configs import Count, config, parse_config
 from parsing.errors import InputError
-from parsing.networks.pieces import Piece, run_on
+from parsing.networks.pieces import Piece, noise, run_on
 from parsing.networks.runtimes import Runtime
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.types import ActionScores, Array, Frame, ModelFacts
@@ -56,8 +56,8 @@ def clip_pieces(architecture: Architecture) -> tuple[Piece, ...]:
     """A video network as one piece, which takes any number of clips."""
     side, frames = architecture.input_px, architecture.sampling.clip_frames
     channels = 6 if architecture.input == "rgb_flow" else 3
-    one, other = (torch.rand(clips, frames, channels, side, side) for clips in (1, 2))
-    return (Piece("forward", ((one,), (other,))),)
+    one, other = ((clips, frames, channels, side, side) for clips in (1, 2))
+    return (Piece("forward", noise(one, other)),)
 
 
 def _trained_views(name: NetworkName, weights: str) -> tuple[View, ...]:

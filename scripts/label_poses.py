@@ -8,7 +8,7 @@
 
 In frames spread over each clip MoveNet MultiPose finds the persons, and joints are those on which Thunder and BlazePose heavy
 agree, as in `scripts/label_people.py`; persons on whom they do not are left out. The result is COCO JSON
-(`annotations_train.json`, `annotations_val.json`) with 33 keypoints and, on each image, its `action`. Needs the extra `openvino`.
+(`annotations_train.json`, `annotations_val.json`) with 33 keypoints and, on each image, its `action`..
 """
 
 from __future__ import annotations

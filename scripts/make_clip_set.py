@@ -7,7 +7,7 @@
 
 It is not Kinetics-TPS: the actions are the clips' own labels, but persons come from MoveNet MultiPose, parts and states by
 rule (`parsing.pose`, `parsing.motion`) from the joints that MoveNet Thunder sees. Every annotation says `"source": "teacher"`,
-and of a part which states are `unknown`: neither seen to hold nor seen not to. Needs the extra `openvino`. Each split (`train`,
+and of a part which states are `unknown`: neither seen to hold nor seen not to.. Each split (`train`,
 `val`) has `videos/<class>/`, `frames/<class>/<video>/` and `annotations/<class>/<video>/<video>/`; `val` also has
 `gt_part_result.json` and `gt_vid_result.json`.
 """

@@ -17,8 +17,8 @@ from torchvision.ops import box_iou, clip_boxes_to_image
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, CascadeArchitecture, Targets
 from detectors.networks.calibration import ScoreCalibration
-from detectors.networks.dense import example_images
-from detectors.networks.pooling import BINS, pool_levels
+from detectors.networks.dense import images_in
+from detectors.networks.pooling import pool_levels, regions_in
 from detectors.networks.rpn import ProposalNetwork
 from detectors.networks.targets import match, sample_balanced
 from parsing.networks.backbones import Backbone, Pretrained
@@ -102,9 +102,8 @@ class CascadeRCNN(nn.Module):
 
     def pieces(self) -> tuple[Piece, ...]:
         a = self.architecture
-        pooled = (torch.rand(3, a.fpn_channels, BINS, BINS),), (torch.rand(2, a.fpn_channels, BINS, BINS),)
-        heads = (Piece(f"heads.{stage}.forward", pooled) for stage in range(len(self.heads)))
-        return Piece("dense", example_images(3 + a.heatmaps)), *heads
+        heads = (regions_in(f"heads.{stage}.forward", a.fpn_channels) for stage in range(len(self.heads)))
+        return images_in("dense", 3 + a.heatmaps), *heads
 
     def _pool(self, levels: list[Tensor], boxes: list[Tensor]) -> Tensor:
         a = self.architecture

@@ -7,16 +7,16 @@ from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
 from detectors.networks.architectures import Candidates
+from parsing.networks.pieces import Piece, noise
 
 EXAMPLES_HW = (128, 160), (96, 224)  # multiples of every stride
 MIN_SCORE = 1e-3  # of a (box, class) pair that may become a candidate
 
 
-def example_images(channels: int) -> tuple[tuple[Tensor], tuple[Tensor]]:
-    """Two batches of noise that differ in their number and in both sides, for `Piece`s."""
-    random = torch.Generator().manual_seed(0)
-    one, other = (torch.rand((batch, channels, *hw), generator=random) for batch, hw in zip((1, 2), EXAMPLES_HW, strict=True))
-    return (one,), (other,)
+def images_in(method: str, channels: int) -> Piece:
+    """A method of batches of images of any number and size."""
+    one, other = ((batch, channels, *hw) for batch, hw in zip((1, 2), EXAMPLES_HW, strict=True))
+    return Piece(method, noise(one, other))
 
 
 def dense_candidates(boxes: list[Tensor], scores: list[Tensor], most: int, sizes: list[tuple[int, int]]) -> Candidates:

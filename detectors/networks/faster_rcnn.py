@@ -17,8 +17,8 @@ from torchvision.ops import clip_boxes_to_image
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, FasterRCNNArchitecture, Targets
 from detectors.networks.calibration import ScoreCalibration
-from detectors.networks.dense import MIN_SCORE, example_images
-from detectors.networks.pooling import BINS, pool_levels
+from detectors.networks.dense import MIN_SCORE, images_in
+from detectors.networks.pooling import BINS, pool_levels, regions_in
 from detectors.networks.rpn import ProposalNetwork
 from detectors.networks.targets import match, sample_balanced
 from parsing.networks.backbones import Backbone, Pretrained
@@ -91,8 +91,7 @@ class FasterRCNN(nn.Module):
 
     def pieces(self) -> tuple[Piece, ...]:
         a = self.architecture
-        pooled = (torch.rand(3, a.fpn_channels, BINS, BINS),), (torch.rand(2, a.fpn_channels, BINS, BINS),)
-        return Piece("dense", example_images(3 + a.heatmaps)), Piece("judge", pooled)
+        return images_in("dense", 3 + a.heatmaps), regions_in("judge", a.fpn_channels)
 
     def _pool(self, levels: list[Tensor], boxes: list[Tensor]) -> Tensor:
         return pool_levels(levels, self.backbone.strides, boxes, self.architecture.finest_scale_px, ROI_SAMPLES, aligned=False)

@@ -17,7 +17,7 @@ from torchvision.ops import generalized_box_iou_loss
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, GFLArchitecture, Targets
 from detectors.networks.calibration import ScoreCalibration
-from detectors.networks.dense import dense_candidates, example_images
+from detectors.networks.dense import dense_candidates, images_in
 from detectors.networks.targets import loss_norm, match_atss
 from parsing.networks.backbones import Backbone, Pretrained
 from parsing.networks.initial import NamedRows, Rows
@@ -125,7 +125,7 @@ class GFL(nn.Module):
         return tuple(map_ for level in maps for map_ in level)
 
     def pieces(self) -> tuple[Piece, ...]:
-        return (Piece("dense", example_images(3 + self.architecture.heatmaps)),)
+        return (images_in("dense", 3 + self.architecture.heatmaps),)
 
     def _positions(self, levels: list[Tensor], strides: list[int] | None = None) -> tuple[Tensor, Tensor]:
         """Centres (N, 2) px of all anchors and the stride (N, 1) of each."""

@@ -8,10 +8,17 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from parsing.networks.pieces import Piece, noise
+
 WORTH_SPLITTING = 20_000  # regions times channels; below that threads cost more than they save
 
 
 BINS = 7  # of a pooled region, along each side
+
+
+def regions_in(method: str, channels: int) -> Piece:
+    """A method of any number of pooled regions."""
+    return Piece(method, noise((3, channels, BINS, BINS), (2, channels, BINS, BINS)))
 
 
 def pool_levels(

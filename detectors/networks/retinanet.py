@@ -15,7 +15,7 @@ from torchvision.ops import sigmoid_focal_loss
 from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, RetinaNetArchitecture, Targets
 from detectors.networks.calibration import ScoreCalibration
-from detectors.networks.dense import dense_candidates, example_images
+from detectors.networks.dense import dense_candidates, images_in
 from detectors.networks.targets import loss_norm, match_anchors
 from parsing.networks.backbones import Backbone, Pretrained
 from parsing.networks.initial import NamedRows, Rows
@@ -83,7 +83,7 @@ class RetinaNet(nn.Module):
         return (*self._head(features), *(level[:, :1] for level in features))
 
     def pieces(self) -> tuple[Piece, ...]:
-        return (Piece("dense", example_images(3 + self.architecture.heatmaps)),)
+        return (images_in("dense", 3 + self.architecture.heatmaps),)
 
     def _head(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         found = self.head(features)

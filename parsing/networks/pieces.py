@@ -54,6 +54,12 @@ class Piece:
         return [tuple(a if a == b else -1 for a, b in zip(one.shape, other.shape, strict=True)) for one, other in pairs]
 
 
+def noise(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
+    """Examples of a method that takes one tensor, the same each time, in [0, 1)."""
+    random = torch.Generator().manual_seed(0)
+    return (torch.rand(one, generator=random),), (torch.rand(other, generator=random),)
+
+
 class RefusedError(Exception):
     """Why a piece stays in PyTorch."""
 

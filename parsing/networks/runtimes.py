@@ -160,7 +160,7 @@ def onnx_bytes(function: nn.Module, example: tuple[Tensor, ...], shapes: Sequenc
         torch.onnx.export(
             traced(function, example),
             example,
-            stream,
+            stream,  # type: ignore[arg-type]  # files are taken too
             dynamo=False,
             opset_version=17,
             input_names=names,
@@ -177,6 +177,6 @@ def traced(function: nn.Module, example: tuple[Tensor, ...]) -> Any:
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of lengths that tracing makes constants; the second example finds those
-            return torch.jit.trace(function, example, check_trace=False)
+            return torch.jit.trace(function, example, check_trace=False)  # type: ignore[no-untyped-call]
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

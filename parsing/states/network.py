@@ -20,7 +20,7 @@ from torchvision.ops import roi_align
 from parsing.configs import Share, config
 from parsing.networks.backbones import Backbone, Pretrained
 from parsing.networks.initial import NamedRows, Rows
-from parsing.networks.pieces import Piece
+from parsing.networks.pieces import Piece, noise
 from parsing.states.decoding import StateDecoder, unknown_mass
 
 ROI_BINS = 3
@@ -167,8 +167,8 @@ class PartStateNet(nn.Module):
         """The backbone, which without pooling also sees the parts' own crops, of another size."""
         a = self.architecture
         sides = (a.input_px, a.input_px if a.roi_pooling else a.part_crop_px)
-        one, other = (torch.rand(batch, 3, side, side) for batch, side in zip((1, 2), sides, strict=True))
-        return (Piece("backbone.forward", ((one,), (other,))),)
+        one, other = ((batch, 3, side, side) for batch, side in zip((1, 2), sides, strict=True))
+        return (Piece("backbone.forward", noise(one, other)),)
 
     def scores(self, logits: Tensor) -> Tensor:
         """(B, P, S) probabilities of the network alone, by the kind of its head."""

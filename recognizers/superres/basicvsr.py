@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parsing.configs import config
-from parsing.networks.pieces import Piece
+from parsing.networks.pieces import Piece, noise
 from recognizers.superres.spynet import SPyNet, warp
 
 Blocks = Annotated[int, Field(ge=1, le=100)]
@@ -72,8 +72,7 @@ class BasicVSR(nn.Module):
             inside: dotted name of the module that this one is in a larger network, with its dot.
         """
         channels = self.architecture.channels
-        shapes = ((1, 32, 48), (2, 40, 36))
-        steps, features = (tuple((torch.rand(b, c, h, w),) for b, h, w in shapes) for c in (channels + 3, 2 * channels))
+        steps, features = (noise((1, count, 32, 48), (2, count, 40, 36)) for count in (channels + 3, 2 * channels))
         branches = (Piece(f"{inside}{branch}.forward", steps) for branch in ("backward_branch", "forward_branch"))
         return (*branches, Piece(f"{inside}details", features))
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from parsing.configs import config
-from parsing.networks.pieces import Piece
+from parsing.networks.pieces import Piece, noise
 from recognizers.superres.basicvsr import BasicVSR, BasicVSRArchitecture, Blocks, Trunk
 
 MOST_CLEANINGS = 3  # as published, found by trial
@@ -49,9 +48,7 @@ class RealBasicVSR(nn.Module):
 
     def pieces(self) -> tuple[Piece, ...]:
         """The cleaning of frames, and what `BasicVSR` says."""
-        shapes = ((1, 3, 32, 48), (2, 3, 40, 36))
-        frames = tuple((torch.rand(shape),) for shape in shapes)
-        return (Piece("cleaning.forward", frames), *self.basicvsr.pieces("basicvsr."))
+        return (Piece("cleaning.forward", noise((1, 3, 32, 48), (2, 3, 40, 36))), *self.basicvsr.pieces("basicvsr."))
 
     def clean(self, clips: Tensor) -> Tensor:
         """The clips (B, T, 3, H, W) without noise and artefacts; whether to go on is decided for all of them together."""

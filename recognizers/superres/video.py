@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field, replace
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class VideoSuperResolverConfig:
         self.cut.check(self.name)
         network, architecture = load_network(self.name, self.weights, device)
         check_scale(architecture.scale, self.scale, weights_path(self.weights))
-        runtime = run_on(network, network.pieces(), self.runtime, device, name="super_resolution")
+        runtime = run_on(network, cast(Any, network).pieces(), self.runtime, device, name="super_resolution")
         facts = model_facts("super_resolution", replace(self, runtime=runtime), self.weights)
         cache = self.cache.build() if self.cache else None
         return SuperResolver(partial(run_network, network, device=device), architecture.scale, facts, self.cut, self.reach, cache)
