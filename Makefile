@@ -43,9 +43,10 @@ test-openmmlab: .venv-openmmlab/installed
 	.venv-openmmlab/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Model folders of Hugging Face and graphs on ONNX Runtime, in an environment of their own; nothing is compiled.
+# Model folders of Hugging Face, graphs on ONNX Runtime and readers of what is exported, in an environment of their own;
+# nothing is compiled.
 test-extras: .venv-extras/installed
-	.venv-extras/bin/python -m pytest tests/extras tests/parsing/networks/test_graphs.py
+	.venv-extras/bin/python -m pytest tests/extras tests/parsing/networks/test_graphs.py tests/pipelines/exporters
 
 .venv-extras/installed: requirements.lock requirements-extras.txt pyproject.toml
 	$(PYTHON) -m venv .venv-extras

@@ -16,6 +16,7 @@ from typing import Any
 from parsing.console import PrintableFormatter, complain, open_standard_streams
 from parsing.errors import InputError
 from parsing.files import claim_outputs
+from parsing.folders import claim_folder
 
 USAGE_ERROR = 2
 _WRITTEN = ("out", "save", "sheet", "fit_thresholds")  # arguments that name outputs
@@ -46,7 +47,12 @@ def add_device_option(parser: argparse._ActionsContainer) -> None:
 
 
 def claim(
-    arguments: argparse.Namespace, outputs: Iterable[Path], *settings: Any, inputs: Iterable[Path] = (), going_on: bool = False
+    arguments: argparse.Namespace,
+    outputs: Iterable[Path],
+    *settings: Any,
+    inputs: Iterable[Path] = (),
+    going_on: bool = False,
+    folders: bool = False,
 ) -> None:
     """Claim the outputs of a command, see `claim_outputs`.
 
@@ -54,10 +60,15 @@ def claim(
         settings: configs; what they name is read, as is every path among the arguments that is not written.
         inputs: further files that are read.
         going_on: the command goes on with outputs of its own that exist.
+        folders: the outputs are folders, see `claim_folder`.
     """
     given = [value for name, value in vars(arguments).items() if name not in _WRITTEN]
     paths = [value for value in given if isinstance(value, Path) or (isinstance(value, list) and all(isinstance(v, Path) for v in value))]
-    claim_outputs(outputs, [*inputs, *files_named([paths, *settings])], overwrite=arguments.overwrite or going_on)
+    read = [*inputs, *files_named([paths, *settings])]
+    if not folders:
+        claim_outputs(outputs, read, overwrite=arguments.overwrite or going_on)
+    for folder in outputs if folders else ():
+        claim_folder(folder, read, overwrite=arguments.overwrite)
 
 
 def files_named(settings: Any) -> list[Path]:

@@ -1,5 +1,7 @@
 """Write parses, or submissions, in other formats.
 
+python -m pipelines.export table SOURCE... --format csv --out tables/
+python -m pipelines.export cvat SOURCE... --out task/
 python -m pipelines.export kinetics-tps SOURCE... --out submission.zip
 python -m pipelines.export coco SOURCE... --truth annotations.json --out results.json
 python -m pipelines.export tinyvirat --scores test.npz --thresholds FILE --test tiny_test_v2_public.json --class-map FILE --out answer.txt
@@ -15,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from parsing.configs import chosen_class
-from parsing.document import VideoParse, read_parse
+from parsing.document import AnyParse
 from parsing.errors import InputError
 from parsing.progress import track
+from parsing.streamed import ParseFile
 from pipelines.command import (
     add_device_option,
     add_output_options,
@@ -41,7 +44,7 @@ def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
         exporter = chosen_class(EXPORTERS, name)
         one = kinds.add_parser(name, help=exporter.__doc__, description=exporter.__doc__)
         one.add_argument("sources", nargs="*", metavar="SOURCE", help="parse.json, video, or a folder of either, which is searched")
-        one.add_argument("--out", type=Path, required=True, metavar="FILE", help="what is written")
+        one.add_argument("--out", type=Path, required=True, metavar="PATH", help="file or folder that is written")
         add_options(one, exporter, offered=("device",))
         one.add_argument("--config", default="default", metavar="NAME|FILE", help="pipeline config for videos")
         add_set_option(one, "every=1")
@@ -58,7 +61,8 @@ def main(arguments: argparse.Namespace) -> int:
     files = [file for source in arguments.sources for file in parses_or_videos(source)]
     failed: list[Path] = []
     parses = track(parses_of(files, failed, exporter.every, arguments), len(files), "export", arguments.quiet, unit="videos")
-    claim(arguments, [arguments.out], inputs=[*exporter.inputs(), *files, *pipeline_files(arguments, files)])
+    inputs = [*exporter.inputs(), *files, *pipeline_files(arguments, files)]
+    claim(arguments, [arguments.out], inputs=inputs, folders=exporter.folder)
     exporter.write(parses, arguments.out)
     return 1 if failed else 0
 
@@ -88,7 +92,7 @@ def videos_in(folder: Path) -> list[Path]:
         return []  # a folder that only holds folders
 
 
-def parses_of(files: list[Path], failed: list[Path], every: int | None, arguments: argparse.Namespace) -> Iterator[VideoParse]:
+def parses_of(files: list[Path], failed: list[Path], every: int | None, arguments: argparse.Namespace) -> Iterator[AnyParse]:
     """One parse at a time; the pipeline is built where there is a video.
 
     Args:
@@ -100,7 +104,7 @@ def parses_of(files: list[Path], failed: list[Path], every: int | None, argument
     """
     if not files:
         raise InputError(f"{arguments.sources[0]}: holds neither parses nor videos")
-    read = read_parse if all(file.suffix == ".json" for file in files) else _parse_or_read(every, arguments)
+    read = _whole if all(file.suffix == ".json" for file in files) else _parse_or_read(every, arguments)
     for file in files:
         try:
             parse = read(file)
@@ -113,12 +117,20 @@ def parses_of(files: list[Path], failed: list[Path], every: int | None, argument
         yield parse
 
 
-def _parse_or_read(every: int | None, arguments: argparse.Namespace) -> Callable[[Path], VideoParse]:
+def _whole(file: Path) -> ParseFile:
+    """A parse of which every frame was read once: what is wrong with one must not end the export of the others."""
+    parse = ParseFile(file)
+    for _ in parse.frames:
+        pass
+    return parse
+
+
+def _parse_or_read(every: int | None, arguments: argparse.Namespace) -> Callable[[Path], AnyParse]:
     from pipelines.parse.parser import VideoParser
 
     fixed = [] if every is None else [f"every={every}"]
     parser = VideoParser.from_config(arguments.config, [*fixed, *arguments.set], torch_device(arguments.device))
-    return lambda file: read_parse(file) if file.suffix == ".json" else parser(file)
+    return lambda file: _whole(file) if file.suffix == ".json" else parser(file)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from parsing.configs import config
 from parsing.datasets.kinetics_tps.results import SAMPLE_EVERY
-from parsing.document import VideoParse
+from parsing.document import AnyParse
 from parsing.errors import InputError
 from parsing.types import main_action
 from pipelines.benchmarks.kinetics_tps.submission import Form, SubmissionWriter, check_parts
@@ -23,6 +23,7 @@ class KineticsTpsExporter:
 
     every: ClassVar[int | None] = SAMPLE_EVERY
     reads_parses: ClassVar[bool] = True
+    folder: ClassVar[bool] = False
 
     form: Annotated[Form, Option("lists of boxes and verbs (2021) or one each")] = "2022"
     vote: Annotated[float, Field(ge=0, le=1), Option("share of the video's mean in every state, 0 to 1", "SHARE")] = 0.0
@@ -30,7 +31,7 @@ class KineticsTpsExporter:
     def inputs(self) -> list[Path]:
         return []
 
-    def write(self, parses: Iterable[VideoParse], out: Path) -> None:
+    def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         if out.suffix != ".zip":
             raise InputError(f"--out {out}: expected a name that ends in .zip")
         with SubmissionWriter(out, self.form, self.vote) as writer:

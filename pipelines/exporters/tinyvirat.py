@@ -12,7 +12,7 @@ import numpy as np
 
 from parsing.configs import config, nearest
 from parsing.datasets.tinyvirat import TinyClip, read_class_map, read_tinyvirat
-from parsing.document import VideoParse
+from parsing.document import AnyParse
 from parsing.errors import InputError
 from parsing.types import Array
 from pipelines.benchmarks.tinyvirat.sources import ScoreSource
@@ -27,6 +27,7 @@ class TinyViratExporter(ScoreSource):
     """A submission to TinyAction: the labels of every test clip, from parses of the low-resolution branch or from scores."""
 
     every: ClassVar[int | None] = None
+    folder: ClassVar[bool] = False
 
     test: Annotated[Path, Option("tiny_test_v2_public.json", "FILE")] = field(kw_only=True)
     thresholds: Annotated[Path | None, Option("of the scores, written by evaluate tinyvirat --fit-thresholds", "FILE")] = None
@@ -35,7 +36,7 @@ class TinyViratExporter(ScoreSource):
     def reads_parses(self) -> bool:
         return not self.scores and not self.component
 
-    def write(self, parses: Iterable[VideoParse], out: Path) -> None:
+    def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         classes = read_class_map(self.class_map)
         clips = read_tinyvirat(self.test, classes, "test")
         ids = [clip.id for clip in clips]
@@ -56,7 +57,7 @@ class TinyViratExporter(ScoreSource):
         probabilities = mixed(members, fitted.weights([member.name for member in members], self.thresholds), fitted.mix)
         return decode(probabilities, fitted.values(classes), self.exclusive_groups(classes), self.at_least_one)
 
-    def _of_parses(self, parses: Iterable[VideoParse], ids: Sequence[str], classes: Sequence[str]) -> Array:
+    def _of_parses(self, parses: Iterable[AnyParse], ids: Sequence[str], classes: Sequence[str]) -> Array:
         """(N, C) bool: the actions that the low-resolution branch gave each clip."""
         if self.thresholds or self.groups or self.at_least_one:
             raise InputError("tinyvirat: --thresholds, --groups and --at-least-one are for scores; parses have their labels")

@@ -15,7 +15,7 @@ from detectors.evaluation import Item
 from detectors.suppression import Boxes
 from parsing.datasets.coco_images import record_key
 from parsing.datasets.records import PERSON, ImageRecord, true_parts
-from parsing.document import VideoParse, read_parse
+from parsing.document import AnyParse, read_parse
 from parsing.errors import InputError
 from parsing.json_files import read_json
 from parsing.measures.boxes import BoxTruth
@@ -45,7 +45,7 @@ def places_of(record: ImageRecord) -> list[tuple[str, int]]:
     return [(record.path.name, 0), (record.path.stem, 0), *numbered]
 
 
-def check_parts(parse: VideoParse, parts: Sequence[str]) -> tuple[str, ...]:
+def check_parts(parse: AnyParse, parts: Sequence[str]) -> tuple[str, ...]:
     """The parts of a parse.
 
     Raises:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from parsing.datasets.records import ImageRecord
-from parsing.document import VideoParse
+from parsing.document import AnyParse
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.measures.boxes import coco_results
 from pipelines.benchmarks.detections.score import boxes_of, check_parts, places_of
 
 
-def write_results(parses: Iterable[VideoParse], records: Sequence[ImageRecord], out: Path) -> None:
+def write_results(parses: Iterable[AnyParse], records: Sequence[ImageRecord], out: Path) -> None:
     """Write persons (category 1) and parts (from 2 on, in the order of the parses) of every annotated image that is a frame of a
     parse; frames are matched as `compare` matches them.
 

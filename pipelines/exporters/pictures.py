@@ -1,0 +1,38 @@
+"""Pictures of the frames of a parse, taken from its video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from parsing.datasets.tracks import save_frames
+from parsing.document import AnyParse
+from parsing.errors import InputError
+from parsing.media.video import Video
+
+
+def picture_name(index: int) -> str:
+    """The picture of a frame, as the readers of annotated videos name it: they count from 1."""
+    return f"img_{index + 1:05d}.jpg"
+
+
+def save_pictures(parse: AnyParse, indices: Sequence[int], videos: Path, folder: Path) -> None:
+    """Write pictures of frames of a parse, named by `picture_name`.
+
+    Args:
+        videos: the video, or the folder that it lies in.
+
+    Raises:
+        InputError: the video is not there, or is not the one of the parse.
+    """
+    name = parse.facts.name
+    path = videos / name if videos.is_dir() else videos
+    if not path.is_file() or path.name != name:
+        raise InputError(f"{path}: is not the video of the parse, {name!r:.80}; --videos names it or the folder that it lies in")
+    with Video(path) as video:
+        facts = video.facts
+    if (facts.width, facts.height) != (parse.facts.width, parse.facts.height):
+        sizes = f"{facts.width} x {facts.height} px, its parse is of one of {parse.facts.width} x {parse.facts.height} px"
+        raise InputError(f"{path}: another video than that of the parse: {sizes}")
+    if indices:
+        save_frames(path, sorted(indices), folder)

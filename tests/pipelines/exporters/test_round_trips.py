@@ -1,0 +1,238 @@
+"""What exporters write, read back by readers that are not theirs: no box, id, state or time is lost."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import VOCABULARY, frame_parse
+from moving import ACTIONS, FACTS, NUM_FRAMES, moving_parse, write_moving_video
+
+from parsing.configs import chosen_class
+from parsing.datasets import read_records
+from parsing.datasets.records import ImageRecord
+from parsing.document import VideoParse
+from pipelines.exporters import EXPORTERS
+
+PARSE = moving_parse()
+Rows = dict[int, list[tuple[Any, ...]]]
+
+
+def write(name: str, out: Path, parses: Iterable[VideoParse] = (PARSE,), **options: Any) -> Path:
+    chosen_class(EXPORTERS, name)(**options).write(parses, out)
+    return out
+
+
+def persons() -> Rows:
+    """Boxes of each frame with persons, in order."""
+    return {frame.index: sorted(map(tuple, frame.persons.xyxy.tolist())) for frame in PARSE.frames if len(frame.persons)}
+
+
+def parts() -> Rows:
+    """Part, box, and the states that hold, of each frame with persons."""
+    return {
+        frame.index: sorted(
+            (name, *frame.parts.xyxy[row, p].tolist(), *held(frame.states.scores[row, p]))
+            for row in range(len(frame.persons))
+            for p, name in enumerate(VOCABULARY.parts)
+            if frame.parts.visible[row, p]
+        )
+        for frame in PARSE.frames
+        if len(frame.persons)
+    }
+
+
+def held(scores: Any) -> list[str]:
+    return sorted(VOCABULARY.states[s] for s in np.flatnonzero(scores >= 0.5))
+
+
+def same(found: Rows, expected: Rows, within_px: float) -> None:
+    assert found.keys() == expected.keys()
+    for frame, rows in expected.items():
+        texts = [[value for value in row if isinstance(value, str)] for row in sorted(rows)]
+        assert [[value for value in row if isinstance(value, str)] for row in sorted(found[frame])] == texts, frame
+        numbers = [[value for value in row if not isinstance(value, str)] for row in sorted(rows)]
+        assert np.allclose([[v for v in row if not isinstance(v, str)] for row in sorted(found[frame])], numbers, atol=within_px), frame
+
+
+def of_records(records: list[ImageRecord]) -> tuple[Rows, Rows]:
+    """Persons and parts of the frames that pictures were taken from."""
+    boxes: Rows = {}
+    found: Rows = {}
+    for record in records:
+        frame = int(record.path.stem.removeprefix("img_")) - 1
+        boxes[frame] = sorted(tuple(person.xyxy.tolist()) for person in record.persons)
+        found[frame] = sorted(
+            (part.name, *part.xyxy.tolist(), *sorted(state for state, holds in part.states.items() if holds))
+            for person in record.persons
+            for part in person.parts
+        )
+    return boxes, found
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return write_moving_video(tmp_path)
+
+
+@pytest.mark.parametrize("tolerance_px", [0.0, 0.5])
+def test_cvat_read_by_the_trainers(video: Path, tmp_path: Path, tolerance_px: float) -> None:
+    out = write("cvat", tmp_path / "task", tolerance_px=tolerance_px)
+    boxes, found = of_records(read_records("cvat", out / "walk it.mp4.xml", video.parent))
+    same(boxes, persons(), tolerance_px + 0.01)
+    same(found, parts(), tolerance_px + 0.01)
+
+
+def test_label_studio_read_by_the_trainers(video: Path, tmp_path: Path) -> None:
+    out = write("label_studio", tmp_path / "task", result="annotations", tolerance_px=0.0)
+    boxes, found = of_records(read_records("label_studio", out / "tasks.json", video.parent))
+    same(boxes, persons(), 0.01)
+    same(found, parts(), 0.01)
+
+
+def test_coco_and_yolo_read_by_the_trainers(video: Path, tmp_path: Path) -> None:
+    out = write("coco", tmp_path / "coco", videos=video.parent)
+    boxes, found = of_records([record for record in read_records("coco", out / "annotations.json", out / "images") if record.objects])
+    same(boxes, persons(), 0.02)
+    same(found, parts(), 0.02)
+    out = write("yolo", tmp_path / "yolo", videos=video.parent)
+    records = read_records("yolo", out / "data.yaml", out)
+    assert [len(record.objects) for record in records] == [len(f.persons) + int(f.parts.visible.sum()) for f in PARSE.frames]
+
+
+def test_key_frames_are_few(tmp_path: Path) -> None:
+    xml = (write("cvat", tmp_path / "task") / "walk it.mp4.xml").read_text()
+    boxes = sum(len(frame.persons) + int(frame.parts.visible.sum()) for frame in PARSE.frames)
+    assert xml.count('outside="0"') < 0.6 * boxes
+
+
+def test_cvat_read_by_datumaro(tmp_path: Path) -> None:
+    datumaro = pytest.importorskip("datumaro")
+    out = write("cvat", tmp_path / "task", tolerance_px=0.0)
+    found = datumaro.Dataset.import_from(str(out / "walk it.mp4.xml"), "cvat")
+    labels = [label.name for label in found.categories()[datumaro.AnnotationType.label]]
+    assert labels == ["person", *VOCABULARY.parts]
+    keys = {int(item.attributes["frame"]): item for item in found}
+    assert set(keys) <= set(range(NUM_FRAMES))
+    tracks = {box.attributes["track_id"] for item in keys.values() for box in item.annotations}
+    seen = [int(f.parts.visible[row].sum()) for f in PARSE.frames[3:4] for row in range(3)]
+    assert len(tracks) == 2 * (1 + 9) + 1 + seen[2]  # two followed persons with nine parts each, and one of a single frame
+
+
+def test_coco_read_by_pycocotools(tmp_path: Path) -> None:
+    from pycocotools.coco import COCO
+
+    out = write("coco", tmp_path / "coco")
+    coco = COCO(str(out / "annotations.json"))
+    boxes, found, ids = defaultdict(list), defaultdict(list), defaultdict(list)
+    for image in coco.loadImgs(coco.getImgIds()):
+        assert (image["width"], image["height"], image["time_s"]) == (320, 240, image["frame_id"] / 10)
+        for row in coco.loadAnns(coco.getAnnIds(image["id"])):
+            x, y, w, h = row["bbox"]
+            name = coco.cats[row["category_id"]]["name"]
+            if name == "person":
+                boxes[image["frame_id"]].append((x, y, x + w, y + h))
+                ids[image["frame_id"]].append(row.get("track_id", -1))
+            else:
+                found[image["frame_id"]].append((name, x, y, x + w, y + h, *sorted(row["states"])))
+                assert coco.anns[row["person_id"]]["category_id"] == 1
+    same(boxes, persons(), 0.02)
+    same(found, parts(), 0.02)
+    assert [ids[frame.index] for frame in PARSE.frames] == [(frame.persons.track_ids).tolist() for frame in PARSE.frames]  # type: ignore[union-attr]
+
+
+def test_ytvis(tmp_path: Path) -> None:
+    document = json.loads(write("ytvis", tmp_path / "y.json").read_text())
+    names = {category["id"]: category["name"] for category in document["categories"]}
+    boxes, found = defaultdict(list), defaultdict(list)
+    for row in document["annotations"]:
+        for frame, box in enumerate(row["bboxes"]):
+            if box and names[row["category_id"]] == "person":
+                boxes[frame].append((box[0], box[1], box[0] + box[2], box[1] + box[3]))
+            elif box:
+                states = sorted(row["states"][frame])
+                found[frame].append((names[row["category_id"]], box[0], box[1], box[0] + box[2], box[1] + box[3], *states))
+    same(boxes, persons(), 0.02)
+    same(found, parts(), 0.02)
+    assert [row["track_id"] for row in document["annotations"] if row["category_id"] == 1] == [1, 5, None]
+
+
+def test_mot_read_by_motmetrics_pandas_and_datumaro(tmp_path: Path) -> None:
+    motmetrics, datumaro = pytest.importorskip("motmetrics"), pytest.importorskip("datumaro")
+    out = write("mot", tmp_path / "mot")
+    found = motmetrics.io.loadtxt(out / "walk it.txt", fmt="mot15-2D", min_confidence=-1)
+    rows = [(int(frame) - 1, int(track)) for frame, track in found.index]
+    expected = [(f.index, t) for f in PARSE.frames for t in f.persons.track_ids.tolist() if t >= 0]  # type: ignore[union-attr]
+    assert sorted(rows) == sorted(expected)
+    first = found.loc[(1, 1)]
+    assert (first.X + 1, first.Y + 1, first.Width, first.Height, round(first.Confidence, 3)) == (10, 20, 100, 200.5, 0.9)
+    items = {item.id: item for item in datumaro.Dataset.import_from(str(out / "walk it"), "mot_seq")}
+    assert sum(len(item.annotations) for item in items.values()) == len(expected)
+    assert (out / "walk it/det/det.txt").read_text().count("\n") == len(expected) + 1
+    assert "frameRate=10\nseqLength=12\nimWidth=320" in (out / "walk it/seqinfo.ini").read_text()
+
+
+def test_ava_read_by_pandas(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    out = write("ava", tmp_path / "ava", step_s=0.5)
+    table = pandas.read_csv(out / "ava.csv", header=None, names=["video", "second", "x1", "y1", "x2", "y2", "action", "person"])
+    assert table.second.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+    assert table.person.tolist() == [1, 5, 1, 1, 5]
+    assert table.action.fillna(0).tolist() == [2, 0, 2, 1, 0]
+    assert table.iloc[0][["x1", "y1", "x2", "y2"]].tolist() == pytest.approx([10 / 320, 20 / 240, 110 / 320, 220.5 / 240], abs=1e-4)
+    assert 'name: "run"\n  id: 1\n' in (out / "actions.pbtxt").read_text()
+
+
+def test_subtitles_read_by_their_parsers(tmp_path: Path) -> None:
+    webvtt, srt = pytest.importorskip("webvtt"), pytest.importorskip("srt")
+    hostile = replace(PARSE, actions=(replace(ACTIONS[0], label="a --> b\n\n<i>&c"), *ACTIONS[1:]))
+    captions = webvtt.read(str(write("webvtt", tmp_path / "vtt", [hostile]) / "walk it.vtt"))
+    assert [(c.start, c.end, c.voice) for c in captions] == [
+        ("00:00:00.000", "00:00:00.500", "person 1"),
+        ("00:00:00.000", "00:00:01.200", "video"),
+        ("00:00:00.600", "00:00:01.100", "person 1"),
+        ("00:00:00.600", "00:00:01.200", "video"),
+    ]
+    found = list(srt.parse((write("srt", tmp_path / "srt", [hostile]) / "walk it.srt").read_text()))
+    assert [(s.start.total_seconds(), s.end.total_seconds()) for s in found] == [(0, 0.5), (0, 1.2), (0.6, 1.1), (0.6, 1.2)]
+    assert found[1].content == "video: a --> b <i>&c 0.75"
+
+
+def test_activitynet(tmp_path: Path) -> None:
+    document = json.loads(write("activitynet", tmp_path / "a.json").read_text())
+    assert document["results"]["walk it"][:2] == [
+        {"label": "walk", "score": 0.75, "segment": [0.0, 1.2]},
+        {"label": "run", "score": 0.5, "segment": [0.6, 1.2]},
+    ]
+    assert document["results"]["walk it"][2]["track_id"] == 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow"])
+def test_tables_of_several_parses(tmp_path: Path, kind: str) -> None:
+    pandas, polars, duckdb = (pytest.importorskip(name) for name in ("pandas", "polars", "duckdb"))
+    other = replace(PARSE, facts=replace(FACTS, name="b.mp4"))
+    out = write("table", tmp_path / "tables", [PARSE, other], format=kind)
+    read = {"csv": pandas.read_csv, "parquet": pandas.read_parquet, "arrow": lambda path: polars.read_ipc(path).to_pandas()}[kind]
+    rows = sum(len(frame.persons) for frame in PARSE.frames) * len(VOCABULARY.parts)
+    for name, count in (("parts", 2 * rows), ("videos", 2), ("tracks", 4), ("actions", 8)):
+        assert len(read(out / f"{name}.{kind}")) == count
+    if kind != "arrow":
+        query = f"SELECT video, count(*) FROM '{out / f'parts.{kind}'}' GROUP BY video ORDER BY video"
+        assert duckdb.sql(query).fetchall() == [("b.mp4", rows), ("walk it.mp4", rows)]
+    intervals = read(out / f"state_intervals.{kind}")
+    assert len(intervals) == 2 * len(PARSE.state_intervals())
+
+
+FORMATS = [name for name in EXPORTERS if name not in ("kinetics-tps", "tinyvirat")]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("frames", [(), (frame_parse(0, []), frame_parse(1, []))])
+def test_a_parse_without_people(tmp_path: Path, name: str, frames: Any) -> None:
+    empty = replace(PARSE, frames=frames, actions=(), track_actions={})
+    out = write(name, tmp_path / "out", [empty])
+    assert out.exists()
