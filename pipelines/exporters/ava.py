@@ -55,7 +55,9 @@ class AvaExporter:
             ids = frame.persons.track_ids
             for row, box in enumerate(frame.persons.xyxy.tolist()):
                 track = -1 if ids is None else int(ids[row])
-                held = [numbers[label] for label in actions_at(parse.track_actions.get(track, ()), frame.time_s) if label in numbers]
+                held: list[object] = [
+                    numbers[label] for label in actions_at(parse.track_actions.get(track, ()), frame.time_s) if label in numbers
+                ]
                 shares = [f"{side / of:.4f}" for side, of in zip(box, (width, height, width, height), strict=True)]
                 for action in held or [""]:
                     yield [name, second, *shares, action, "" if track < 0 else track]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar
-from xml.sax.saxutils import XMLGenerator
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from parsing.configs import config
 from parsing.datasets.records import PERSON
@@ -80,89 +80,90 @@ def _joined(label: Label, before: Label | None) -> Label:
 
 
 def write_cvat(file: IO[str], parse: AnyParse, labels: Sequence[Label], tracks: Iterable[BoxTrack], tolerance_px: float) -> None:
-    """The XML of one video."""
-    xml = XMLGenerator(file, "utf-8", short_empty_elements=True)
-    xml.startDocument()
-    xml.startElement("annotations", {})
-    _text(xml, "version", "1.1")
-    _meta(xml, parse, labels)
+    """The XML of one video, a track at a time."""
     states = {label["name"]: [one["name"] for one in label["attributes"] if one["input_type"] == "checkbox"] for label in labels}
+    has_actions = bool(parse.vocabulary.actions)
+    file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n' + _meta(parse, labels))
     for number, track in enumerate(tracks):
-        _track(xml, number, track, states[track.label], parse.facts.frames_decoded, tolerance_px, bool(parse.vocabulary.actions))
-    xml.endElement("annotations")
-    xml.endDocument()
-    file.write("\n")
+        element = Element("track", {"id": str(number), "label": valid(track.label), "source": "auto", "group_id": str(track.group)})
+        for places in track.runs():
+            for i in track.keys(places, tolerance_px):
+                element.append(_box(track, i, track.frames[i], False, states[track.label], has_actions))
+            after = track.frames[places[-1]] + 1
+            if after < parse.facts.frames_decoded:
+                element.append(_box(track, places[-1], after, True, states[track.label], has_actions))
+        file.write(_as_text(element))
+    file.write("</annotations>\n")
 
 
-def _meta(xml: XMLGenerator, parse: AnyParse, labels: Sequence[Label]) -> None:
+def _meta(parse: AnyParse, labels: Sequence[Label]) -> str:
     facts = parse.facts
-    task = {
+    meta = Element("meta")
+    task = SubElement(meta, "task")
+    settings = {
         "name": facts.name, "size": facts.frames_decoded, "mode": "interpolation", "overlap": 0, "bugtracker": "", "flipped": False,
         "start_frame": 0, "stop_frame": max(0, facts.frames_decoded - 1), "frame_filter": "",
     }  # fmt: skip
-    xml.startElement("meta", {})
-    xml.startElement("task", {})
-    for name, value in task.items():
-        _text(xml, name, value)
-    xml.startElement("labels", {})
+    for name, value in settings.items():
+        _text(task, name, value)
+    task.append(labels_element(labels))
+    size = SubElement(task, "original_size")
+    _text(size, "width", facts.width)
+    _text(size, "height", facts.height)
+    _text(task, "source", facts.name)
+    return _as_text(meta)
+
+
+def labels_element(labels: Sequence[Label]) -> Element:
+    """The `<labels>` of a task."""
+    found = Element("labels")
     for label in labels:
-        xml.startElement("label", {})
-        _text(xml, "name", label["name"])
-        _text(xml, "type", label["type"])
-        xml.startElement("attributes", {})
+        one = SubElement(found, "label")
+        _text(one, "name", label["name"])
+        _text(one, "type", label["type"])
+        attributes = SubElement(one, "attributes")
         for attribute in label["attributes"]:
-            xml.startElement("attribute", {})
+            own = SubElement(attributes, "attribute")
             for name, value in attribute.items():
-                _text(xml, name, "\n".join(value) if isinstance(value, list) else value)
-            xml.endElement("attribute")
-        xml.endElement("attributes")
-        xml.endElement("label")
-    xml.endElement("labels")
-    xml.startElement("original_size", {})
-    _text(xml, "width", facts.width)
-    _text(xml, "height", facts.height)
-    xml.endElement("original_size")
-    _text(xml, "source", facts.name)
-    xml.endElement("task")
-    xml.endElement("meta")
+                _text(own, name, "\n".join(value) if isinstance(value, list) else value)
+    return found
 
 
-def _track(
-    xml: XMLGenerator, number: int, track: BoxTrack, states: Sequence[str], num_frames: int, tolerance_px: float, has_actions: bool
-) -> None:
-    xml.startElement("track", {"id": str(number), "label": track.label, "source": "auto", "group_id": str(track.group)})
-    for places in track.runs():
-        for i in track.keys(places, tolerance_px):
-            _box(xml, track, i, track.frames[i], False, states, has_actions)
-        after = track.frames[places[-1]] + 1
-        if after < num_frames:
-            _box(xml, track, places[-1], after, True, states, has_actions)
-    xml.endElement("track")
-
-
-def _box(xml: XMLGenerator, track: BoxTrack, i: int, frame: int, outside: bool, states: Sequence[str], has_actions: bool) -> None:
+def _box(track: BoxTrack, i: int, frame: int, outside: bool, states: Sequence[str], has_actions: bool) -> Element:
     sides = {name: f"{side:.2f}" for name, side in zip(("xtl", "ytl", "xbr", "ybr"), track.boxes[i].tolist(), strict=True)}
-    xml.startElement("box", {"frame": str(frame), "outside": str(int(outside)), "occluded": "0", "keyframe": "1", **sides, "z_order": "0"})
+    box = Element("box", {"frame": str(frame), "outside": str(int(outside)), "occluded": "0", "keyframe": "1", **sides, "z_order": "0"})
     if track.label == PERSON:
-        if track.track_id is not None:
-            _attribute_value(xml, "track_id", str(track.track_id))
-        if has_actions:
-            _attribute_value(xml, "action", track.holds[i][0] if track.holds[i] else UNDEFINED)
+        add_person(box, track.track_id, track.holds[i], has_actions)
+    add_states(box, track.holds[i], states)
+    return box
+
+
+def add_person(box: Element, track_id: int | None, actions: Sequence[str], has_actions: bool) -> None:
+    """The attributes of a person's box."""
+    if track_id is not None:
+        SubElement(box, "attribute", {"name": "track_id"}).text = str(track_id)
+    if has_actions:
+        SubElement(box, "attribute", {"name": "action"}).text = valid(actions[0]) if actions else UNDEFINED
+
+
+def add_states(box: Element, held: Sequence[str], states: Sequence[str]) -> None:
+    """The attributes of a part's box."""
     for state in states:
-        _attribute_value(xml, state, "true" if state in track.holds[i] else "false")
-    xml.endElement("box")
+        SubElement(box, "attribute", {"name": valid(state)}).text = "true" if state in held else "false"
 
 
-def _attribute_value(xml: XMLGenerator, name: str, value: str) -> None:
-    xml.startElement("attribute", {"name": name})
-    xml.characters(_NO_XML.sub("\ufffd", value))
-    xml.endElement("attribute")
+def valid(text: str) -> str:
+    """Text that XML can hold."""
+    return _NO_XML.sub("\ufffd", text)
 
 
-def _text(xml: XMLGenerator, name: str, value: Any) -> None:
-    xml.startElement(name, {})
-    xml.characters(_NO_XML.sub("\ufffd", str(value)))
-    xml.endElement(name)
+def _text(parent: Element, name: str, value: Any) -> None:
+    SubElement(parent, name).text = valid(str(value))
+
+
+def _as_text(element: Element) -> str:
+    indent(element)
+    return tostring(element, encoding="unicode") + "\n"
 
 
 def _warn_of_lost_actions(parse: AnyParse, tracks: Iterable[BoxTrack]) -> None:

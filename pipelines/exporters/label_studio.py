@@ -66,7 +66,7 @@ class LabelStudioExporter:
 
 def percent_encoded(name: str) -> str:
     """The name of a file in a URL: all but letters, digits and -._~ of ASCII by their bytes."""
-    return re.sub(rb"[^A-Za-z0-9._~/-]", lambda found: b"%%%02X" % found[0], name.encode()).decode()
+    return re.sub(rb"[^A-Za-z0-9._~/-]", lambda found: b"%%%02X" % ord(found[0]), name.encode()).decode()
 
 
 def add_words(words: dict[str, dict[str, None]], vocabulary: Vocabulary) -> None:
