@@ -11,7 +11,7 @@ from torch import Tensor
 
 from detectors.networks import DetectionNetwork
 from detectors.networks.architectures import Candidates
-from parsing.networks.placing import to_device
+from parsing.networks.placing import computing_in, to_device
 from parsing.networks.runtimes import Precision
 from parsing.types import Array, Frame
 
@@ -52,7 +52,7 @@ def find_candidates(network: DetectionNetwork, batch: Tensor, sizes: list[tuple[
 
     Under bfloat16 its convolutions and linear layers compute in half the bits.
     """
-    with torch.autocast(batch.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with computing_in(precision, batch.device.type):
         found = network.candidates(batch, sizes)
     return [(boxes, network.calibration.apply(scores)) for boxes, scores in found] if network.calibration else found
 

@@ -15,7 +15,8 @@ from parsing.batching import BatchSize
 from parsing.configs import Count, config, parse_config
 from parsing.errors import InputError
 from parsing.networks.pieces import Piece, noise, run_on
-from parsing.networks.runtimes import Runtime
+from parsing.networks.placing import computing_in, to_device
+from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from recognizers.clips.flow import network_input
@@ -33,6 +34,7 @@ class VideoRecognizerConfig:
         views: ways to look at the video, all averaged; None takes those that its training was evaluated with.
         average: over logits, before the softmax, as the VIPriors report does; or over probabilities.
         batch_size: clips that go through the network together.
+        precision: bfloat16 is faster on processors and GPUs that have it.
         runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
@@ -41,15 +43,16 @@ class VideoRecognizerConfig:
     views: Annotated[tuple[View, ...], Field(min_length=1)] | None = None
     average: Literal["logits", "probabilities"] = "logits"
     batch_size: Count = 4
+    precision: Precision = "float32"
     runtime: Runtime = "auto"
 
     def build(self, device: str) -> VideoRecognizer:
         network, architecture, labels = load_recognizer(self.name, self.weights, device)
         views = self.views or _trained_views(self.name, self.weights)
         fold_norms(network)
-        runtime = run_on(network, clip_pieces(architecture), self.runtime, device, name="recognizer")
+        runtime = run_on(network, clip_pieces(architecture), self.runtime, device, self.precision, "recognizer")
         facts = model_facts("recognizer", replace(self, views=views, runtime=runtime), self.weights)
-        return VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size, facts)
+        return VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size, self.precision, facts)
 
 
 def clip_pieces(architecture: Architecture) -> tuple[Piece, ...]:
@@ -93,9 +96,11 @@ class VideoRecognizer:
         views: Sequence[View] = (View(clips=2),),
         average: Literal["logits", "probabilities"] = "logits",
         batch_size: int = 4,
+        precision: Precision = "float32",
         facts: ModelFacts = ModelFacts("recognizer", "video", None, "{}"),  # frozen
     ) -> None:
         self.network, self.architecture, self.labels, self.device = network, architecture, labels, device
+        self.precision = precision
         self.views, self.average, self.batches = views, average, BatchSize("recognizer", batch_size)
         self.action_names, self.multi_label, self.background = labels.names, labels.multi_label, labels.background
         self.models: tuple[ModelFacts, ...] = (facts,)
@@ -130,7 +135,8 @@ class VideoRecognizer:
         """(A,) logits of each of some clips."""
         a = self.architecture
         shown = [view.pixels([frame.image for frame in clip], a.input_px) for view, clip in some]
-        inputs = torch.from_numpy(np.stack([network_input(frames, a.input, a.sampling) for frames in shown]))
-        inputs = inputs.to(self.device).permute(0, 1, 4, 2, 3).float() / 255
-        found = np.asarray(self.network(inputs).float().cpu().numpy())
+        inputs = np.stack([network_input(frames, a.input, a.sampling) for frames in shown])
+        inputs = to_device(inputs, self.device).permute(0, 1, 4, 2, 3).float() / 255
+        with computing_in(self.precision, self.device):
+            found = np.asarray(self.network(inputs).float().cpu().numpy())
         return [row[self.mirror] if view.flip else row for (view, _), row in zip(some, found, strict=True)]

@@ -10,12 +10,14 @@ from pydantic import Field
 from parsing.configs import config
 from parsing.errors import InputError
 from parsing.networks.hugging_face import folder_facts, model_folder
+from parsing.networks.pieces import run_on
+from parsing.networks.runtimes import Runtime
 from parsing.networks.weights import sha256_of
 from parsing.stages import ActionRecognizer
 from recognizers.clips.test_views import View
 from recognizers.labels import ActionLabels
 from recognizers.networks.actionclip import PROMPTS, ActionCLIP, ClipFolder
-from recognizers.video import VideoRecognizer, load_recognizer
+from recognizers.video import VideoRecognizer, clip_pieces, load_recognizer
 
 Label = Annotated[str, Field(min_length=1, max_length=300)]
 Prompt = Annotated[str, Field(pattern=r"\{\}", max_length=300)]
@@ -33,6 +35,7 @@ class ZeroShotConfig:
         frames: of the window, one of each of as many segments; weights say their own.
         views: ways to look at the video, all averaged.
         allow_network: a model id may be fetched; without, nothing ever is.
+        runtime: what computes the image encoder, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
     name: Literal["zero_shot"]
@@ -44,6 +47,7 @@ class ZeroShotConfig:
     views: Annotated[tuple[View, ...], Field(min_length=1)] = (View(),)
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 4
     allow_network: bool = False
+    runtime: Runtime = "auto"
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
@@ -51,10 +55,9 @@ class ZeroShotConfig:
 
     def build(self, device: str) -> ActionRecognizer:
         folder = model_folder(self.clip, self.allow_network)
-        clip, facts = ClipFolder(folder), folder_facts("recognizer", self, folder)
+        clip = ClipFolder(folder)
         if self.weights:
             network = cast(ActionCLIP, load_recognizer("actionclip", self.weights, "cpu")[0])
-            facts = replace(facts, weights_sha256=sha256_of(self.weights))
         else:
             network = clip.architecture(self.frames).build(self.labels)
             clip.fill(network, self.labels)
@@ -62,7 +65,10 @@ class ZeroShotConfig:
         if rows.shape[1] != network.classifier.in_features:
             raise InputError(f"{self.weights}: compares in {network.classifier.in_features} dimensions, {folder} in {rows.shape[1]}")
         network.classifier.weight.data = rows
-        network.eval().to(device)
+        runtime = run_on(network.eval().to(device), clip_pieces(network.architecture), self.runtime, device, name="zero_shot")
+        facts = folder_facts("recognizer", replace(self, runtime=runtime), folder)
+        if self.weights:
+            facts = replace(facts, weights_sha256=sha256_of(self.weights))
         return VideoRecognizer(
             network, network.architecture, ActionLabels(self.labels), device, self.views, batch_size=self.batch_size, facts=facts
         )

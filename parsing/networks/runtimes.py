@@ -7,7 +7,9 @@ import importlib.util
 import io
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal, Protocol
 
 import torch
@@ -22,6 +24,20 @@ Precision = Literal["float32", "bfloat16"]
 Shape = tuple[int, ...]  # -1 where any length fits
 Run = Callable[[Sequence[Array]], list[Array]]
 EXTRAS = {"openvino": "", "onnxruntime": "onnx"}
+_CALLS: ContextVar[int] = ContextVar("_CALLS", default=1)
+
+
+@contextmanager
+def shared_by(calls: int) -> Iterator[None]:
+    """Networks that are put on a runtime in this block serve so many calls at a time, among which the cores are divided.
+
+    One thread a call wastes none of them: threads that work on one image wait for each other after each layer.
+    """
+    token = _CALLS.set(calls)
+    try:
+        yield
+    finally:
+        _CALLS.reset(token)
 
 
 def chosen_runtime(runtime: Runtime, device: str) -> Literal["torch", "compile", "openvino", "onnxruntime"]:
@@ -82,6 +98,7 @@ class _OpenVino:
         hint = "bf16" if precision == "bfloat16" and "BF16" in can else "f32"
         self.settings = {
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": _CALLS.get(),
             "INFERENCE_PRECISION_HINT": hint,
             "PERFORMANCE_HINT": "LATENCY",
         }
@@ -136,7 +153,7 @@ class _OnnxRuntime:
     def load(self, content: bytes) -> Run:
         runtime = import_extra("onnxruntime", "onnx")
         options = runtime.SessionOptions()
-        options.log_severity_level, options.intra_op_num_threads = 4, torch.get_num_threads()
+        options.log_severity_level, options.intra_op_num_threads = 4, max(1, torch.get_num_threads() // _CALLS.get())
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         names = [port.name for port in session.get_inputs()]
         return lambda inputs: list(session.run(None, dict(zip(names, inputs, strict=True))))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from parsing.configs import Choice, Count, StageConfig, config, parse_config
 from parsing.errors import InputError
 from parsing.geometry import Crop
 from parsing.networks.pieces import run_on
-from parsing.networks.runtimes import Runtime
+from parsing.networks.placing import computing_in, to_device
+from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.stages import PartStateRecognizer
 from parsing.states import PART_STATES
@@ -37,6 +39,7 @@ class PartStateNetConfig:
         batch_size: persons that go through the network together.
         scales: factors on the width of a person's crop; each is a view of its own (test-time augmentation).
         flip: also look at the mirrored crop, left and right swapped.
+        precision: bfloat16 is faster on processors and GPUs that have it.
         runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
@@ -45,13 +48,14 @@ class PartStateNetConfig:
     batch_size: Count = 16
     scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
+    precision: Precision = "float32"
     runtime: Runtime = "auto"
 
     def build(self, device: str) -> PartStateStage:
         network, vocabulary = load_part_state_net(self.weights, device)
-        runtime = run_on(network, network.pieces(), self.runtime, device, name="part_states")
+        runtime = run_on(network, network.pieces(), self.runtime, device, self.precision, "part_states")
         facts = model_facts("part_states", replace(self, runtime=runtime), self.weights)
-        return PartStateStage(network, vocabulary, device, self.batch_size, self.scales, self.flip, facts=facts)
+        return PartStateStage(network, vocabulary, device, self.batch_size, self.scales, self.flip, self.precision, facts)
 
 
 @config
@@ -105,7 +109,16 @@ def load_part_state_net(weights: str, device: str) -> tuple[PartStateNet, Vocabu
     architecture = parse_config(PartStateArchitecture, header.architecture, str(path))
     vocabulary = Vocabulary.of_weights(header.labels, path)
     network = restore(lambda: PartStateNet(architecture, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions)), weights)
-    return network.eval().to(device), vocabulary
+    return network.eval().to(device).to(memory_format=torch.channels_last), vocabulary  # type: ignore[call-overload]
+
+
+class _Shown(NamedTuple):
+    """A person of a frame: box (4,) px, boxes (P, 4) px of the parts, and which of these are visible (P,)."""
+
+    frame: Frame
+    xyxy: Array
+    parts: Array
+    visible: Array
 
 
 class PartStateStage:
@@ -119,18 +132,24 @@ class PartStateStage:
         batch_size: int,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
+        precision: Precision = "float32",
         facts: ModelFacts = ModelFacts("part_states", "part_state_net", None, "{}"),
     ) -> None:
         self.facts = facts
         self.network, self.decoder, self.vocabulary, self.device = network, network.decoder, vocabulary, device
         self.batches = BatchSize("part_states", batch_size)
-        self.scales, self.flip, self.swap = scales, flip, vocabulary.swap
+        self.scales, self.flip, self.swap, self.precision = scales, flip, vocabulary.swap, precision
 
     def __call__(
         self, frames: Sequence[Frame], persons: Sequence[Detections], parts: Sequence[Parts], actions: Array | None
     ) -> list[PartStates]:
         columns = zip(frames, persons, parts, strict=True)
-        return [PartStates(self._of_frame(frame, found, boxes, actions)) for frame, found, boxes in columns]
+        groups = [
+            [_Shown(frame, *row) for row in zip(found.xyxy, boxes.xyxy, boxes.visible, strict=True)] for frame, found, boxes in columns
+        ]
+        shape = -1, len(self.vocabulary.parts), len(self.vocabulary.states)
+        scored = self.batches.map_groups(partial(self._score, actions=actions), groups, together=self.device != "cpu")
+        return [PartStates(np.array(rows, np.float32).reshape(shape)) for rows in scored]
 
     def undecoded(self) -> PartStateStage:
         """The same stage with the network's own probabilities."""
@@ -139,31 +158,22 @@ class PartStateStage:
         plain.vocabulary = replace(words, exclusive=())
         return plain
 
-    def _of_frame(self, frame: Frame, persons: Detections, parts: Parts, actions: Array | None) -> Array:
-        """(N, P, S) scores; batches do not reach across frames, so that results do not depend on their number."""
-
-        def rows(some: Sequence[int]) -> Array:
-            chosen = np.array(some)
-            return self._score(frame, persons.select(chosen), parts.select(chosen), actions)
-
-        found = self.batches.map(rows, range(len(persons)))
-        return np.array(found, np.float32).reshape(-1, len(self.vocabulary.parts), len(self.vocabulary.states))
-
     @torch.inference_mode()
-    def _score(self, frame: Frame, persons: Detections, parts: Parts, actions: Array | None) -> Array:
-        """Mean over the views, then the decoder that was fitted with the weights."""
-        known = None if actions is None else torch.as_tensor(actions, dtype=torch.float32, device=self.device).expand(len(persons), -1)
-        shown = torch.from_numpy(parts.visible).to(self.device)
-        views = [self._view(frame, persons, parts, shown, known, scale) for scale in self.scales]
+    def _score(self, some: Sequence[_Shown], actions: Array | None) -> Array:
+        """(N, P, S): the mean over the views, then the decoder that was fitted with the weights."""
+        known = None if actions is None else torch.as_tensor(actions, dtype=torch.float32, device=self.device).expand(len(some), -1)
+        shown = torch.from_numpy(np.stack([one.visible for one in some])).to(self.device)
+        with computing_in(self.precision, self.device):
+            views = [self._view(some, shown, known, scale) for scale in self.scales]
         scores = self.decoder(torch.stack(views).mean(0), known)
         return exclude((scores * shown[..., None]).cpu().numpy(), self.vocabulary)
 
-    def _view(self, frame: Frame, persons: Detections, parts: Parts, shown: Tensor, actions: Tensor | None, scale: float) -> Tensor:
+    def _view(self, some: Sequence[_Shown], shown: Tensor, actions: Tensor | None, scale: float) -> Tensor:
         a = self.network.architecture
-        crops = [Crop.around(box, a.input_px, a.context * scale) for box in persons.xyxy]
-        pixels = np.stack([crop.pixels(frame.image) for crop in crops])
-        boxes = np.stack([crop.to_crop(row) for crop, row in zip(crops, parts.xyxy, strict=True)]) * parts.visible[..., None]
-        images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
+        crops = [Crop.around(one.xyxy, a.input_px, a.context * scale) for one in some]
+        pixels = np.stack([crop.pixels(one.frame.image) for crop, one in zip(crops, some, strict=True)])
+        boxes = np.stack([crop.to_crop(one.parts) * one.visible[:, None] for crop, one in zip(crops, some, strict=True)])
+        images = to_device(pixels, self.device).permute(0, 3, 1, 2).float() / 255  # stays channels_last
         placed = torch.from_numpy(boxes).float().to(self.device)
         scores = self.network.scores(self.network(images, placed, shown, actions))
         if not self.flip:

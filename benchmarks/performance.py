@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+"""How fast the pipeline is, as ratios taken in one run, and docs/performance.md from them.
+
+    python benchmarks/performance.py CLIP --data DATA/people [--only chain start runtimes memory] --out docs/performance.md
+
+Each part keeps its figures in `runs/bench/NAME.json`; parts that do not run keep those of their last run. Times of a part come
+from one run on one machine, turn by turn, and say what else ran on it as little as they can: ratios are of medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from parsing.files import atomic
+from parsing.media.sources import open_source
+from pipelines import VideoParser
+
+KEPT = Path("runs/bench")
+STAGES = ("person_detector", "part_detector", "part_states")
+EAGER = [f"{stage}.runtime=torch" for stage in (*STAGES, "recognizers.0")]
+TURNS = 3
+DATA_OPTIONS = ["--set", "pretrained=none", "--set", "data.more=[]"]
+MEASURED = {
+    "person_detector": ("configs/person_detector/movenet.yaml", "{name: cascade_rcnn, score_threshold: 0.01, max_persons: 100, %s}"),
+    "part_detector": ("configs/part_detector/movenet.yaml", "{name: cascade_rcnn, score_threshold: 0.01, %s}"),
+}
+VARIANTS = {
+    "PyTorch, float32": "runtime: torch",
+    "OpenVINO, float32": "runtime: openvino",
+    "PyTorch, bfloat16": "runtime: torch, precision: bfloat16",
+    "OpenVINO, bfloat16": "runtime: openvino, precision: bfloat16",
+}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A stage whose calls are timed; `seconds` is a list, so that calls in several threads can add to it."""
+
+    stage: Callable[..., Any]
+    seconds: list[float]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stage, name)
+
+    def __call__(self, *arguments: Any) -> Any:
+        started = time.perf_counter()
+        result = self.stage(*arguments)
+        self.seconds.append(time.perf_counter() - started)
+        return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Speed of the pipeline, as ratios, and docs/performance.md.")
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--data", type=Path, help="the folder of people, for the average precision of each runtime")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--out", type=Path, default=Path("docs/performance.md"))
+    arguments = parser.parse_args()
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for name in arguments.only:
+        found = PARTS[name](arguments)
+        (KEPT / f"{name}.json").write_text(json.dumps(found | machine(), indent=1))
+        print(json.dumps({name: found}), flush=True)
+    with atomic(arguments.out) as temporary:
+        temporary.write_text(document(), encoding="utf-8")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{len(names)} cores, {names[0] if names else platform.machine()}"
+    return {"machine": device, "instructions": torch.backends.cpu.get_cpu_capability(), "load": round(os.getloadavg()[0], 1)}
+
+
+def chain(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The default pipeline, with every frame a key frame and with those of the config, and the same networks glued together."""
+    ours = {every: VideoParser.from_config("default", [f"every={every}"]) for every in (1, 3)}
+    glued = VideoParser.from_config("default", EAGER)
+    busy: list[float] = []
+    for stage in STAGES:
+        setattr(ours[3], stage, Timed(getattr(ours[3], stage), busy))
+    times: dict[str, list[float]] = {"glued": [], "every 1": [], "every 3": [], "networks": []}
+    for _ in range(TURNS):
+        times["glued"].append(seconds(lambda: glue(glued, arguments.clip)))
+        times["every 1"].append(seconds(lambda: list(ours[1].stream(arguments.clip))))
+        busy.clear()
+        times["every 3"].append(seconds(lambda: list(ours[3].stream(arguments.clip))))
+        times["networks"].append(sum(busy) / ours[3].calls)
+    with open_source(arguments.clip) as source:
+        length_s, count, size = source.facts.duration_s, source.num_frames, f"{source.facts.width} x {source.facts.height}"
+    found = {name: median(values) for name, values in times.items()}
+    return {
+        "clip": f"{arguments.clip.name}, {size}, {count} frames of {length_s:.1f} s",
+        "glued_over_every_1": found["glued"] / found["every 1"],
+        "glued_over_every_3": found["glued"] / found["every 3"],
+        "real_time_every_3": length_s / found["every 3"],
+        "wall_over_networks": found["every 3"] / found["networks"],
+    }
+
+
+def glue(parser: VideoParser, clip: Path) -> None:
+    """One frame after the other through each network, as one would write it down."""
+    with open_source(clip) as source:
+        recognizer = parser.by_size.large
+        if recognizer is not None:
+            indices = recognizer.recognizer.indices(source.num_frames or 1)
+            recognizer.recognizer(source.at(indices.tolist()), source.num_frames or 1)
+        for frame in source.frames():
+            parser.parse_key_frames([frame], None)
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+FIRST = """
+import sys, time
+started = time.perf_counter()
+from pipelines import VideoParser
+stream = VideoParser.from_config("default").stream(sys.argv[1])
+next(iter(stream))
+print(time.perf_counter() - started)
+"""
+
+
+def start(arguments: argparse.Namespace) -> dict[str, Any]:
+    """From the start of Python to the parse of the first frame, with graphs in the cache."""
+    times = [float(subprocess.check_output([sys.executable, "-c", FIRST, arguments.clip]).split()[-1]) for _ in range(TURNS + 1)]
+    return {"first_result_s": median(times[1:])}
+
+
+def runtimes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Average precision of the default detectors on each runtime, by `pipelines.evaluate`."""
+    if arguments.data is None:
+        raise SystemExit("runtimes: give the folder of people as --data")
+    found: dict[str, Any] = {}
+    for stage, (config, component) in MEASURED.items():
+        for name, options in VARIANTS.items():
+            report = KEPT / f"{stage} {name}.json"
+            if not report.is_file():
+                command = [sys.executable, "-m", "pipelines.evaluate", stage, "--config", config, *DATA_OPTIONS]
+                command += ["--set", f"data.root={arguments.data}", "--component", component % options, "--out", str(report), "--quiet"]
+                subprocess.run(command, check=True)
+            figures = json.loads(report.read_text())["all"]
+            found.setdefault(stage, {})[name] = [figures["AP"], figures["AP50"]]
+    return {"ap": found}
+
+
+def memory(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory after 60 clips over that after 5, in one process each."""
+    peaks = {}
+    for count in (5, 60):
+        code = f"from pipelines import VideoParser\nfor p in [VideoParser.from_config('default')]:\n for _ in range({count}): "
+        code += f"list(zip(range(12), p.stream({str(arguments.clip)!r})))\n"
+        process = subprocess.Popen([sys.executable, "-c", code])
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit("memory: a run failed")
+        peaks[count] = usage.ru_maxrss / 1024
+    return {"peak_mib": peaks, "ratio": peaks[60] / peaks[5]}
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "chain": chain,
+    "start": start,
+    "runtimes": runtimes,
+    "memory": memory,
+}
+
+
+def document() -> str:
+    """docs/performance.md from what is kept."""
+    kept = {name: json.loads(file.read_text()) for name in PARTS if (file := KEPT / f"{name}.json").is_file()}
+    lines = ["# Performance", "", "Written by `make bench CLIP=video.mp4 DATA=DATA/people`. All times of a row are of one run, and ratios of medians."]
+    rows = []
+    if found := kept.get("chain"):
+        rows += [
+            (f"the same networks glued together in eager PyTorch, over ours with every frame a key frame ({found['clip']})", found["glued_over_every_1"], "2.5 or more", found),
+            ("the same, over ours with every third frame a key frame", found["glued_over_every_3"], "8 or more", found),
+            ("real-time factor, every third frame a key frame", found["real_time_every_3"], "2.5 or more", found),
+            ("wall time over the time of the networks, divided by how many run at a time", found["wall_over_networks"], "1.05 or less", found),
+        ]
+    if found := kept.get("start"):
+        rows.append(("first result after the start, graphs in the cache, s", found["first_result_s"], "4 or less", found))
+    if found := kept.get("memory"):
+        rows.append(("peak memory after 60 clips over that after 5", found["ratio"], "1.05 or less", found))
+    if rows:
+        lines += ["", "| what | here | aim | machine, load |", "|---|---|---|---|"]
+        lines += [f"| {what} | {value:.2f} | {aim} | {of['machine']}, {of['instructions']}, {of['load']} |" for what, value, aim, of in rows]
+    if found := kept.get("runtimes"):
+        lines += ["", *runtime_table(found)]
+    return "\n".join(lines) + "\n"
+
+
+def runtime_table(found: dict[str, Any]) -> list[str]:
+    lines = [
+        "## Runtimes and precision",
+        "",
+        f"Average precision on the validation images of `DATA/people`, on {found['machine']} ({found['instructions']}). A precision is offered "
+        "where AP falls by no more than 0.002.",
+        "",
+        "| stage | runtime, precision | AP | AP50 | AP less than in PyTorch, float32 |",
+        "|---|---|---|---|---|",
+    ]
+    for stage, variants in found["ap"].items():
+        base = variants["PyTorch, float32"][0]
+        lines += [f"| {stage} | {name} | {ap:.4f} | {ap50:.4f} | {base - ap:+.4f} |" for name, (ap, ap50) in variants.items()]
+    lines += ["", "One row is made by, for example:", "", "```"]
+    config, component = MEASURED["person_detector"]
+    options = " ".join(f"'{option}'" if "[" in option else option for option in DATA_OPTIONS)
+    lines.append(f"python -m pipelines.evaluate person_detector --config {config} {options} --set data.root=DATA/people --component '{component % 'runtime: openvino'}'")
+    return [*lines, "```"]
+
+
+if __name__ == "__main__":
+    main()
