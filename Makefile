@@ -4,7 +4,7 @@ OUT ?= demo
 VIDEO ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-openmmlab test-extras check lock audit faults clean
+.PHONY: demo test test-openmmlab test-extras check lock audit faults bench clean
 
 demo: .venv/installed .venv/demo-clip
 	@mkdir -p $(OUT)
@@ -61,6 +61,10 @@ lock:
 # The long runs against faults, about ten minutes; the table of what was tried and held goes to docs/faults.md.
 faults: .venv/installed
 	$(BIN)/python scripts/faults.py --out docs/faults.md
+
+# Speed as ratios, to docs/performance.md: make bench CLIP=video.mp4 DATA=folder of people.
+bench: .venv/installed
+	$(BIN)/python benchmarks/performance.py $(CLIP) $(if $(DATA),--data $(DATA),--only chain start memory)
 
 # Known advisories of what is locked, asked from the package index; it fails where the index does not tell.
 audit: .venv-audit/installed

@@ -58,6 +58,11 @@ class PartDetectorConfig:
     runtime: Runtime = "auto"
     pose: PoseChoice | None = None
 
+    @property
+    def in_threads(self) -> bool:
+        """Whether the component may be called in several threads at a time; nobody knows it of other people's poses."""
+        return self.pose is None
+
     def build(self, device: str) -> NetworkPartDetector:
         network = load_network(self.name, self.weights, None, device)
         if bool(network.architecture.heatmaps) != (self.pose is not None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import field, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -37,6 +37,7 @@ class PersonDetectorConfig:
         runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
+    in_threads: ClassVar[bool] = True  # the component may be called in several threads at a time
     name: NetworkName
     weights: str = "default/person_detector"
     score_threshold: Share = 0.3

@@ -26,7 +26,8 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--config", default="default", metavar="NAME|FILE", help="pipeline config (default: default)")
     add_set_option(what, "person_detector.score_threshold=0.5")
     add_device_option(what)
-    what.add_argument("--every", type=int, metavar="N", help="parse every N-th frame, carry boxes in between (default: config's, 3)")
+    every = "parse every N-th frame, or where persons move, and carry boxes in between (default: config's, 3)"
+    what.add_argument("--every", metavar="N|auto", help=every)
     what.add_argument("--batch", type=int, metavar="N", help="key frames that run together (default: config's, 4)")
     what.add_argument("--max-persons", type=int, metavar="N", help="persons kept in a frame, best first (default: config's, 20)")
     add_message_options(parser.add_argument_group("messages"))

@@ -135,8 +135,8 @@ class VideoRecognizer:
         """(A,) logits of each of some clips."""
         a = self.architecture
         shown = [view.pixels([frame.image for frame in clip], a.input_px) for view, clip in some]
-        inputs = np.stack([network_input(frames, a.input, a.sampling) for frames in shown])
-        inputs = to_device(inputs, self.device).permute(0, 1, 4, 2, 3).float() / 255
+        pixels = np.stack([network_input(frames, a.input, a.sampling) for frames in shown])
+        inputs = to_device(pixels, self.device).permute(0, 1, 4, 2, 3).float() / 255
         with computing_in(self.precision, self.device):
             found = np.asarray(self.network(inputs).float().cpu().numpy())
         return [row[self.mirror] if view.flip else row for (view, _), row in zip(some, found, strict=True)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import importlib.util
 import io
-import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -112,12 +112,16 @@ class _OpenVino:
 
     def load(self, content: bytes) -> Run:
         compiled = openvino_core().import_model(io.BytesIO(content), "CPU", self.settings)
-        own = threading.local()  # a request serves one call at a time
+        free: deque[Any] = deque()  # a request serves one call at a time
 
         def run(inputs: Sequence[Array]) -> list[Array]:
-            if not hasattr(own, "request"):
-                own.request = compiled.create_infer_request()
-            return list(own.request.infer(list(inputs), share_inputs=True, share_outputs=False).values())
+            try:
+                request = free.pop()
+            except IndexError:
+                request = compiled.create_infer_request()
+            found = list(request.infer(list(inputs), share_inputs=True, share_outputs=False).values())
+            free.append(request)
+            return found
 
         return run
 

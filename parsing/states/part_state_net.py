@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ class PartStateNetConfig:
         runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
+    in_threads: ClassVar[bool] = True  # the component may be called in several threads at a time
     name: Literal["part_state_net"]
     weights: str = "default/part_states"
     batch_size: Count = 16

@@ -15,13 +15,12 @@ from detectors.trackers import TRACKERS
 from parsing.configs import Choice, Count, Share, StageConfig, config, nearest, override, parse_config, read_yaml
 from parsing.errors import InputError
 from parsing.states import PART_STATES, STATE_FILTERS
+from pipelines.parse.keys import MOST_FRAMES_BETWEEN, MotionKeys
 from pipelines.parse.tubes import TrackActionsConfig
 from recognizers import RECOGNIZERS
 from recognizers.by_size import LowResConfig
 from recognizers.floor import ActionFloor
 from recognizers.windows import WindowConfig
-
-MOST_FRAMES_BETWEEN = 100  # frames between key frames wait in memory for the next one
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,16 @@ def _weighted(value: Any) -> WeightedRecognizer:
     return WeightedRecognizer(Choice(RECOGNIZERS)(options), weight)
 
 
+Every = Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)]
+
+
+def _every(value: Any) -> int | MotionKeys:
+    """A number of frames, `auto`, or the options of that."""
+    if value == "auto" or isinstance(value, (Mapping, MotionKeys)):
+        return TypeAdapter(MotionKeys).validate_python({} if value == "auto" else value)
+    return TypeAdapter(Every).validate_python(value)
+
+
 @config
 class PipelineConfig:
     """Which component serves each stage, and how frames go through them.
@@ -57,7 +66,8 @@ class PipelineConfig:
         state_filter: what becomes of part states over time; None leaves them as the network gives them.
         track_actions: how the recognizers see each track; None leaves tracks without actions.
         low_res: the branch for small videos and small persons; None leaves all to the recognizers.
-        every: every N-th frame is a key frame and goes through the networks; boxes in between are interpolated.
+        every: every N-th frame is a key frame and goes through the networks; boxes in between are interpolated. `auto`, or
+            options of it, makes key frames where persons move.
         batch: key frames that go through the networks together; it changes speed and memory, not results.
         max_persons: persons kept in a frame, best first.
         early_exit_margin: recognizers run in the order of their list, so the cheapest should come first, until the best
@@ -76,7 +86,7 @@ class PipelineConfig:
     state_filter: Annotated[StageConfig, Choice(STATE_FILTERS)] | None = None
     track_actions: TrackActionsConfig | None = None
     low_res: LowResConfig | None = None
-    every: Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)] = 1
+    every: Annotated[Every | MotionKeys, PlainValidator(_every)] = 1
     batch: Count = 4
     max_persons: Count = 20
     early_exit_margin: Share | None = None

@@ -16,6 +16,7 @@ from parsing.errors import InputError
 from parsing.media.arrays import ArraySource
 from parsing.media.prefetch import prefetched
 from parsing.media.sources import Source, open_source
+from parsing.networks.runtimes import shared_by
 from parsing.stages import ActionRecognizer, Item, PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
 from parsing.types import ActionScore, Array, Branch, Completeness, Frame, FrameParse, ModelFacts
 from parsing.vocabulary import Vocabulary
@@ -23,14 +24,16 @@ from pipelines.command import torch_device
 from pipelines.parse.actions import VideoActions
 from pipelines.parse.conditioning import Conditioning, read_aliases
 from pipelines.parse.config import PipelineConfig, read_pipeline
+from pipelines.parse.flow import Lanes, grouped, parsed
 from pipelines.parse.interpolation import fill_between
+from pipelines.parse.keys import key_frames
 from pipelines.parse.tubes import TrackActions
 from recognizers.by_size import BySize, Route
 from recognizers.ensemble import Ensemble
 from recognizers.floor import Floored
 
 log = logging.getLogger(__name__)
-GROUP_FRAMES, GROUP_BYTES = 48, 256 * 2**20
+GROUP_FRAMES, GROUP_BYTES = 48, 192 * 2**20
 
 
 class VideoParser:
@@ -41,10 +44,12 @@ class VideoParser:
     """
 
     def __init__(self, settings: PipelineConfig, device: str = "cpu") -> None:
-        self.person_detector: PersonDetector = settings.person_detector.build(device)
+        self.lanes = Lanes(calls_at_a_time(settings, device))
+        with shared_by(self.lanes.calls):
+            self.person_detector: PersonDetector = settings.person_detector.build(device)
+            self.part_detector: PartDetector = settings.part_detector.build(device)
+            self.part_states: PartStateRecognizer = settings.part_states.build(device)
         self.tracker: Tracker = settings.tracker.build(device)
-        self.part_detector: PartDetector = settings.part_detector.build(device)
-        self.part_states: PartStateRecognizer = settings.part_states.build(device)
         self.state_filter: StateFilter | None = None if settings.state_filter is None else settings.state_filter.build(device)
         self._device = device
         low_res = settings.low_res
@@ -160,6 +165,14 @@ class VideoParser:
         return replace(vocabulary, actions=actions, low_res_actions=() if small is None else small.recognizer.action_names)
 
 
+def calls_at_a_time(settings: PipelineConfig, device: str) -> int:
+    """How many key frames go through the networks at the same time, on a CPU and where all of them may be called from threads."""
+    stages = (settings.person_detector, settings.part_detector, settings.part_states)
+    if device != "cpu" or not isinstance(settings.every, int) or not all(getattr(stage, "in_threads", False) for stage in stages):
+        return 1
+    return min(settings.batch, torch.get_num_threads())
+
+
 class ParseStream:
     """One video on its way through a parser: a `FrameParse` for every frame.
 
@@ -220,30 +233,15 @@ class ParseStream:
 
     def _parsed(self, keep_images: bool) -> Generator[Item]:
         """Every frame, with a parse where it is a key frame."""
-        with closing(prefetched(self.source.frames(), self._frames_at_once)) as frames:
-            for group, actions in self._groups(self._video_actions.watch(frames), keep_images):
-                parses = iter(self.parser.parse_key_frames([frame for frame in group if self._is_key(frame)], actions))
-                yield from ((frame, next(parses) if self._is_key(frame) else None) for frame in group)
+        keys, most = key_frames(self.parser.settings.every), self._frames_at_once
+        with closing(prefetched(self.source.frames(), most)) as frames:
+            groups = grouped(self._video_actions.watch(frames), self._video_actions.at, keys, most, keep_images)
+            with closing(parsed(groups, self.parser.parse_key_frames, self.parser.lanes, keys)) as items:
+                yield from items
 
     @property
     def _frames_at_once(self) -> int:
         """How many frames are decoded while those before them go through the networks, which bounds the memory."""
         settings, frame_bytes = self.parser.settings, 3 * self.facts.height * self.facts.width
-        return max(1, min(settings.batch * settings.every, GROUP_FRAMES, GROUP_BYTES // frame_bytes))
-
-    def _is_key(self, frame: Frame) -> bool:
-        return frame.index % self.parser.settings.every == 0
-
-    def _groups(self, frames: Iterable[Frame], keep_images: bool) -> Iterator[tuple[list[Frame], Array | None]]:
-        """Frames in runs that share a distribution of actions, with it; at most those that are decoded at once."""
-        group: list[Frame] = []
-        actions: Array | None = None
-        for frame in frames:
-            before, actions = actions, self._video_actions.at(frame.time_s)
-            if group and (len(group) == self._frames_at_once or actions is not before):
-                yield group, before
-                group = []
-            keep = keep_images or self._is_key(frame)
-            group.append(frame if keep else Frame(frame.video, frame.index, frame.time_s, np.zeros((1, 1, 3), np.uint8)))
-        if group:
-            yield group, actions
+        most_between = settings.every if isinstance(settings.every, int) else settings.every.most
+        return max(1, min(settings.batch * most_between, GROUP_FRAMES, GROUP_BYTES // frame_bytes))
