@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -72,15 +72,16 @@ def _between(boxes: Array, frames: Array, low: int, high: int, tolerance_px: flo
     return needed
 
 
-def box_tracks(parse: AnyParse, threshold: float = HOLDS_FROM) -> list[BoxTrack]:
+def box_tracks(parse: AnyParse, threshold: float = HOLDS_FROM, frames: Iterable[FrameParse] | None = None) -> list[BoxTrack]:
     """The tracks of persons, each before those of its parts; a person without a track gets one of a single frame.
 
     Args:
         threshold: score from which a state holds.
+        frames: those of the parse that count; None for all.
     """
     found: dict[tuple[int, str], BoxTrack] = {}
     lonely: list[tuple[int, FrameParse, int]] = []
-    for step, frame in enumerate(parse.frames):
+    for step, frame in enumerate(parse.frames if frames is None else frames):
         ids = np.full(len(frame.persons), -1) if frame.persons.track_ids is None else frame.persons.track_ids
         for row, track_id in enumerate(ids.tolist()):
             if track_id < 0:

@@ -49,7 +49,7 @@ class CvatExporter:
         with written_folder(out, "export cvat") as folder:
             for parse, name in file_names(parses, ".xml"):
                 own = cvat_labels(parse.vocabulary)
-                labels |= {label["name"]: _joined(label, labels.get(label["name"])) for label in own}
+                labels |= {label["name"]: joined(label, labels.get(label["name"])) for label in own}
                 tracks = box_tracks(parse, self.threshold)
                 _warn_of_lost_actions(parse, tracks)
                 with (folder / name).open("w", encoding="utf-8") as file:
@@ -73,7 +73,7 @@ def _attribute(name: str, kind: str, values: Sequence[str], mutable: bool = True
     return {"name": name, "mutable": mutable, "input_type": kind, "default_value": values[0], "values": list(values)}
 
 
-def _joined(label: Label, before: Label | None) -> Label:
+def joined(label: Label, before: Label | None) -> Label:
     """A label with the attributes that it has in either of two vocabularies."""
     attributes = {one["name"]: one for one in (before or label)["attributes"]} | {one["name"]: one for one in label["attributes"]}
     return label | {"attributes": list(attributes.values())}
