@@ -36,6 +36,7 @@ SHIPPED = {
     "default/part_states": "parsing.states",
     "default/state_filter": "parsing.states",
     "default/recognizer": "recognizers",
+    "default/recognizer_people": "recognizers",
     "default/low_res_recognizer": "recognizers",
     "default/low_res_recognizer_frames": "recognizers",
     "default/super_resolution": "recognizers.superres",
