@@ -89,5 +89,6 @@ def test_the_default_pipeline_is_whole() -> None:
         "cascade_rcnn",
         "part_state_net",
         "tsm",
+        "tsm",
     ]
     assert pipeline.low_res is not None
