@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -30,19 +31,16 @@ from pipelines import VideoParser
 
 KEPT = Path("runs/bench")
 STAGES = ("person_detector", "part_detector", "part_states")
-EAGER = [f"{stage}.runtime=torch" for stage in (*STAGES, "recognizers.0")]
 TURNS = 3
 DATA_OPTIONS = ["--set", "pretrained=none", "--set", "data.more=[]"]
 MEASURED = {
     "person_detector": ("configs/person_detector/movenet.yaml", "{name: cascade_rcnn, score_threshold: 0.01, max_persons: 100, %s}"),
     "part_detector": ("configs/part_detector/movenet.yaml", "{name: cascade_rcnn, score_threshold: 0.01, %s}"),
 }
-VARIANTS = {
-    "PyTorch, float32": "runtime: torch",
-    "OpenVINO, float32": "runtime: openvino",
-    "PyTorch, bfloat16": "runtime: torch, precision: bfloat16",
-    "OpenVINO, bfloat16": "runtime: openvino, precision: bfloat16",
-}
+VARIANTS = {"PyTorch, float32": "runtime: torch"}
+ON_CPUS = {"OpenVINO, float32": "runtime: openvino"}
+IN_SHORT = {"PyTorch, bfloat16": "runtime: torch, precision: bfloat16"}  # where the processor or the GPU has it
+IN_SHORT_ON_CPUS = {"OpenVINO, bfloat16": "runtime: openvino, precision: bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,8 @@ def machine() -> dict[str, Any]:
 def chain(arguments: argparse.Namespace) -> dict[str, Any]:
     """The default pipeline, with every frame a key frame and with those of the config, and the same networks glued together."""
     ours = {every: VideoParser.from_config("default", [f"every={every}"]) for every in (1, 3)}
-    glued = VideoParser.from_config("default", EAGER)
+    with patch.dict(os.environ, PARTWISE_RUNTIME="torch"):
+        glued = VideoParser.from_config("default")
     busy: list[float] = []
     for stage in STAGES:
         setattr(ours[3], stage, Timed(getattr(ours[3], stage), busy))
@@ -152,7 +151,7 @@ def runtimes(arguments: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit("runtimes: give the folder of people as --data")
     found: dict[str, Any] = {}
     for stage, (config, component) in MEASURED.items():
-        for name, options in VARIANTS.items():
+        for name, options in variants().items():
             report = KEPT / f"{stage} {name}.json"
             if not report.is_file():
                 command = [sys.executable, "-m", "pipelines.evaluate", stage, "--config", config, *DATA_OPTIONS]
@@ -161,6 +160,13 @@ def runtimes(arguments: argparse.Namespace) -> dict[str, Any]:
             figures = json.loads(report.read_text())["all"]
             found.setdefault(stage, {})[name] = [figures["AP"], figures["AP50"]]
     return {"ap": found}
+
+
+def variants() -> dict[str, str]:
+    """The runtimes and precisions that this machine has."""
+    on_gpu = torch.cuda.is_available()
+    has_short = on_gpu or "bf16" in Path("/proc/cpuinfo").read_text()
+    return VARIANTS | ({} if on_gpu else ON_CPUS) | (IN_SHORT | ({} if on_gpu else IN_SHORT_ON_CPUS) if has_short else {})
 
 
 def memory(arguments: argparse.Namespace) -> dict[str, Any]:
