@@ -17,12 +17,14 @@ from parsing.networks.weights import WeightsHeader, save_weights
 from parsing.pose import pose_vocabulary
 from parsing.states.data import StateTable
 from parsing.states.network import PartStateArchitecture, PartStateNet
+from parsing.states.observations import GEOMETRY, MOTION, Observations
 from parsing.states.temporal import TemporalArchitecture, TemporalFilter, TemporalHead, TemporalHeadConfig, load_temporal_head
 from parsing.states.temporal_train import StateFilterTraining
 from parsing.states.windows import Windows, link
 from parsing.types import FrameParse, ModelFacts
 from parsing.vocabulary import PART_NAMES, Vocabulary
 
+FREE = replace(VOCABULARY, exclusive=())
 ALLOWED = torch.from_numpy(VOCABULARY.allowed)
 FACTS = ModelFacts("state_filter", "temporal_head", None, "{}")
 
@@ -38,8 +40,8 @@ def moved(net: TemporalHead) -> TemporalHead:
     return net
 
 
-def stream(net: TemporalHead, parses: list[FrameParse]) -> list[FrameParse]:
-    found = TemporalFilter(net, VOCABULARY, "cpu", FACTS)((frame(p.index), p) for p in parses)
+def stream(net: TemporalHead, parses: list[FrameParse], vocabulary: Vocabulary = FREE) -> list[FrameParse]:
+    found = TemporalFilter(net, vocabulary, "cpu", FACTS)((frame(p.index), p) for p in parses)
     return [parse for _, parse in found if parse is not None]
 
 
@@ -49,6 +51,59 @@ BOXES = [[0.0, 0, 20, 40], [50.0, 0, 80, 60]]
 def test_a_new_head_changes_nothing() -> None:
     parses = [frame_parse(i, BOXES, [1, 2], seed=i) for i in range(5)]
     for before, after in zip(parses, stream(head(), parses), strict=True):
+        shown = before.states.scores * before.parts.visible[..., None]
+        assert after.states.scores == pytest.approx(np.clip(shown, 1e-4, 1) * (shown > 0), abs=2e-4)
+
+
+def test_states_that_exclude_each_other_do_so_behind_the_head() -> None:
+    (parse,) = (frame_parse(0, BOXES, [1, 2], seed=0),)
+    parse.states.scores[:] = 0.8
+    bend, unbend = (VOCABULARY.states.index(state) for state in ("bend", "unbend"))
+    arm = PART_NAMES.index("left_arm")
+    seen = parse.parts.visible[:, arm]
+    for words, total in ((FREE, 1.6), (VOCABULARY, 1.0)):
+        (after,) = stream(head(), [parse], words)
+        assert after.states.scores[seen][:, arm, [bend, unbend]].sum(1) == pytest.approx(np.full(seen.sum(), total), abs=1e-3)
+
+
+def seen_at(middles: list[list[float]], persons: list[list[float]], times: list[float]) -> Observations:
+    """One person in T slots whose two parts are squares of 4 px around the given x; the second part stands at 10 px of the person."""
+    seen = Observations.empty(1, len(times), 2, 1)
+    for slot, ((x1, x2), person, time) in enumerate(zip(middles, persons, times, strict=True)):
+        parts = np.float32([[[x - 2, 10, x + 2, 14] for x in (x1, x2)]])
+        seen.put(np.arange(1), slot, np.zeros((1, 2, 1)), np.float32([person]), parts, np.ones((1, 2), bool), time)
+    return seen
+
+
+def test_parts_move_in_sizes_of_the_person_a_second() -> None:
+    """The person is 40 px high and walks 8 px in 0.2 s, one size a second; the first of three parts moves 4 px more than the others."""
+    seen = Observations.empty(1, 2, 3, 1)
+    for slot, xs in enumerate(([10, 20, 30], [22, 28, 38])):
+        parts = np.float32([[[x - 2, 10, x + 2, 14] for x in xs]])
+        seen.put(np.arange(1), slot, np.zeros((1, 3, 1)), np.float32([[0, 0, 20, 40]]), parts, np.ones((1, 3), bool), 0.2 * slot)
+    motion = seen.features(True)[0, :, :, -MOTION:]
+    assert not motion[0].any()  # nothing is known before the first time
+    np.testing.assert_allclose(motion[1, :, 0], [0.5, 0, 0], atol=1e-6)  # across, relative to the person
+    np.testing.assert_allclose(motion[1, :, 2], [0.5, 0, 0], atol=1e-6)  # speed
+    np.testing.assert_allclose(motion[1, :, 5:7], [[1, 0]] * 3, atol=1e-6)  # of the person
+    assert motion[1, :, -1].tolist() == [1, 1, 1]
+
+
+def test_motion_is_unknown_where_a_part_was_not_seen() -> None:
+    seen = seen_at([[10, 20], [30, 20], [30, 20]], [[0, 0, 20, 40]] * 3, [0.0, 0.2, 0.4])
+    seen.visible[0, 0, 0] = False
+    motion = seen.features(True)[0, :, :, -MOTION:]
+    assert not motion[1, 0].any()
+    assert motion[1, 1, -1] == 1
+    assert seen.features(False).shape == (1, 3, 2, 1 + GEOMETRY)
+    assert Observations.empty(0, 3, 2, 1).features(True).shape == (0, 3, 2, 1 + GEOMETRY + MOTION)
+
+
+def test_a_head_with_motion_sees_more_and_starts_as_nothing() -> None:
+    parses = [frame_parse(i, BOXES, [1, 2], seed=i) for i in range(5)]
+    with_motion = head(motion=True)
+    assert with_motion.input.in_features == head().input.in_features + MOTION
+    for before, after in zip(parses, stream(with_motion, parses), strict=True):
         shown = before.states.scores * before.parts.visible[..., None]
         assert after.states.scores == pytest.approx(np.clip(shown, 1e-4, 1) * (shown > 0), abs=2e-4)
 
@@ -111,6 +166,29 @@ def test_neighbours_keep_their_distance() -> None:
     assert present[0, :, 0].tolist() == [False, False, True, True, True]
 
 
+def test_some_windows_hold_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a person is made to hold still, all slots show the middle, and states of motion do not hold."""
+    parses = [frame_parse(i, [[box[0] + 2 * i, box[1], box[2] + 2 * i, box[3]] for box in BOXES], [1, 2], seed=i) for i in range(3)]
+    table = StateTable(
+        [Path("a.jpg")] * 3, np.full(3, "s"), np.full(3, "v"), np.arange(3) * 5,
+        np.stack([p.persons.xyxy[0] for p in parses]), np.stack([p.parts.xyxy[0] for p in parses]), np.ones((3, 10), bool),
+        np.ones((3, *VOCABULARY.allowed.shape), bool), np.zeros((3, *VOCABULARY.allowed.shape), bool), np.full(3, -1), np.zeros((3, 0)),
+    )  # fmt: skip
+    monkeypatch.setattr("parsing.states.windows.NEIGHBOUR_DROP", 0.0)
+    monkeypatch.setattr("parsing.states.windows.BOX_JITTER", 0.0)
+    moving = np.isin(VOCABULARY.states, ("swing", "step"))
+    scores = np.stack([p.states.scores[0] for p in parses])
+    for share in (0.0, 1.0):
+        monkeypatch.setattr("parsing.states.windows.STILL", share)
+        windows = Windows(table, scores, 1, 0.6, 25.0, 10, motion=True, motion_states=moving)
+        features, present, holds, known = windows[1, 0]
+        assert present.all()
+        assert bool(features[..., -MOTION:-1].any()) == (share == 0)
+        assert holds[:, moving].all() == (share == 0)
+        assert known[:, moving].all() == (share == 1)
+        assert not known[:, ~moving].any()
+
+
 def write_moving(root: Path, videos: int = 12, frames: int = 5) -> Path:
     """Annotated videos in which the left hand swings or holds still, which a single grey picture does not show."""
     for split in ("train", "val"):
@@ -144,7 +222,10 @@ def test_it_learns_what_moves(tmp_path: Path) -> None:
         "data": {"root": str(root)},
         "fit": {"epochs": 20, "batch_size": 8, "lr": 0.02, "ema_decay": 0.0},
         "dim": 16,
+        "motion_states": ["swing"],
     }
+    with pytest.raises(InputError, match="motion_states: 'sway': unknown state"):
+        parse_config(StateFilterTraining, settings | {"motion_states": ["sway"]}, "t").prepare("cpu")
     training = parse_config(StateFilterTraining, settings, "t")
     experiment(training, tmp_path / "run", quiet=True)
     trained = training.component(str(tmp_path / "run/weights.safetensors"))
