@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from parsing.errors import InputError
 from parsing.files import claim_outputs
-from pipelines.command import add_device_option, add_message_options, add_set_option, claim, run_command, torch_device
-from pipelines.parse.sources import plan_jobs
+from parsing.intervals import HOLDS_FROM
+from pipelines.command import add_device_option, add_message_options, add_set_option, claim, complain_of, run_command, torch_device
+from pipelines.parse.sources import Job, plan_jobs
+
+if TYPE_CHECKING:
+    from pipelines.parse.config import PipelineConfig
+    from pipelines.parse.jobs import Outcome
+
+HIDDEN = ("panels", "parts", "ids", "actions")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,8 +41,44 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--every", metavar="N|auto", help=every)
     what.add_argument("--batch", type=int, metavar="N", help="key frames that run together (default: config's, 4)")
     what.add_argument("--max-persons", type=int, metavar="N", help="persons kept in a frame, best first (default: config's, 20)")
+    drawn = parser.add_argument_group("what is seen")
+    drawn.add_argument("--hide", action="append", default=[], choices=HIDDEN, help="leave it out of the annotated copy; may be given again")
+    drawn.add_argument("--follow", type=int, metavar="TRACK", help="draw this track alone")
+    drawn.add_argument("--report", action="store_true", help="also a page to look at the parse beside the video: NAME.html")
     add_message_options(parser.add_argument_group("messages"))
     return parser
+
+
+def drawn_as(arguments: argparse.Namespace, settings: PipelineConfig) -> PipelineConfig:
+    """The settings with what the command line says of the annotated copy.
+
+    Raises:
+        InputError: a track that cannot be.
+    """
+    if arguments.follow is not None and arguments.follow < 0:
+        raise InputError(f"--follow {arguments.follow}: expected the number of a track, 0 or more")
+    hidden = dict.fromkeys(arguments.hide, False)
+    followed = {} if arguments.follow is None else {"follow": arguments.follow}
+    return replace(settings, drawing=replace(settings.drawing, **hidden, **followed))
+
+
+def report_path(job: Job) -> Path:
+    """The page beside the parse."""
+    return job.json_path.with_name(f"{job.json_path.name.removesuffix('.json')}.html")
+
+
+def write_reports(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> int:
+    """A page for each parse that was made; how many could not be written, each named on stderr."""
+    from pipelines.viewer.reports import ReportJob, write_report
+
+    failed = 0
+    for job in [outcome.job for outcome in outcomes if not outcome.error and not outcome.skipped]:
+        try:
+            write_report(ReportJob(job.json_path, report_path(job), job.source), HOLDS_FROM, quiet=True)
+        except Exception as error:
+            complain_of(job.json_path, error, arguments.debug)
+            failed += 1
+    return failed
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -39,6 +86,7 @@ def main(arguments: argparse.Namespace) -> int:
     done = [job for job in jobs if arguments.skip_existing and job.is_done]
     left = [job for job in jobs if job not in done]
     made, sources = [path for job in left for path in job.outputs], [job.source for job in jobs]
+    made += [report_path(job) for job in left] if arguments.report else []
     claim_outputs(made, sources, overwrite=arguments.overwrite)
     # Late: the networks' libraries take seconds to load, which help and usage errors need not wait for.
     from pipelines.parse.config import config_path, read_pipeline
@@ -46,16 +94,17 @@ def main(arguments: argparse.Namespace) -> int:
 
     flags = {"every": arguments.every, "batch": arguments.batch, "max_persons": arguments.max_persons}
     overrides = [*arguments.set, *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-    settings = read_pipeline(arguments.config, overrides)
+    settings = drawn_as(arguments, read_pipeline(arguments.config, overrides))
     claim(arguments, made, settings, inputs=[config_path(arguments.config), *sources])  # the config's files count as well
     outcomes = [Outcome(job, skipped=True) for job in done]
     if left:
         from pipelines.parse.parser import VideoParser
 
         outcomes += run_jobs(VideoParser(settings, torch_device(arguments.device)), left, arguments.quiet, arguments.debug)
+    failed = write_reports(outcomes, arguments) if arguments.report else 0
     if not arguments.quiet:
         print_summary(outcomes)
-    return 1 if any(outcome.error for outcome in outcomes) else 0
+    return 1 if failed or any(outcome.error for outcome in outcomes) else 0
 
 
 if __name__ == "__main__":

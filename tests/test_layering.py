@@ -32,10 +32,13 @@ MAY_IMPORT: dict[str, set[str]] = {
 STAGES_OF_ALL = {*MAY_IMPORT} - {"parsing"}
 MAY_IMPORT |= {
     "pipelines.shared": STAGES_OF_ALL,
-    "pipelines.parse": STAGES_OF_ALL | {"pipelines.shared"},
+    "pipelines.drawing": {MEDIA},
+    "pipelines.viewer": {MEDIA, MEASURES, "pipelines.drawing"},
+    "pipelines.parse": STAGES_OF_ALL | {"pipelines.shared", "pipelines.drawing"},
     "pipelines.benchmarks": STAGES_OF_ALL | {"pipelines.shared"},
     "pipelines.exporters": STAGES_OF_ALL | {"pipelines.shared", "pipelines.benchmarks"},
-    "pipelines": STAGES_OF_ALL | {"pipelines.shared", "pipelines.parse", "pipelines.benchmarks", "pipelines.exporters"},
+    "pipelines": STAGES_OF_ALL
+    | {"pipelines.shared", "pipelines.parse", "pipelines.drawing", "pipelines.viewer", "pipelines.benchmarks", "pipelines.exporters"},
 }
 SHARED = ("pipelines.command", "pipelines.options")  # what the command lines of all rooms use
 PACKAGES = ("parsing", "detectors", "recognizers", "pipelines")

@@ -15,6 +15,7 @@ from detectors.trackers import TRACKERS
 from parsing.configs import Choice, Count, Share, StageConfig, config, nearest, override, parse_config, read_yaml
 from parsing.errors import InputError
 from parsing.states import PART_STATES, STATE_FILTERS
+from pipelines.drawing.frames import DrawingConfig
 from pipelines.parse.keys import MOST_FRAMES_BETWEEN, MotionKeys
 from pipelines.parse.tubes import TrackActionsConfig
 from recognizers import RECOGNIZERS
@@ -74,6 +75,7 @@ class PipelineConfig:
             action leads by this much in probability; None runs all.
         action_floor: from which probability on the best action of the mixed recognizers holds; None lets it always hold.
             `pipelines.evaluate recognizer` fits it where the clips have background classes.
+        drawing: what the annotated copy shows.
     """
 
     person_detector: Annotated[StageConfig, Choice(PERSON_DETECTORS)]
@@ -91,6 +93,7 @@ class PipelineConfig:
     max_persons: Count = 20
     early_exit_margin: Share | None = None
     action_floor: ActionFloor | None = None
+    drawing: DrawingConfig = field(default_factory=DrawingConfig)
 
     def __post_init__(self) -> None:
         if self.recognizers and not any(entry.weight for entry in self.recognizers):

@@ -20,8 +20,8 @@ from parsing.media.images import write_image
 from parsing.progress import Counter
 from parsing.types import Frame, FrameParse, VideoFacts, main_action
 from pipelines.command import complain_of
+from pipelines.drawing.frames import FrameDrawer
 from pipelines.parse.parser import ParseStream, VideoParser
-from pipelines.parse.rendering import draw_parse
 from pipelines.parse.sources import Job
 
 
@@ -87,7 +87,8 @@ class _Drawing:
     """The annotated copy of a source: an mp4, or a PNG for an image."""
 
     def __init__(self, path: Path, stream: ParseStream, parser: VideoParser) -> None:
-        self.path, self.stream, self.vocabulary = path, stream, parser.vocabulary
+        self.path, self.stream = path, stream
+        self.drawer = FrameDrawer(parser.vocabulary, parser.settings.drawing)
         facts = stream.facts
         self.video = VideoWriter(path, (facts.height, facts.width), facts.fps) if path.suffix == ".mp4" else None
 
@@ -101,7 +102,7 @@ class _Drawing:
             self.video.__exit__(*failure)
 
     def add(self, frame: Frame, parse: FrameParse) -> None:
-        picture = draw_parse(frame, parse, self.vocabulary, self.stream.actions, self.stream.track_actions)
+        picture = self.drawer.draw(frame, parse, self.stream.actions, self.stream.track_actions)
         if self.video:
             self.video.add(picture, frame.time_s)
         else:

@@ -1,4 +1,6 @@
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -8,11 +10,16 @@ from builders import VOCABULARY, frame, frame_parse, ramp
 from parsing.errors import InputError
 from parsing.media.encoding import VideoWriter
 from parsing.media.video import Video
-from parsing.types import ActionScore
+from parsing.types import ActionScore, Frame, FrameParse
 from parsing.vocabulary import Vocabulary
-from pipelines.parse.rendering import PAIR_COLOURS, SINGLE_COLOURS, draw_parse, part_colours
+from pipelines.drawing.colours import PAIR_COLOURS, SINGLE_COLOURS, part_colours
+from pipelines.drawing.frames import DrawingConfig, FrameDrawer
 
 ACTIONS = (ActionScore("walk", 0.75, 0, 1), ActionScore("run", 0.25, 0, 1))
+
+
+def draw(scene: Frame, parse: FrameParse, actions: Sequence[ActionScore] = (), of_tracks: Any = None, **settings: Any) -> np.ndarray:
+    return FrameDrawer(VOCABULARY, DrawingConfig(**settings)).draw(scene, parse, actions, of_tracks)
 
 
 def colours(picture: np.ndarray) -> set[tuple[int, ...]]:
@@ -21,7 +28,7 @@ def colours(picture: np.ndarray) -> set[tuple[int, ...]]:
 
 def test_nobody_and_no_action_leave_the_picture_alone() -> None:
     empty = frame()
-    assert np.array_equal(draw_parse(empty, frame_parse(0, []), VOCABULARY, ()), empty.image)
+    assert np.array_equal(draw(empty, frame_parse(0, [])), empty.image)
 
 
 @pytest.mark.parametrize("hw", [(480, 640), (1080, 1920)])
@@ -29,7 +36,7 @@ def test_boxes_parts_and_banner_are_drawn(hw: tuple[int, int]) -> None:
     height, width = hw
     scene = frame(hw=hw)
     person = [width * 0.2, height * 0.05, width * 0.5, height * 0.85]
-    picture = draw_parse(scene, frame_parse(0, [person]), VOCABULARY, ACTIONS)
+    picture = draw(scene, frame_parse(0, [person]), ACTIONS)
     assert picture.shape == scene.image.shape
     assert not scene.image.any()  # the frame itself stays as it was
     # All parts of this person share one box: the last visible one is on top.
@@ -39,27 +46,27 @@ def test_boxes_parts_and_banner_are_drawn(hw: tuple[int, int]) -> None:
 
 def test_the_action_of_a_track_is_written_once_it_has_begun() -> None:
     scene, parse = frame(10, hw=(480, 640)), frame_parse(10, [[100, 200, 300, 400]], [7])  # at 1.0 s
-    plain = draw_parse(scene, parse, VOCABULARY, ())
+    plain = draw(scene, parse)
 
     def drawn(track_id: int, *actions: ActionScore) -> np.ndarray:
-        return draw_parse(scene, parse, VOCABULARY, (), {track_id: actions})
+        return draw(scene, parse, (), {track_id: actions})
 
     walk, run = ActionScore("walk", 0.5, 0.2, 0.9), ActionScore("run", 0.5, 0.8, 2.0)
     assert np.array_equal(drawn(8, walk), plain)  # of another track
     assert np.array_equal(drawn(7, ActionScore("walk", 0.5, 1.1, 2.0)), plain)  # yet to come
     assert not np.array_equal(drawn(7, walk), plain)
     assert np.array_equal(drawn(7, walk, run), drawn(7, run))  # the one that began last
-    assert np.array_equal(draw_parse(scene, parse, VOCABULARY, (), {}), plain)
+    assert np.array_equal(draw(scene, parse, (), {}), plain)
 
 
 def test_tiny_frames_get_boxes_without_text() -> None:
-    picture = draw_parse(frame(hw=(34, 34)), frame_parse(0, [[4, 4, 20, 24]]), VOCABULARY, ACTIONS)
+    picture = draw(frame(hw=(34, 34)), frame_parse(0, [[4, 4, 20, 24]]), ACTIONS)
     assert picture[4, 5:20].any()
     assert not picture[28:].any()
 
 
 def test_boxes_may_reach_over_the_edge() -> None:
-    draw_parse(frame(), frame_parse(0, [[-50, -20, 400, 300], [310, 230, 330, 250]]), VOCABULARY, ACTIONS)
+    draw(frame(), frame_parse(0, [[-50, -20, 400, 300], [310, 230, 330, 250]]), ACTIONS)
 
 
 def test_every_part_has_a_colour_of_its_own() -> None:
@@ -112,3 +119,63 @@ def test_times_that_stand_still_are_pushed_on(tmp_path: Path) -> None:
         for _ in range(3):
             writer.add(ramp(1), 0.5)
     assert Video(tmp_path / "a.mp4").facts.frames_declared == 3
+
+
+PERSON = [60, 90, 160, 300]
+
+
+@pytest.mark.parametrize("hidden", ["panels", "parts", "ids", "actions"])
+def test_what_is_hidden_is_not_drawn(hidden: str) -> None:
+    scene, parse = frame(hw=(360, 480)), frame_parse(0, [PERSON])
+    everything = draw(scene, parse, ACTIONS)
+    less = draw(scene, parse, ACTIONS, **{hidden: False})
+    assert not np.array_equal(everything, less)
+    assert less.any()
+
+
+def test_one_track_is_followed() -> None:
+    scene, both = frame(hw=(360, 480)), frame_parse(0, [PERSON, [250, 90, 350, 300]], [4, 5])
+    alone = frame_parse(0, [PERSON], [4])
+    followed = draw(scene, both, parts=False, panels=False, follow=4)
+    assert np.array_equal(followed, draw(scene, alone, parts=False, panels=False))
+    assert not draw(scene, both, follow=9).any()
+
+
+def test_persons_without_a_track_differ_in_their_number_alone() -> None:
+    scene = frame(hw=(360, 480))
+    tracked, untracked = (draw(scene, frame_parse(0, [PERSON], [track]), parts=False) > 0 for track in (1, -1))
+    differs = (tracked != untracked).any(2)
+    assert differs[:90].sum() < 100  # the number
+    assert not differs[91:299, :161].any()
+
+
+@pytest.mark.parametrize("hw", [(135, 240), (240, 320), (2160, 3840), (480, 130)])
+def test_panels_and_banner_stay_within_the_picture_and_off_the_person(hw: tuple[int, int]) -> None:
+    height, width = hw
+    person = [width * 0.05, height * 0.1, width * 0.35, height * 0.9]
+    scene = frame(hw=hw)
+    bare, full = (draw(scene, frame_parse(0, [person]), ACTIONS, ids=False, parts=False, panels=panels) for panels in (False, True))
+    x1, y1, x2, y2 = (round(side) for side in person)
+    if width > 200:
+        assert not np.array_equal(bare, full)
+        assert np.array_equal(bare[y1:y2, x1:x2], full[y1:y2, x1:x2])
+    assert full.shape == (height, width, 3)
+
+
+def test_actions_stand_while_they_hold_with_their_times() -> None:
+    scene, parse = frame(hw=(360, 480)), frame_parse(5, [], time_s=0.5)
+    later = ActionScore("run", 0.9, 0.6, 1.0)
+    assert not draw(scene, parse, [later]).any()
+    one, other = (draw(scene, parse, [ActionScore("walk", 0.75, 0.0, end_s)]) for end_s in (1.0, 2.0))
+    assert not np.array_equal(one, other)
+
+
+def test_a_panel_stays_where_it_is_when_states_change() -> None:
+    drawer, scene = FrameDrawer(VOCABULARY, DrawingConfig(ids=False, parts=False)), frame(hw=(480, 640))
+    lefts = []
+    for i in range(6):
+        picture = drawer.draw(scene, frame_parse(i, [[200, 100, 300, 400]], seed=i))
+        outside = picture.copy()
+        outside[95:405, 195:305] = 0
+        lefts.append(int(np.flatnonzero(outside.any((0, 2)))[0]))
+    assert max(lefts) - min(lefts) <= 2
