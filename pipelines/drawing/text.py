@@ -26,7 +26,7 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont:
 
 def text_width(text: str, size_px: int) -> int:
     """Width in pixels."""
-    return _mask(text, size_px).shape[1]
+    return int(_mask(text, size_px).shape[1])
 
 
 def line_height(size_px: int) -> int:

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from parsing.document import VideoParse
+from parsing.intervals import TrackSpan
 from parsing.types import FrameParse
 from pipelines.viewer.columns import BoxColumns, IntervalColumns, SpanColumns
 from pipelines.viewer.summary import Summary
 from pipelines.viewer.thumbnails import BestSights
+
+MOST_TRACKS = 400  # that a page lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +28,17 @@ class Gathered:
     threshold: float
 
     @property
+    def tracks(self) -> list[TrackSpan]:
+        """Those that the page lists, by number: all, or the longest."""
+        longest = sorted(self.summary.tracks, key=lambda track: -track.num_frames)[:MOST_TRACKS]
+        return sorted(longest, key=lambda track: track.track_id)
+
+    @property
     def notes(self) -> list[str]:
         """What the page leaves out, a sentence each."""
-        found = []
+        found, num = [], len(self.summary.tracks)
+        if num > MOST_TRACKS:
+            found.append(f"The {MOST_TRACKS} longest of {num} tracks are listed.")
         if self.boxes.step > 1:
             found.append(f"Boxes are drawn from one of {self.boxes.step} analysed frames, as there are too many for one page.")
         if self.intervals.num_left_out:

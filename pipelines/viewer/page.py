@@ -85,7 +85,7 @@ def _content(found: Gathered, shown: Shown, pictures: Mapping[int, bytes]) -> di
         "parts": _coloured(words.parts, part_colours(words)),
         "states": _coloured(words.states, state_colours(len(words.states))),
         "actions": _actions(parse.actions),
-        "tracks": [_track(found, one) for one in found.summary.tracks],
+        "tracks": [_track(found, one) for one in found.tracks],
         "totals": [[*key, round(total.seconds, 3), total.count] for key, total in found.summary.totals.items()],
         "counts": {"frames": found.summary.num_frames, "key": found.summary.num_key_frames, "most": found.summary.most_persons},
         "warnings": found.summary.warnings,
@@ -95,7 +95,8 @@ def _content(found: Gathered, shown: Shown, pictures: Mapping[int, bytes]) -> di
         "threshold": found.threshold,
     }
     data = {track_id: data_address(jpeg, "image/jpeg") for track_id, jpeg in pictures.items()}
-    return plain(told) | {"media": {"kind": shown.kind, "address": shown.address}, "pictures": data, "columns": pack(columns)}
+    text: dict[str, Any] = plain(told)
+    return text | {"media": {"kind": shown.kind, "address": shown.address}, "pictures": data, "columns": pack(columns)}
 
 
 def _coloured(names: Sequence[str], colours: Iterable[tuple[int, int, int]]) -> list[list[str]]:
