@@ -31,7 +31,18 @@ class Player {
     video.playbackRate = this.rate;
     video.currentTime = this.time;
     video.addEventListener('ended', () => { this.playing = false; this.tell(); });
+    if (video.requestVideoFrameCallback) this.watch(video);
     for (const event of ['seeked', 'pause', 'play']) video.addEventListener(event, () => this.tell());
+  }
+
+  /* Note the time of the frame that is on the screen, which the video's own clock runs ahead of. */
+  watch(video) {
+    video.requestVideoFrameCallback((now, {mediaTime}) => { this.seen = mediaTime; if (this.video === video) this.watch(video); });
+  }
+
+  get videoTime() {
+    const own = this.video.currentTime;
+    return Math.abs(this.seen - own) < 0.2 ? this.seen : own;
   }
 
   tell() { this.onTime(this.time, this.playing); }
@@ -54,7 +65,7 @@ class Player {
 
   step(now) {
     if (!this.playing) return;
-    if (this.video) this.time = this.video.currentTime;
+    if (this.video) this.time = this.videoTime;
     else this.time = Math.min(this.duration, this.time + (now - this.before) / 1000 * this.rate);
     this.before = now;
     if (!this.video && this.time >= this.duration) this.playing = false;

@@ -10,7 +10,7 @@ from builders import VOCABULARY, frame, frame_parse, ramp
 from parsing.errors import InputError
 from parsing.media.encoding import VideoWriter
 from parsing.media.video import Video
-from parsing.types import ActionScore, Frame, FrameParse
+from parsing.types import ActionScore, Frame, FrameParse, Parts
 from parsing.vocabulary import Vocabulary
 from pipelines.drawing.colours import PAIR_COLOURS, SINGLE_COLOURS, part_colours
 from pipelines.drawing.frames import DrawingConfig, FrameDrawer
@@ -18,8 +18,8 @@ from pipelines.drawing.frames import DrawingConfig, FrameDrawer
 ACTIONS = (ActionScore("walk", 0.75, 0, 1), ActionScore("run", 0.25, 0, 1))
 
 
-def draw(scene: Frame, parse: FrameParse, actions: Sequence[ActionScore] = (), of_tracks: Any = None, **settings: Any) -> np.ndarray:
-    return FrameDrawer(VOCABULARY, DrawingConfig(**settings)).draw(scene, parse, actions, of_tracks)
+def draw(scene: Frame, parse: FrameParse, told: Sequence[ActionScore] = (), of_tracks: Any = None, **settings: Any) -> np.ndarray:
+    return FrameDrawer(VOCABULARY, DrawingConfig(**settings)).draw(scene, parse, told, of_tracks)
 
 
 def colours(picture: np.ndarray) -> set[tuple[int, ...]]:
@@ -127,6 +127,8 @@ PERSON = [60, 90, 160, 300]
 @pytest.mark.parametrize("hidden", ["panels", "parts", "ids", "actions"])
 def test_what_is_hidden_is_not_drawn(hidden: str) -> None:
     scene, parse = frame(hw=(360, 480)), frame_parse(0, [PERSON])
+    parts = Parts(parse.parts.xyxy * 0.8, parse.parts.scores, parse.parts.visible)  # not on the edges of the person
+    parse = FrameParse(0, 0.0, parse.persons, parts, parse.states)
     everything = draw(scene, parse, ACTIONS)
     less = draw(scene, parse, ACTIONS, **{hidden: False})
     assert not np.array_equal(everything, less)
@@ -145,7 +147,7 @@ def test_persons_without_a_track_differ_in_their_number_alone() -> None:
     scene = frame(hw=(360, 480))
     tracked, untracked = (draw(scene, frame_parse(0, [PERSON], [track]), parts=False) > 0 for track in (1, -1))
     differs = (tracked != untracked).any(2)
-    assert differs[:90].sum() < 100  # the number
+    assert 0 < differs[:90].sum() < 400  # the number
     assert not differs[91:299, :161].any()
 
 
@@ -156,7 +158,7 @@ def test_panels_and_banner_stay_within_the_picture_and_off_the_person(hw: tuple[
     scene = frame(hw=hw)
     bare, full = (draw(scene, frame_parse(0, [person]), ACTIONS, ids=False, parts=False, panels=panels) for panels in (False, True))
     x1, y1, x2, y2 = (round(side) for side in person)
-    if width > 200:
+    if min(hw) >= 240:  # below, there is no room beside the banner
         assert not np.array_equal(bare, full)
         assert np.array_equal(bare[y1:y2, x1:x2], full[y1:y2, x1:x2])
     assert full.shape == (height, width, 3)
