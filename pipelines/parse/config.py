@@ -38,7 +38,9 @@ class _Weight:
 
 
 def _weighted(value: Any) -> WeightedRecognizer:
-    """An entry of `recognizers`: the options of a component, and beside them its weight."""
+    """An entry of `recognizers`: the options of a component, and beside them its weight; one that was read already stays."""
+    if isinstance(value, WeightedRecognizer):
+        return value
     options = dict(value) if isinstance(value, Mapping) else value
     beside = {"weight": options.pop("weight")} if isinstance(options, dict) and "weight" in options else {}
     weight = TypeAdapter(_Weight).validate_python(beside).weight

@@ -50,6 +50,17 @@ def test_one_video(tiny_pipeline: Path, clip: Path, tmp_path: Path) -> None:
     assert "c.mp4" in done.stdout
 
 
+def test_a_report_stands_beside_the_parse_and_the_drawing_has_its_options(tiny_pipeline: Path, clip: Path, tmp_path: Path) -> None:
+    drawn = ("--save-video", "--hide", "panels", "--hide", "parts", "--follow", 1)
+    assert call(tiny_pipeline, clip, "--out", tmp_path / "p.json", "--report", *drawn, "--quiet") == 0
+    assert '"address":"c.mp4"' in (tmp_path / "p.html").read_text()
+    (tmp_path / "p.json").unlink()
+    with pytest.raises(InputError, match=r"p\.html: exists"):
+        call(tiny_pipeline, clip, "--out", tmp_path / "p.json", "--report", "--quiet")
+    with pytest.raises(InputError, match="--follow -1"):
+        call(tiny_pipeline, clip, "--out", tmp_path / "r.json", "--follow", -1)
+
+
 def test_a_folder_with_a_broken_video_goes_on(tiny_pipeline: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()

@@ -145,10 +145,10 @@ def test_one_track_is_followed() -> None:
 
 def test_persons_without_a_track_differ_in_their_number_alone() -> None:
     scene = frame(hw=(360, 480))
-    tracked, untracked = (draw(scene, frame_parse(0, [PERSON], [track]), parts=False) > 0 for track in (1, -1))
-    differs = (tracked != untracked).any(2)
+    tracked, untracked = (draw(scene, frame_parse(0, [PERSON], [track]), parts=False).any(2) for track in (1, -1))
+    differs = tracked != untracked
     assert 0 < differs[:90].sum() < 400  # the number
-    assert not differs[91:299, :161].any()
+    assert not differs[91:].any()
 
 
 @pytest.mark.parametrize("hw", [(135, 240), (240, 320), (2160, 3840), (480, 130)])
