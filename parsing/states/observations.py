@@ -80,4 +80,4 @@ def centres_and_sides(boxes: Array) -> tuple[Array, Array]:
 def _median(values: Array, there: Array) -> Array:
     """(N, T, 2) medians of (N, T, P, 2) over the parts that are there; 0 where none is."""
     masked = np.ma.array(values, mask=np.broadcast_to(~there[..., None], values.shape))
-    return np.asarray(np.ma.median(masked, axis=2).filled(0.0))
+    return np.asarray(np.ma.median(masked, axis=2).filled(0.0))  # type: ignore[no-untyped-call]
