@@ -9,7 +9,7 @@ from torchvision.ops import clip_boxes_to_image
 from detectors.networks.architectures import Candidates
 from parsing.networks.pieces import Piece, noise
 
-EXAMPLES_HW = (128, 160), (96, 224)  # multiples of every stride
+EXAMPLES_HW = (128, 160), (192, 224)  # multiples of every stride
 MIN_SCORE = 1e-3  # of a (box, class) pair that may become a candidate
 
 
