@@ -92,7 +92,9 @@ def _torch_export(function: nn.Module, piece: Piece, file: Path) -> Running:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         # The second example: PyTorch takes a length of 1 for a constant.
-        program = torch.export.export(function, piece.examples[1], dynamic_shapes={"tensors": axes})
+        program = torch.export.export(
+            function, piece.examples[1], dynamic_shapes={"tensors": axes}, prefer_deferred_runtime_asserts_over_guards=True
+        )
         torch.export.save(program, file)
         module: Any = torch.export.load(file).module()
     return lambda inputs: module(*inputs)

@@ -58,14 +58,13 @@ class Group:
 def parsed(groups: Iterable[Group], parse: Parsing, lanes: Lanes, keys: KeyFrames) -> Generator[Item]:
     """Every frame in order, with a parse where it is a key frame.
 
-    The networks work on the next group while this one is used, unless what a key frame shows decides which is the next.
+    The networks work on the next group while this one is used.
     """
     waiting: deque[tuple[Group, list[Future[list[FrameParse]]]]] = deque()
-    ahead = 0 if keys.parses_each else AHEAD
     with lanes.open() as pool:
         for group in groups:
             waiting.append((group, [pool.submit(parse, share, group.actions) for share in lanes.shares(group.key_frames)]))
-            if len(waiting) > ahead:
+            if len(waiting) > AHEAD:
                 yield from _finished(*waiting.popleft(), keys)
         while waiting:
             yield from _finished(*waiting.popleft(), keys)
@@ -86,14 +85,14 @@ def grouped(
     """Frames in runs that share a distribution of actions.
 
     Args:
-        most: frames of a run; where a key frame decides which is the next, a run ends with it.
+        most: frames of a run, whose key frames `keys` bounds too.
         keep_images: False lets images of other frames than key frames go; they then hold one black pixel.
     """
     group: list[tuple[Frame, bool]] = []
     actions: Array | None = None
     for frame in frames:
         before, actions = actions, actions_at(frame.time_s)
-        if group and (len(group) >= most or actions is not before or (keys.parses_each and group[-1][1])):
+        if group and (len(group) >= most or actions is not before or sum(is_key for _, is_key in group) == keys.most_keys):
             yield Group(group, before)
             group = []
         is_key = keys(frame)

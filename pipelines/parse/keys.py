@@ -13,7 +13,8 @@ from parsing.types import Array, Detections, Frame
 
 MOST_FRAMES_BETWEEN = 100  # frames between key frames wait in memory for the next one
 SEEN_PX = 256  # longer side of the picture that motion is looked for in
-MARGIN = 0.1  # of a person's box that is looked at around it
+MARGIN = 0.25  # of a person's box that is looked at around it: it is of a key frame that lies some way back
+KEYS_A_GROUP = 2
 LEAST_PX = 4  # sides of what is looked at
 
 
@@ -27,8 +28,8 @@ class MotionKeys:
     """
 
     least: Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)] = 2
-    most: Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)] = 10
-    change: Annotated[float, Field(gt=0, le=255)] = 8.0
+    most: Annotated[int, Field(ge=1, le=MOST_FRAMES_BETWEEN)] = 6
+    change: Annotated[float, Field(gt=0, le=255)] = 5.0
 
     def __post_init__(self) -> None:
         if self.least > self.most:
@@ -38,19 +39,20 @@ class MotionKeys:
 class KeyFrames(Protocol):
     """Chooses among frames in display order.
 
-    `parses_each` says whether it has to be told of the persons of a key frame before the next frame is asked about.
+    `most_keys` bounds the key frames that are chosen before it is told of persons again: those of the group before last, which
+    has gone through the networks by then, however fast these are. None where persons do not matter.
     """
 
-    parses_each: bool
+    most_keys: int | None
 
     def __call__(self, frame: Frame) -> bool: ...
 
     def saw(self, persons: Detections) -> None:
-        """The persons of the last key frame."""
+        """The persons of the key frame that has gone through the networks last."""
 
 
 class EveryNth:
-    parses_each = False
+    most_keys = None
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -62,7 +64,7 @@ class EveryNth:
 
 
 class WhereMoved:
-    parses_each = True
+    most_keys = KEYS_A_GROUP
 
     def __init__(self, options: MotionKeys) -> None:
         self.options = options

@@ -26,7 +26,7 @@ from pipelines.parse.conditioning import Conditioning, read_aliases
 from pipelines.parse.config import PipelineConfig, read_pipeline
 from pipelines.parse.flow import Lanes, grouped, parsed
 from pipelines.parse.interpolation import fill_between
-from pipelines.parse.keys import key_frames
+from pipelines.parse.keys import KEYS_A_GROUP, key_frames
 from pipelines.parse.tubes import TrackActions
 from recognizers.by_size import BySize, Route
 from recognizers.ensemble import Ensemble
@@ -168,7 +168,7 @@ class VideoParser:
 def calls_at_a_time(settings: PipelineConfig, device: str) -> int:
     """How many key frames go through the networks at the same time, on a CPU and where all of them may be called from threads."""
     stages = (settings.person_detector, settings.part_detector, settings.part_states)
-    if device != "cpu" or not isinstance(settings.every, int) or not all(getattr(stage, "in_threads", False) for stage in stages):
+    if device != "cpu" or not all(getattr(stage, "in_threads", False) for stage in stages):
         return 1
     return min(settings.batch, torch.get_num_threads())
 
@@ -243,5 +243,6 @@ class ParseStream:
     def _frames_at_once(self) -> int:
         """How many frames are decoded while those before them go through the networks, which bounds the memory."""
         settings, frame_bytes = self.parser.settings, 3 * self.facts.height * self.facts.width
-        most_between = settings.every if isinstance(settings.every, int) else settings.every.most
-        return max(1, min(settings.batch * most_between, GROUP_FRAMES, GROUP_BYTES // frame_bytes))
+        every = settings.every
+        wanted = settings.batch * every if isinstance(every, int) else KEYS_A_GROUP * every.most  # which no batch may change
+        return max(1, min(wanted, GROUP_FRAMES, GROUP_BYTES // frame_bytes))

@@ -97,3 +97,11 @@ def test_every_auto_parses_all_frames(tiny_pipeline: Path, tmp_path: Path) -> No
     keys = [index for index, key, *_ in found if key]
     assert keys[:2] == [0, 5]
     assert len([index for index in keys if index > 8]) > 4
+
+
+def test_key_frames_by_motion_do_not_depend_on_the_batch(tiny_pipeline: Path, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", [np.roll(seeded_image(96, 128), int(0.3 * i * i), 1) for i in range(20)])
+    one, many = (
+        [(index, key) for index, key, *_ in boxes(tiny_pipeline, video, "every={least: 1, most: 5}", f"batch={n}")] for n in (1, 8)
+    )
+    assert one == many
