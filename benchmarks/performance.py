@@ -251,8 +251,8 @@ def document() -> str:
 def runtime_table(found: dict[str, Any]) -> list[str]:
     lines = [
         "\n## Runtimes and precision\n",
-        f"On the validation images of `DATA/people`, on {found['machine']} ({found['instructions']}). Of detectors the figures are AP and AP50 "
-        "of boxes, of part states mean AP and accuracy.\n",
+        f"On the validation images of `DATA/people`, on {found['machine']} ({found['instructions']}). "
+        "Of detectors the figures are AP and AP50 of boxes, of part states mean AP and accuracy.\n",
         "| stage | runtime, precision | figures | first one against PyTorch in float32 |",
         "|---|---|---|---|",
     ]

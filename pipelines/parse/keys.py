@@ -52,7 +52,7 @@ class KeyFrames(Protocol):
 
 
 class EveryNth:
-    most_keys = None
+    most_keys: int | None = None
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -64,7 +64,7 @@ class EveryNth:
 
 
 class WhereMoved:
-    most_keys = KEYS_A_GROUP
+    most_keys: int | None = KEYS_A_GROUP
 
     def __init__(self, options: MotionKeys) -> None:
         self.options = options
