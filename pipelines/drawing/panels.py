@@ -17,7 +17,8 @@ from pipelines.drawing.text import SMALLEST_PX, line_height, text_width, write
 
 SHOWN_STATE = 0.5
 LABELLED_PX = 72  # height of a person at 480p from which states are written
-FEW, SOME = 3, 6  # persons with panels in full size, and in small
+FEW = 3  # persons, of whom one may be covered by a panel where nothing else is free
+CROWDED = (0.28, 0.45)  # shares of the picture that panels in full size would take, from which all are small, or initials
 MOST = 12  # persons with panels at all
 Line = tuple[int, str]  # part, text
 
@@ -57,21 +58,28 @@ class Panels:
             self._draw(image, parse, row, ids[row], boxes[row], len(rows))
 
     def _draw(self, image: Array, parse: FrameParse, row: int, track_id: int, person: Rectangle, num_panels: int) -> None:
-        crowd = 0 if num_panels <= FEW else 1 if num_panels <= SOME else 2
-        first = max(crowd, self._styles.get(track_id, 0))
+        first = max(self._crowd(num_panels), self._styles.get(track_id, 0))
         for level in range(first, len(STYLES)):
-            last = level == len(STYLES) - 1
             lines = self._lines(parse, row, STYLES[level])
             if not lines:
                 return
             size_px = max(SMALLEST_PX, round(STYLES[level].scale * self.size_px))
             size = self._size(lines, size_px, track_id, level)
-            place = self._places.take(size, person, track_id, only_free=not last or num_panels > SOME)
+            place = self._places.take(size, person, track_id, only_free=True)
+            if place is None and level == len(STYLES) - 1 and num_panels <= FEW:
+                place = self._places.take(size, person, track_id, only_free=False)
             if place is not None:
                 if track_id >= 0:
                     self._styles[track_id] = level
+                _lead(image, place, person, track_colour(track_id), max(1, size_px // 10))
                 self._write(image, lines, size_px, place, track_id)
                 return
+
+    def _crowd(self, num_panels: int) -> int:
+        """The first of STYLES that so many panels leave room for."""
+        full = 12 * self.size_px * line_height(self.size_px) * len(self.vocabulary.parts)
+        share = num_panels * full / (self.image_hw[0] * self.image_hw[1])
+        return sum(share > most for most in CROWDED)
 
     def _lines(self, parse: FrameParse, row: int, style: Style) -> list[Line]:
         lines = []
@@ -105,6 +113,17 @@ class Panels:
             left, high = x1 + 2 * pad, top + (step - bullet) // 2
             cv2.rectangle(image, (left, high), (left + bullet, high + bullet), self.colours[part], cv2.FILLED)
             write(image, text, (left + bullet + pad, top), size_px, WHITE)
+
+
+def _lead(image: Array, place: Rectangle, person: Rectangle, colour: Colour, thickness: int) -> None:
+    """A line from a panel to its person, between the points of both that are nearest to each other."""
+    ends = []
+    for low, high in ((0, 2), (1, 3)):
+        start, end = max(place[low], person[low]), min(place[high], person[high])
+        between = (start + end) // 2  # where both overlap, in the middle of that
+        ends.append((between, between) if start <= end else (end, start) if place[high] < person[low] else (start, end))
+    (x1, x2), (y1, y2) = ends
+    cv2.line(image, (x1, y1), (x2, y2), colour, thickness, cv2.LINE_AA)
 
 
 def short(part: str) -> str:

@@ -12,6 +12,7 @@ from parsing.types import Array
 Rectangle = tuple[int, int, int, int]  # x1, y1, x2, y2
 CELLS = 144  # places along the longer side that are tried
 STAY = 0.3  # of the picture's longer side: how much nearer another side must be before a label changes to it
+REACH = 0.2  # of the longer side: a label that is further from its person says nothing
 COVERS_PERSON = 6.0  # longer sides that a whole label over persons is worth; only where nothing else is free
 
 
@@ -41,7 +42,7 @@ class Places:
             self._fill(self._labels, box)
 
     def take(self, size: tuple[int, int], person: Rectangle, track_id: int, only_free: bool) -> Rectangle | None:
-        """The place for a label of (width, height) pixels, which then is taken; None where there is none.
+        """The place for a label of (width, height) pixels, which then is taken; None where there is none near the person.
 
         Args:
             only_free: not over any person.
@@ -56,9 +57,9 @@ class Places:
             np.minimum(np.arange(rows) * step, self.image_wh[1] - height),
             np.minimum(np.arange(columns) * step, self.image_wh[0] - width),
         )
-        costs, sides = self._costs(x[None, :], y[:, None], size, person, self.sides.get(track_id))
+        costs, sides, away = self._costs(x[None, :], y[:, None], size, person, self.sides.get(track_id))
         costs = costs + COVERS_PERSON * max(self.image_wh) * over_persons / (window[0] * window[1])
-        costs[over_labels > 0] = np.inf
+        costs[(over_labels > 0) | (away > REACH * max(self.image_wh))] = np.inf
         if only_free:
             costs[over_persons > 0] = np.inf
         row, column = np.unravel_index(int(np.argmin(costs)), costs.shape)
@@ -70,8 +71,8 @@ class Places:
         self._fill(self._labels, place)
         return place
 
-    def _costs(self, x: Array, y: Array, size: tuple[int, int], person: Rectangle, before: str | None) -> tuple[Array, Array]:
-        """For each place, how far it is from the person, and on which side."""
+    def _costs(self, x: Array, y: Array, size: tuple[int, int], person: Rectangle, before: str | None) -> tuple[Array, Array, Array]:
+        """For each place, what it costs, on which side of the person it is, and how far away."""
         (width, height), (x1, y1, x2, y2) = size, person
         right, left = x - x2, x1 - (x + width)
         below, above = y - y2, y1 - (y + height)
@@ -79,7 +80,7 @@ class Places:
         sides = np.array(["right", "left", "above", "below"])[gaps.argmax(0)]
         away = np.hypot(np.maximum(0, np.maximum(right, left)), np.maximum(0, np.maximum(below, above)))
         costs = away + 0.15 * np.abs(y - y1) + 0.1 * max(self.image_wh) * np.isin(sides, ("above", "below"))
-        return (costs if before is None else costs + STAY * max(self.image_wh) * (sides != before)), sides
+        return (costs if before is None else costs + STAY * max(self.image_wh) * (sides != before)), sides, away
 
     def _fill(self, cells: Array, box: Rectangle) -> None:
         x1, y1, x2, y2 = box
