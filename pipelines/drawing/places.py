@@ -79,7 +79,7 @@ class Places:
         gaps = np.stack(np.broadcast_arrays(right, left, above, below))
         sides = np.array(["right", "left", "above", "below"])[gaps.argmax(0)]
         away = np.hypot(np.maximum(0, np.maximum(right, left)), np.maximum(0, np.maximum(below, above)))
-        costs = away + 0.15 * np.abs(y - y1) + 0.1 * max(self.image_wh) * np.isin(sides, ("above", "below"))
+        costs = away + 0.15 * np.abs(y - y1) + 0.04 * max(self.image_wh) * np.isin(sides, ("above", "below"))
         return (costs if before is None else costs + STAY * max(self.image_wh) * (sides != before)), sides, away
 
     def _fill(self, cells: Array, box: Rectangle) -> None:

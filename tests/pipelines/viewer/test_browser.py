@@ -99,7 +99,7 @@ def test_it_plays_and_names_the_state_under_the_pointer(opened: Any, tmp_path: P
     assert one.hover(1, "head", 2.5).startswith("#1 · head · upright · 0:02.00 to 0:03.00")
     one.page.click("#play")
     one.page.wait_for_function("report.player.time > 0.3")
-    one.page.click("#play")
+    one.do("report.player.playing && document.getElementById('play').click()")  # it may have come to its end by now
     assert one.do("report.player.video.paused")
     assert one.errors == []
     assert one.asked[0].endswith("/r.html")
