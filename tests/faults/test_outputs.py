@@ -25,7 +25,7 @@ import yaml
 from builders import ramp, write_clips, write_video
 
 from parsing.errors import InputError
-from pipelines import ablate, convert, diagnose, distil, evaluate, export, inspect_data, pseudo_label, run, train
+from pipelines import ablate, convert, diagnose, distil, evaluate, export, inspect_data, pseudo_label, report, run, train
 from pipelines.command import files_named
 from pipelines.parse.parser import VideoParser
 
@@ -188,7 +188,7 @@ def test_every_command_refuses_to_replace_what_exists(name: str, cases: Callable
     assert mine.read_text() == "mine"
 
 
-@pytest.mark.parametrize("module", [ablate, convert, diagnose, distil, evaluate, export, inspect_data, pseudo_label, run, train])
+@pytest.mark.parametrize("module", [ablate, convert, diagnose, distil, evaluate, export, inspect_data, pseudo_label, report, run, train])
 def test_every_command_has_the_same_options(module: Any) -> None:
     parser: argparse.ArgumentParser = module.build_parser()
     kinds = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
