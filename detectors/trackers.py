@@ -182,14 +182,14 @@ class BoxTracker:
     ) -> None:
         self.start, self.sees_frames, self.facts = start, sees_frames, facts
 
-    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
-        tracker, num_keys = self.start(), 0
+    def __call__(self, items: Iterable[Item], *, waits: bool = True) -> Iterator[Item]:
+        tracker, num_keys, most_wait = self.start(), 0, MOST_WAIT if waits else 0
         waiting = deque[tuple[int, Frame, FrameParse | None, Tracks]]()
         for frame, parse in items:
             num_keys += parse is not None
             tracks = [] if parse is None else _follow(tracker, parse, frame.image if self.sees_frames else None)
             waiting.append((num_keys, frame, parse, tracks))
-            while waiting and (num_keys - waiting[0][0] >= MOST_WAIT or not any(_is_open(tracker, track) for track in waiting[0][3])):
+            while waiting and (num_keys - waiting[0][0] >= most_wait or not any(_is_open(tracker, track) for track in waiting[0][3])):
                 yield _settled(*waiting.popleft()[1:])
         yield from (_settled(*item[1:]) for item in waiting)
 

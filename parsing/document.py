@@ -1,4 +1,4 @@
-"""parse.json: what a parse is on disk, its JSON Schema, a streaming writer and a reader.
+"""parse.json and its form as JSON lines: the JSON Schema, and a reader; `parsing.writing` has the writers.
 
 `python -m parsing.document` prints the schema that ships as `parsing/parse.schema.json`.
 """
@@ -8,25 +8,24 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pydantic
 
 from parsing.configs import parse_config
-from parsing.entries import SCHEMA_VERSION, ParseDocument
-from parsing.entry_values import actions_of, actions_over_time, check_once, check_persons, frame_json, frame_of, rounded, window_json
+from parsing.entries import ParseDocument
+from parsing.entry_values import actions_of, actions_over_time, check_once, check_persons, frame_json, frame_of
 from parsing.errors import InputError
-from parsing.files import atomic
 from parsing.intervals import HOLDS_FROM, StateInterval, TrackSpan, see, state_intervals
-from parsing.json_files import read_json
+from parsing.json_files import read_json, read_json_lines
 from parsing.memory import memory_budget
 from parsing.tables import TableName, frame_s, table_of
 from parsing.types import ActionScore, ActionWindow, BranchFacts, Completeness, FrameParse, ModelFacts, VideoFacts
 from parsing.vocabulary import Vocabulary
+from parsing.writing import head_json, summary_json, write_parse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,7 +88,11 @@ class VideoParse:
         tracks: dict[int, TrackSpan] = {}
         for frame in self.frames:
             see(tracks, frame)
-        return _head(self.vocabulary) | {"frames": [frame_json(frame, self.vocabulary) for frame in self.frames]} | _tail(self, tracks)
+        return (
+            head_json(self.vocabulary)
+            | {"frames": [frame_json(frame, self.vocabulary) for frame in self.frames]}
+            | summary_json(self, tracks)
+        )
 
     def save(self, path: str | Path) -> None:
         """Write parse.json, whole or not at all; a file of this name is replaced."""
@@ -107,59 +110,17 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Partwise parse"}
 
 
-class ParseWriter:
-    """Writes a parse frame by frame, in memory that does not grow with the video.
-
-    The file appears whole when the block ends after `finish`, and not at all otherwise. What is known last, the
-    actions, the tracks and the facts of the decoded video, stands at the end of the object.
-    """
-
-    def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
-        self.path, self.vocabulary = path, vocabulary
-        self.tracks: dict[int, TrackSpan] = {}
-        self._stack = ExitStack()
-        self._num_frames = 0
-
-    @property
-    def num_tracks(self) -> int:
-        return len(self.tracks)
-
-    def __enter__(self) -> ParseWriter:
-        temporary = self._stack.enter_context(atomic(self.path))
-        self._file: IO[str] = self._stack.enter_context(temporary.open("w", encoding="utf-8"))
-        self._file.write(_dumps(_head(self.vocabulary))[:-1] + ',\n"frames": [')
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._stack.__exit__(*failure)  # type: ignore[arg-type]
-
-    def add(self, parse: FrameParse) -> None:
-        """Append the next frame."""
-        self._file.write((",\n" if self._num_frames else "\n") + _dumps(frame_json(parse, self.vocabulary)))
-        self._num_frames += 1
-        see(self.tracks, parse)
-
-    def finish(self, parse: VideoParse) -> None:
-        """Close the object with all but the frames of a parse; the last call before the block ends."""
-        self._file.write("\n],\n" + _dumps(_tail(parse, self.tracks))[1:] + "\n")
-
-
-def write_parse(parse: VideoParse, path: Path) -> None:
-    """Write a parse that is in memory."""
-    with ParseWriter(path, parse.vocabulary) as writer:
-        for frame in parse.frames:
-            writer.add(frame)
-        writer.finish(parse)
-
-
 def read_parse(path: Path) -> VideoParse:
-    """Read a parse.json; scores and boxes are as rounded there, states that were not written score 0.
+    """Read a parse.json or .jsonl; scores and boxes are as rounded there, states that were not written score 0.
+
+    JSON lines without a summary, of a run that was killed, have their frames and no more; `complete` is then False.
 
     Raises:
         InputError: the file is missing, no JSON, does not fit the schema, holds a frame or track twice, or would
             not fit into half of the free memory; names the first problem.
     """
-    return parse_of(parse_config(ParseDocument, read_json(path), f"{path}: not a parse"), path)
+    found = joined_lines(path) if path.suffix == ".jsonl" else read_json(path)
+    return parse_of(parse_config(ParseDocument, found, f"{path}: not a parse"), path)
 
 
 def parse_of(document: ParseDocument, path: Path) -> VideoParse:
@@ -182,6 +143,21 @@ def parse_of(document: ParseDocument, path: Path) -> VideoParse:
     return VideoParse(facts, vocabulary, actions, frames, models, document.complete, of_tracks, branch, windows)
 
 
+def joined_lines(path: Path) -> dict[str, Any]:
+    """The one object that JSON lines stand for: a header, a line a frame, and a summary.
+
+    Raises:
+        InputError: the file cannot be read, is no such file, or a line is no JSON; the last one may be cut off.
+    """
+    lines = read_json_lines(path, may_be_cut=True)
+    if not lines or not all(isinstance(line, dict) for line in lines) or "vocabulary" not in lines[0]:
+        raise InputError(f"{path}: not a parse: expected a line with the header, one a frame, and one with the summary")
+    header: dict[str, Any] = lines[0]
+    frames, unfinished = lines[1:], {"actions": [], "tracks": [], "complete": False}
+    summary = frames.pop() if frames and "complete" in frames[-1] else unfinished
+    return header | summary | {"frames": frames}
+
+
 def _check_consistent(document: ParseDocument) -> None:
     """What a schema cannot say; raises ValueError."""
     for before, frame in itertools.pairwise(document.frames):
@@ -195,30 +171,6 @@ def _check_consistent(document: ParseDocument) -> None:
     scores += len(document.action_windows) * max(len(words.actions), len(words.low_res_actions))
     if scores * 8 > memory_budget():
         raise ValueError(f"its {scores:,} scores do not fit into half of the free memory")
-
-
-def _head(vocabulary: Vocabulary) -> dict[str, Any]:
-    return {"schema_version": SCHEMA_VERSION, "vocabulary": vocabulary.to_json()}
-
-
-def _tail(parse: AnyParse, tracks: Mapping[int, TrackSpan]) -> dict[str, Any]:
-    """All that stands behind the frames."""
-    return {
-        "tracks": [
-            rounded(track) | {"actions": [rounded(action) for action in parse.track_actions.get(track_id, ())]}
-            for track_id, track in sorted(tracks.items())
-        ],
-        "branch": None if parse.branch is None else asdict(parse.branch),
-        "actions": [rounded(action) for action in parse.actions],
-        "action_windows": [window_json(window, parse.vocabulary.actions_of(window.branch)) for window in parse.action_windows],
-        "models": [asdict(model) for model in parse.models],
-        "video": rounded(parse.facts),
-        "complete": parse.complete,
-    }
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from parsing.types import Branch, Completeness
 
 # 1.1 added actions of tracks, which recognizers were used, and the low-resolution branch. Since 1.2 `actions` are what
 # holds at which time, and `action_windows` have the scores of all actions (before, `actions` were all of them); `complete`
-# may be unknown; and the video says how its pictures were mirrored, stretched and tone-mapped.
-SCHEMA_VERSION = "1.2"
+# may be unknown; and the video says how its pictures were mirrored, stretched and tone-mapped. 1.3 counts what live sources
+# lose.
+SCHEMA_VERSION = "1.3"
 Pixel = Annotated[float, Field(ge=-1e7, le=1e7)]  # beyond, float32 does not hold single pixels
 T = TypeVar("T")
 Entries = Annotated[list[T], FailFast()]  # the first that does not fit is told; a million errors are as large as the file
@@ -29,6 +30,8 @@ class VideoEntry:
 
     These were applied already: `mirrored`, left and right exchanged; `rotation` after it, in degrees clockwise;
     `pixel_aspect`, width over height of a stored pixel; `hdr`, tone-mapped to standard dynamic range from PQ or HLG.
+    Of a live source: `frames_dropped` came while the networks were busy and stand among the decoded ones, but not in `frames`;
+    `reconnects` counts how often the source was lost and found again; `started_at` is when its first frame came, in UTC.
     """
 
     name: str
@@ -43,6 +46,9 @@ class VideoEntry:
     mirrored: bool = False
     pixel_aspect: float = 1.0
     hdr: Literal["pq", "hlg"] | None = None
+    frames_dropped: Count = 0
+    reconnects: Count = 0
+    started_at: Annotated[str, Field(max_length=40)] | None = None
 
 
 @config
@@ -175,7 +181,7 @@ class ParseDocument:
     video is one window. `branch` is null where there is no low-resolution branch.
     """
 
-    schema_version: Literal["1.0", "1.1", "1.2"]
+    schema_version: Literal["1.0", "1.1", "1.2", "1.3"]
     vocabulary: VocabularyEntry
     actions: list[ActionEntry]
     models: list[ModelEntry]

@@ -55,6 +55,11 @@ def atomic(path: Path) -> Iterator[Path]:
         os.close(handle)
 
 
+def is_full(error: OSError) -> bool:
+    """Whether a disk, a quota or the largest size of a file was reached."""
+    return error.errno in _FULL
+
+
 def claim_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), *, overwrite: bool = False) -> None:
     """Make sure, before anything runs, that a command may write its outputs; every command asks here.
 

@@ -58,13 +58,17 @@ def parse_json(data: bytes | str, where: str) -> Any:
         raise InputError(f"{where}: not JSON, or cut off ({error})") from None
 
 
-def read_json_lines(path: Path) -> list[Any]:
+def read_json_lines(path: Path, *, may_be_cut: bool = False) -> list[Any]:
     """A value of each line of a file.
+
+    Args:
+        may_be_cut: what follows the last end of a line does not count: its writer was stopped there.
 
     Raises:
         InputError: it cannot be read, or a line is no JSON; names the line.
     """
-    lines = read_bounded(path, memory_budget()).splitlines()
+    data = read_bounded(path, memory_budget())
+    lines = data[: data.rfind(b"\n") + 1 if may_be_cut else None].splitlines()
     return [parse_json(line, f"{path}: line {number}") for number, line in enumerate(lines, 1)]
 
 

@@ -24,11 +24,12 @@ class PersonDetector(Protocol):
 class Tracker(Protocol):
     facts: ModelFacts
 
-    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
+    def __call__(self, items: Iterable[Item], *, waits: bool = True) -> Iterator[Item]:
         """The same frames in the same order, the persons of key frames with `track_ids`; each call serves one video.
 
         A person who begins a track has its id from the first key frame on: key frames wait until it is known whether their
-        new persons are followed. Persons who are not have -1.
+        new persons are followed. Persons who are not have -1. Without `waits`, as live sources need it, each item is given
+        before the next one is asked for, and new persons have -1 until they are known to be followed.
         """
 
 
@@ -66,8 +67,11 @@ class StateFilter(Protocol):
     def check(self, vocabulary: Vocabulary) -> None:
         """Raises InputError where the states that it filters are not those it was made for."""
 
-    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The same frames in the same order; key frames, which alone have a parse, with the states of a track seen over time."""
+    def __call__(self, items: Iterable[Item], *, waits: bool = True) -> Iterator[Item]:
+        """The same frames in the same order; key frames, which alone have a parse, with the states of a track seen over time.
+
+        Without `waits` each item is given before the next one is asked for: time is then what came before alone.
+        """
 
 
 class ActionRecognizer(Protocol):

@@ -193,7 +193,8 @@ class VideoFacts:
     `frames_declared` is None where the container does not say; `decode_errors` counts packets and frames lost.
     `rotation` is clockwise, after the mirroring of left and right where the file asks for one (`mirrored`).
     `pixel_aspect` is the width of a stored pixel over its height, `hdr` the curve whose pictures are tone-mapped to
-    standard dynamic range.
+    standard dynamic range. Of a live source, `frames_decoded` counts `frames_dropped` too, which came while the networks
+    were busy; `reconnects` says how often it was connected to again, `started_at` when its first frame came (ISO 8601, UTC).
     """
 
     name: str
@@ -208,6 +209,9 @@ class VideoFacts:
     mirrored: bool = False
     pixel_aspect: float = 1.0
     hdr: Literal["pq", "hlg"] | None = None
+    frames_dropped: int = 0
+    reconnects: int = 0
+    started_at: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

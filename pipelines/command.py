@@ -11,12 +11,15 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parsing.console import PrintableFormatter, complain, open_standard_streams
 from parsing.errors import InputError
 from parsing.files import claim_outputs
 from parsing.folders import claim_folder
+
+if TYPE_CHECKING:
+    from parsing.media.addresses import Address
 
 USAGE_ERROR = 2
 _WRITTEN = ("out", "save", "sheet", "fit_thresholds")  # arguments that name outputs
@@ -160,7 +163,7 @@ def _leave(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-def complain_of(source: Path, error: Exception, debug: bool) -> str:
+def complain_of(source: Path | Address, error: Exception, debug: bool) -> str:
     """Say in one line on stderr that a source failed, with the traceback before it where it is asked for; the line."""
     if debug:
         traceback.print_exception(error)

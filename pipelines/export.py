@@ -33,7 +33,7 @@ from pipelines.command import (
 )
 from pipelines.exporters import EXPORTERS, Exporter
 from pipelines.options import add_options, names_to_offer, read_options
-from pipelines.parse.sources import files_of
+from pipelines.parse.sources import DOCUMENT_SUFFIXES, MANIFEST, files_of
 
 
 def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
@@ -69,7 +69,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def pipeline_files(arguments: argparse.Namespace, files: list[Path]) -> list[Path]:
     """What the pipeline's config reads, where there are videos to parse."""
-    if all(file.suffix == ".json" for file in files):
+    if all(file.suffix in DOCUMENT_SUFFIXES for file in files):
         return []
     from pipelines.parse.config import config_path, read_pipeline
 
@@ -81,7 +81,7 @@ def parses_or_videos(source: str) -> list[Path]:
     top = Path(source)
     if not top.is_dir():
         return files_of(source)
-    parses = sorted(top.rglob("*.json"))
+    parses = sorted(file for suffix in DOCUMENT_SUFFIXES for file in top.rglob(f"*{suffix}") if file.name != MANIFEST)
     return parses or [file for folder in [top, *sorted(p for p in top.rglob("*") if p.is_dir())] for file in videos_in(folder)]
 
 
@@ -104,7 +104,7 @@ def parses_of(files: list[Path], failed: list[Path], every: int | None, argument
     """
     if not files:
         raise InputError(f"{arguments.sources[0]}: holds neither parses nor videos")
-    read = _whole if all(file.suffix == ".json" for file in files) else _parse_or_read(every, arguments)
+    read = _whole if all(file.suffix in DOCUMENT_SUFFIXES for file in files) else _parse_or_read(every, arguments)
     for file in files:
         try:
             parse = read(file)
@@ -130,7 +130,7 @@ def _parse_or_read(every: int | None, arguments: argparse.Namespace) -> Callable
 
     fixed = [] if every is None else [f"every={every}"]
     parser = VideoParser.from_config(arguments.config, [*fixed, *arguments.set], torch_device(arguments.device))
-    return lambda file: _whole(file) if file.suffix == ".json" else parser(file)
+    return lambda file: _whole(file) if file.suffix in DOCUMENT_SUFFIXES else parser(file)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ from parsing.errors import InputError
 from parsing.files import claim_outputs
 from parsing.intervals import HOLDS_FROM
 from pipelines.command import add_device_option, add_message_options, add_set_option, claim, complain_of, run_command, torch_device
-from pipelines.parse.sources import Job, plan_jobs
+from pipelines.parse.run_options import add_live_options, add_many_options, check_options
+from pipelines.parse.sources import STDOUT, Job, plan_jobs
+from pipelines.parse.summary import Outcome, print_summary
 
 if TYPE_CHECKING:
     from pipelines.parse.config import PipelineConfig
-    from pipelines.parse.jobs import Outcome
 
 HIDDEN = ("panels", "parts", "ids", "actions")
 
@@ -28,8 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0 all good, 1 some inputs failed, 2 usage or configuration, 130 interrupted",
     )
     files = parser.add_argument_group("input and output")
-    files.add_argument("sources", nargs="+", metavar="SOURCE", help="a video, an image, a folder, or a glob in quotes")
-    files.add_argument("--out", required=True, type=Path, metavar="PATH", help="NAME.json for one source, else a folder")
+    files.add_argument("sources", nargs="+", metavar="SOURCE", help="a video, an image, a folder, a glob in quotes, or a live source")
+    files.add_argument("--out", type=Path, metavar="PATH", help="NAME.json, NAME.jsonl or - for one source, else a folder")
     files.add_argument("--save-video", action="store_true", help="also NAME.parsed.mp4 (images: .png) beside the JSON")
     files.add_argument("--skip-existing", action="store_true", help="go on where a run stopped: leave out what is done")
     files.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
@@ -45,6 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
     drawn.add_argument("--hide", action="append", default=[], choices=HIDDEN, help="leave it out of the annotated copy; may be given again")
     drawn.add_argument("--follow", type=int, metavar="TRACK", help="draw this track alone")
     drawn.add_argument("--report", action="store_true", help="also a page to look at the parse beside the video: NAME.html")
+    add_live_options(parser)
+    add_many_options(parser)
     add_message_options(parser.add_argument_group("messages"))
     return parser
 
@@ -64,7 +67,8 @@ def drawn_as(arguments: argparse.Namespace, settings: PipelineConfig) -> Pipelin
 
 def report_path(job: Job) -> Path:
     """The page beside the parse."""
-    return job.json_path.with_name(f"{job.json_path.name.removesuffix('.json')}.html")
+    assert job.json_path is not None  # `check_options` refuses a report of what is not written
+    return job.json_path.with_name(f"{job.json_path.name.removesuffix('.json').removesuffix('.jsonl')}.html")
 
 
 def write_reports(outcomes: Sequence[Outcome], arguments: argparse.Namespace) -> int:
@@ -73,36 +77,64 @@ def write_reports(outcomes: Sequence[Outcome], arguments: argparse.Namespace) ->
 
     failed = 0
     for job in [outcome.job for outcome in outcomes if not outcome.error and not outcome.skipped]:
+        assert job.json_path is not None
+        video = job.source if isinstance(job.source, Path) else None
         try:
-            write_report(ReportJob(job.json_path, report_path(job), job.source), HOLDS_FROM, quiet=True)
+            write_report(ReportJob(job.json_path, report_path(job), video), HOLDS_FROM, quiet=True)
         except Exception as error:
             complain_of(job.json_path, error, arguments.debug)
             failed += 1
     return failed
 
 
+def overrides_of(arguments: argparse.Namespace) -> list[str]:
+    """What the command line changes in the config."""
+    flags = {"every": arguments.every, "batch": arguments.batch, "max_persons": arguments.max_persons}
+    return [*arguments.set, *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+
+
+def run_here(settings: PipelineConfig, jobs: Sequence[Job], arguments: argparse.Namespace) -> list[Outcome]:
+    """Parse in this process."""
+    from pipelines.parse.jobs import run_jobs
+    from pipelines.parse.live import LiveOptions
+    from pipelines.parse.parser import VideoParser
+    from pipelines.parse.viewers import Viewing
+
+    live = LiveOptions(arguments.live, arguments.reconnect, arguments.seconds)
+    viewing = Viewing(arguments.show, arguments.serve, arguments.host)
+    parser = VideoParser(settings, torch_device(arguments.device))
+    return run_jobs(parser, jobs, arguments.quiet, arguments.debug, live, viewing)
+
+
 def main(arguments: argparse.Namespace) -> int:
+    check_options(arguments)
+    if arguments.engine == "ray":
+        from pipelines.parse.ray_engine import run_with_ray
+
+        return run_with_ray(arguments, overrides_of(arguments))
     jobs = plan_jobs(arguments.sources, arguments.out, arguments.save_video)
     done = [job for job in jobs if arguments.skip_existing and job.is_done]
     left = [job for job in jobs if job not in done]
-    made, sources = [path for job in left for path in job.outputs], [job.source for job in jobs]
+    made = [path for job in left for path in job.outputs]
+    sources = [job.source for job in jobs if isinstance(job.source, Path)]
     made += [report_path(job) for job in left] if arguments.report else []
     claim_outputs(made, sources, overwrite=arguments.overwrite)
     # Late: the networks' libraries take seconds to load, which help and usage errors need not wait for.
     from pipelines.parse.config import config_path, read_pipeline
-    from pipelines.parse.jobs import Outcome, print_summary, run_jobs
 
-    flags = {"every": arguments.every, "batch": arguments.batch, "max_persons": arguments.max_persons}
-    overrides = [*arguments.set, *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-    settings = drawn_as(arguments, read_pipeline(arguments.config, overrides))
+    is_live = arguments.live and len(sources) < len(jobs)
+    at_once = ["batch=1"] if is_live and arguments.batch is None else []  # all cores for the one frame that is there
+    settings = drawn_as(arguments, read_pipeline(arguments.config, [*at_once, *overrides_of(arguments)]))
     claim(arguments, made, settings, inputs=[config_path(arguments.config), *sources])  # the config's files count as well
     outcomes = [Outcome(job, skipped=True) for job in done]
-    if left:
-        from pipelines.parse.parser import VideoParser
+    if arguments.workers is not None:
+        from pipelines.parse.many import parse_by_workers
 
-        outcomes += run_jobs(VideoParser(settings, torch_device(arguments.device)), left, arguments.quiet, arguments.debug)
+        outcomes += parse_by_workers(arguments, settings, done, left)
+    elif left:
+        outcomes += run_here(settings, left, arguments)
     failed = write_reports(outcomes, arguments) if arguments.report else 0
-    if not arguments.quiet:
+    if not arguments.quiet and arguments.out != STDOUT:
         print_summary(outcomes)
     return 1 if failed or any(outcome.error for outcome in outcomes) else 0
 

@@ -31,6 +31,8 @@ class ArraySource:
             first one are checked when they come.
     """
 
+    is_live = False
+
     def __init__(self, given: Iterable[Array | Frame], fps: float | None = None, name: str = "frames") -> None:
         self.complete: Completeness = "unknown"
         self._name, self._fps, self._frames_read = name, _checked_fps(fps, name), 0

@@ -100,7 +100,7 @@ def opened(file: VideoFile) -> Iterator[Opened]:
     """
     cursor = file.cursor()
     with _open(cursor, file.path) as container:
-        stream = _best_stream(container, file.path)
+        stream = best_stream(container, file.path)
         context = stream.codec_context
         if context.width * context.height > MAX_PIXELS:
             raise InputError(f"{file.path}: frames of {context.width} x {context.height} pixels; at most {MAX_PIXELS} pixels are read")
@@ -144,7 +144,7 @@ def _demuxer(cursor: Cursor) -> InputContainer:
     return container
 
 
-def _best_stream(container: InputContainer, path: Path) -> VideoStream:
+def best_stream(container: InputContainer, path: Path | str) -> VideoStream:
     """The video that a player would show: no cover art, the default one before others, then the one of most pixels."""
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:

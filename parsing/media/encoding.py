@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,20 +24,22 @@ class VideoWriter:
     Args:
         image_hw: size of the pictures; odd sizes gain a repeated row or column, which H.264's 4:2:0 needs.
         fps: nominal rate for players; frames keep their own times.
+        keeps: write fragments, which play without an end, and keep those that were written when the block ends in a failure.
 
     Raises:
         InputError: at exit, where no picture was added.
     """
 
-    def __init__(self, path: Path, image_hw: tuple[int, int], fps: float) -> None:
-        self.path, self.image_hw, self.fps = path, image_hw, fps
+    def __init__(self, path: Path, image_hw: tuple[int, int], fps: float, keeps: bool = False) -> None:
+        self.path, self.image_hw, self.fps, self.keeps = path, image_hw, fps, keeps
         self._stack = ExitStack()
         self._last = -1
 
     def __enter__(self) -> VideoWriter:
         temporary = self._stack.enter_context(atomic(self.path))
         # Over the network a player can start before it has all: the index goes first.
-        self._container = av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"})
+        flags = "+frag_keyframe+empty_moov+default_base_moof" if self.keeps else "+faststart"
+        self._container = av.open(str(temporary), "w", format="mp4", options={"movflags": flags})
         self._stack.callback(self._container.close)
         rate = Fraction(self.fps).limit_denominator(1001) if self.fps > 0 else Fraction(25)
         # No B-frames: reordered times would make the muxer tell a wrong duration for variable rates.
@@ -60,6 +62,10 @@ class VideoWriter:
         except BaseException as error:
             self._stack.__exit__(type(error), error, error.__traceback__)
             raise
+        if self.keeps and failure[0] is not None and self._last >= 0:
+            with suppress(av.error.FFmpegError, OSError):
+                self._container.close()
+            failure = (None, None, None)
         self._stack.__exit__(*failure)  # type: ignore[arg-type]
 
     def add(self, picture: Array, time_s: float) -> None:

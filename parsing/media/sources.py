@@ -16,10 +16,14 @@ class Source(Protocol):
     """Frames of one video, and what is known of it: a file, an image, or frames from memory.
 
     `facts` is known at once; what only the last frame can tell, as `frames_decoded`, and `complete` are final after it.
-    `complete` says whether the whole video was decoded, and is `unknown` where nothing in the file could tell.
+    `complete` says whether the whole video was decoded, and is `unknown` where nothing in the file could tell. A source that
+    `is_live` waits for nobody: frames that are not asked for in time are lost, so nothing may hold the next one up.
     """
 
     complete: Completeness
+
+    @property
+    def is_live(self) -> bool: ...
 
     @property
     def facts(self) -> VideoFacts: ...

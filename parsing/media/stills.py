@@ -19,6 +19,7 @@ class Still:
 
     complete: Completeness = True
     num_frames = 1
+    is_live = False
 
     def __init__(self, path: Path) -> None:
         self._image = read_image(path)

@@ -29,6 +29,8 @@ class Video:
         InputError: the file is missing, is not of a known format, holds no video, or no frame of it can be decoded.
     """
 
+    is_live = False
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._file = VideoFile(self.path)

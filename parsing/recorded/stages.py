@@ -108,7 +108,7 @@ class RecordedTracks:
     def __init__(self, recordings: Recordings, facts: ModelFacts) -> None:
         self.recordings, self.facts = recordings, facts
 
-    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
+    def __call__(self, items: Iterable[Item], *, waits: bool = True) -> Iterator[Item]:  # noqa: ARG002  # it never waits
         for frame, parse in items:
             yield frame, None if parse is None else replace(parse, persons=self._tracked(frame, parse.persons))
 

@@ -41,8 +41,8 @@ class Smooth:
     def check(self, vocabulary: Vocabulary) -> None:
         """Any vocabulary will do."""
 
-    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
-        for frame, parse, others in neighbourhoods(items, self.window_s):
+    def __call__(self, items: Iterable[Item], *, waits: bool = True) -> Iterator[Item]:
+        for frame, parse, others in neighbourhoods(items, self.window_s, waits):
             yield frame, None if parse is None else self._smoothed(parse, others)
 
     def _smoothed(self, parse: FrameParse, others: list[FrameParse]) -> FrameParse:
@@ -60,10 +60,13 @@ class Smooth:
         return replace(parse, states=PartStates(np.clip(mean * parse.parts.visible[..., None], 0, 1)))
 
 
-def neighbourhoods(items: Iterable[Item], window_s: float) -> Iterator[tuple[Frame, FrameParse | None, list[FrameParse]]]:
+def neighbourhoods(
+    items: Iterable[Item], window_s: float, waits: bool = True
+) -> Iterator[tuple[Frame, FrameParse | None, list[FrameParse]]]:
     """Every frame in order, with the other key frames that lie less than `window_s` away.
 
-    Frames wait until the window behind them is full, so memory grows by `window_s` of video.
+    Frames wait until the window behind them is full, so memory grows by `window_s` of video. Without `waits` they come with
+    the key frames before them alone.
     """
     waiting: deque[Item] = deque()
     known: deque[FrameParse] = deque()
@@ -71,9 +74,10 @@ def neighbourhoods(items: Iterable[Item], window_s: float) -> Iterator[tuple[Fra
         waiting.append((frame, parse))
         if parse is not None:
             known.append(parse)
-        while waiting and frame.time_s - waiting[0][0].time_s >= window_s:
+        while waiting and frame.time_s - waiting[0][0].time_s >= (window_s if waits else 0.0):
             yield _with_others(*waiting.popleft(), known, window_s)
-        while known and waiting and known[0].time_s <= waiting[0][0].time_s - window_s:
+        oldest_s = waiting[0][0].time_s if waiting else frame.time_s
+        while known and known[0].time_s <= oldest_s - window_s:
             known.popleft()
     while waiting:
         yield _with_others(*waiting.popleft(), known, window_s)

@@ -129,8 +129,8 @@ class TemporalFilter:
         if (vocabulary.parts, vocabulary.states) != (self.vocabulary.parts, self.vocabulary.states):
             raise InputError("state_filter: its weights and those of part_states differ in their parts or states")
 
-    def __call__(self, items: Iterable[Item]) -> Iterator[Item]:
-        for frame, parse, others in neighbourhoods(items, self.head.architecture.window_s):
+    def __call__(self, items: Iterable[Item], *, waits: bool = True) -> Iterator[Item]:
+        for frame, parse, others in neighbourhoods(items, self.head.architecture.window_s, waits):
             yield frame, parse if parse is None or not len(parse.persons) else self._judged(parse, others)
 
     @torch.inference_mode()

@@ -55,16 +55,19 @@ class Group:
         return [frame for frame, is_key in self.frames if is_key]
 
 
-def parsed(groups: Iterable[Group], parse: Parsing, lanes: Lanes, keys: KeyFrames) -> Generator[Item]:
+def parsed(groups: Iterable[Group], parse: Parsing, lanes: Lanes, keys: KeyFrames, ahead: int = AHEAD) -> Generator[Item]:
     """Every frame in order, with a parse where it is a key frame.
 
     The networks work on the next group while this one is used.
+
+    Args:
+        ahead: groups that are asked for before the first one is given; 0 for live sources, whose next frame is still to come.
     """
     waiting: deque[tuple[Group, list[Future[list[FrameParse]]]]] = deque()
     with lanes.open() as pool:
         for group in groups:
             waiting.append((group, [pool.submit(parse, share, group.actions) for share in lanes.shares(group.key_frames)]))
-            if len(waiting) > AHEAD:
+            if len(waiting) > ahead:
                 yield from _finished(*waiting.popleft(), keys)
         while waiting:
             yield from _finished(*waiting.popleft(), keys)
@@ -92,11 +95,14 @@ def grouped(
     actions: Array | None = None
     for frame in frames:
         before, actions = actions, actions_at(frame.time_s)
-        if group and (len(group) >= most or actions is not before or sum(is_key for _, is_key in group) == keys.most_keys):
+        if group and actions is not before:
             yield Group(group, before)
             group = []
         is_key = keys(frame)
         kept = frame if keep_images or is_key else Frame(frame.video, frame.index, frame.time_s, np.zeros((1, 1, 3), np.uint8))
         group.append((kept, is_key))
+        if len(group) >= most or sum(key for _, key in group) == keys.most_keys:  # now, as the next frame may be long in coming
+            yield Group(group, actions)
+            group = []
     if group:
         yield Group(group, actions)

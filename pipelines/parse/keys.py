@@ -55,10 +55,13 @@ class EveryNth:
     most_keys: int | None = None
 
     def __init__(self, every: int) -> None:
-        self.every = every
+        self.every, self._next = every, 0
 
     def __call__(self, frame: Frame) -> bool:
-        return frame.index % self.every == 0
+        """Every N-th frame, and of a live source, whose frames may be lost, the first one that is at least N later."""
+        is_key = frame.index >= self._next
+        self._next = frame.index + self.every if is_key else self._next
+        return is_key
 
     def saw(self, persons: Detections) -> None: ...
 

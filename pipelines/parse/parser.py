@@ -24,7 +24,7 @@ from pipelines.command import torch_device
 from pipelines.parse.actions import VideoActions
 from pipelines.parse.conditioning import Conditioning, read_aliases
 from pipelines.parse.config import PipelineConfig, read_pipeline
-from pipelines.parse.flow import Lanes, grouped, parsed
+from pipelines.parse.flow import AHEAD, Lanes, grouped, parsed
 from pipelines.parse.interpolation import fill_between
 from pipelines.parse.keys import KEYS_A_GROUP, key_frames
 from pipelines.parse.tubes import TrackActions
@@ -92,13 +92,13 @@ class VideoParser:
 
     def stream(
         self,
-        path: str | Path | None = None,
+        path: str | Path | Source | None = None,
         *,
         frames: Iterable[Array | Frame] | None = None,
         fps: float | None = None,
         name: str = "frames",
     ) -> ParseStream:
-        """Parse a file, or frames from memory, frame by frame in bounded memory.
+        """Parse a file, a source such as `LiveSource`, or frames from memory, frame by frame in bounded memory.
 
         The actions of a file or a sequence are known before the first frame comes. Those of frames that come once, as
         from a generator, are found while they pass, and part states are conditioned on those found so far.
@@ -113,7 +113,7 @@ class VideoParser:
             InputError: the source is no video that can be read; later, a frame is not like the first one.
         """
         if path is not None and frames is None and fps is None:
-            return ParseStream(self, open_source(path))
+            return ParseStream(self, open_source(path) if isinstance(path, (str, Path)) else path)
         if path is None and frames is not None:
             return ParseStream(self, ArraySource(frames, fps, name))
         raise InputError("stream: expected either a path, or frames with their fps")
@@ -225,23 +225,34 @@ class ParseStream:
         """
         # Closed in this order: the thread that decodes must have ended before its file is closed.
         with closing(self.source), closing(self._parsed(keep_images)) as parsed:
-            items = self.parser.tracker(parsed)
-            for component in (self._track_actions, self.parser.state_filter):
-                items = items if component is None else component(items)
+            waits = not self.source.is_live
+            items = self.parser.tracker(parsed, waits=waits)
+            items = items if self._track_actions is None else self._track_actions(items)
+            items = items if self.parser.state_filter is None else self.parser.state_filter(items, waits=waits)
             yield from fill_between(items)
             self.facts, self.complete = self.source.facts, self.source.complete
 
     def _parsed(self, keep_images: bool) -> Generator[Item]:
         """Every frame, with a parse where it is a key frame."""
         keys, most = key_frames(self.parser.settings.every), self._frames_at_once
-        with closing(prefetched(self.source.frames(), most)) as frames:
+        with closing(self._frames(most)) as frames:
             groups = grouped(self._video_actions.watch(frames), self._video_actions.at, keys, most, keep_images)
-            with closing(parsed(groups, self.parser.parse_key_frames, self.parser.lanes, keys)) as items:
+            ahead = 0 if self.source.is_live else AHEAD
+            with closing(parsed(groups, self.parser.parse_key_frames, self.parser.lanes, keys, ahead)) as items:
                 yield from items
+
+    def _frames(self, most: int) -> Generator[Frame]:
+        """A live source has its own thread, and frames that it gives early would be old when their turn comes."""
+        if self.source.is_live:
+            yield from self.source.frames()
+        else:
+            yield from prefetched(self.source.frames(), most)
 
     @property
     def _frames_at_once(self) -> int:
         """How many frames are decoded while those before them go through the networks, which bounds the memory."""
+        if self.source.is_live:
+            return 1
         settings, frame_bytes = self.parser.settings, 3 * self.facts.height * self.facts.width
         every = settings.every
         wanted = settings.batch * every if isinstance(every, int) else KEYS_A_GROUP * every.most  # which no batch may change

@@ -11,46 +11,58 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parsing.errors import InputError
+from parsing.media.addresses import Address, live_address
 from parsing.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 COPY_SUFFIXES = (".parsed.mp4", ".parsed.png")  # of annotated copies of videos and of images
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+STDOUT = Path("-")
+MANIFEST = "manifest.jsonl"  # of a folder of parses; its name is no name of a parse
+DOCUMENT_SUFFIXES = (".json", ".jsonl")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One source and the files that it becomes; `drawing_path` is None where no annotated copy is wanted."""
+    """One source and the files that it becomes; a path is None where none is wanted.
 
-    source: Path
-    json_path: Path
+    `json_path` may be `STDOUT`.
+    """
+
+    source: Path | Address
+    json_path: Path | None
     drawing_path: Path | None
 
     @property
     def outputs(self) -> list[Path]:
-        return [path for path in (self.json_path, self.drawing_path) if path is not None]
+        return [path for path in (self.json_path, self.drawing_path) if path not in (None, STDOUT)]
 
     @property
     def is_done(self) -> bool:
         """Whether all outputs exist; as they appear whole, nothing is left to do then."""
-        return all(path.is_file() for path in self.outputs)
+        return bool(self.outputs) and all(path.is_file() for path in self.outputs)
 
 
-def plan_jobs(sources: Sequence[str], out: Path, save_video: bool) -> list[Job]:
-    """Find the files that sources name and decide where each result goes.
+def plan_jobs(sources: Sequence[str], out: Path | None, save_video: bool) -> list[Job]:
+    """Find the files that sources name, or the live source, and decide where each result goes.
 
-    A single file with an `out` that ends in .json is written there. Everything else goes to the folder `out`, as NAME.json
+    A single file, or a live source, with an `out` that ends in .json or .jsonl is written there, and with `-` to the
+    standard output; without `out` it is not written. Everything else goes to the folder `out`, as NAME.json
     with the whole name of the file; files of equal names keep their paths below the folder that all sources share.
 
     Raises:
         InputError: a source names nothing, or `out` is no name for its results.
     """
+    live = [address for source in sources if (address := live_address(source)) is not None]
+    if live:
+        return [_live_job(live[0], len(sources), out, save_video)]
     files = list({os.path.abspath(file): file for source in sources for file in files_of(source)}.values())  # noqa: PTH100
-    if out.suffix == ".json" and not out.is_dir():
+    if out is None or out == STDOUT or (out.suffix in DOCUMENT_SUFFIXES and not out.is_dir()):
         if len(files) > 1 or Path(sources[0]).is_dir():
-            raise InputError(f"--out {out}: {len(files)} inputs need a folder, not one .json file")
+            raise InputError(f"--out {out}: {len(files)} inputs need a folder, not one document")
         return [_job(files[0], out, save_video)]
     if re.fullmatch(r"\.[A-Za-z]\w*", out.suffix) and not out.is_dir():
-        raise InputError(f"--out {out}: expected NAME.json for one source, or a folder, whose name has no suffix unless it exists")
+        raise InputError(
+            f"--out {out}: expected NAME.json or NAME.jsonl for one source, or a folder, whose name has no suffix unless it exists"
+        )
     return [_job(file, out / f"{name}.json", save_video) for file, name in zip(files, _names(files), strict=True)]
 
 
@@ -68,10 +80,10 @@ def files_of(source: str) -> list[Path]:
     Annotated copies that earlier calls left in a folder are no sources.
 
     Raises:
-        InputError: a folder or pattern has none, or the source is an address on the network.
+        InputError: a folder or pattern has none, or the source is a live one.
     """
-    if _ADDRESS.match(source):
-        raise InputError(f"{source}: an address; expected a file, a folder or a pattern: save the stream to a file first")
+    if (address := live_address(source)) is not None:
+        raise InputError(f"{address}: a live source; expected a file, a folder or a pattern")
     path = Path(source)
     if path.is_dir():
         found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES + IMAGE_SUFFIXES and _is_source(file)]
@@ -91,6 +103,22 @@ def _is_source(file: Path) -> bool:
     return not file.name.startswith(".") and not file.name.endswith(COPY_SUFFIXES)
 
 
-def _job(file: Path, json_path: Path, save_video: bool) -> Job:
+def _live_job(address: Address, num_sources: int, out: Path | None, save_video: bool) -> Job:
+    if num_sources > 1:
+        raise InputError(f"{address}: a live source has no end, so it is parsed alone; expected no other source")
+    if out is not None and out != STDOUT and (out.suffix not in DOCUMENT_SUFFIXES or out.is_dir()):
+        raise InputError(f"--out {out}: expected NAME.json, NAME.jsonl or - for a live source")
+    if save_video and (out is None or out == STDOUT):
+        raise InputError("--save-video: expected --out NAME.json or NAME.jsonl, beside which the copy goes")
+    return Job(address, out, out.with_suffix(COPY_SUFFIXES[0]) if save_video and out is not None else None)
+
+
+def _job(file: Path, json_path: Path | None, save_video: bool) -> Job:
+    if json_path is None or json_path == STDOUT:
+        if save_video:
+            raise InputError("--save-video: expected --out NAME.json or NAME.jsonl, beside which the copy goes")
+        return Job(file, json_path, None)
     suffix = COPY_SUFFIXES[file.suffix.lower() in IMAGE_SUFFIXES]
-    return Job(file, json_path, json_path.with_name(json_path.name.removesuffix(".json") + suffix) if save_video else None)
+    return Job(
+        file, json_path, json_path.with_name(json_path.name.removesuffix(".json").removesuffix(".jsonl") + suffix) if save_video else None
+    )

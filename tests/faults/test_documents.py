@@ -16,12 +16,13 @@ import pytest
 from parsing import array_files, document, json_files
 from parsing.array_files import read_npy, read_npz
 from parsing.configs import override
-from parsing.document import VideoParse, read_parse, write_parse
+from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.json_files import parse_json, read_json, read_json_lines
 from parsing.memory import memory_budget, read_bounded
 from parsing.types import Detections, FrameParse, Parts, PartStates, VideoFacts
 from parsing.vocabulary import Vocabulary, read_list
+from parsing.writing import write_parse
 from parsing.yaml_files import yaml_value
 
 

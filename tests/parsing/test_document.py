@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from builders import VOCABULARY, frame_parse
 
-from parsing.document import ParseWriter, VideoParse, json_schema, read_parse, write_parse
+from parsing.document import VideoParse, json_schema, read_parse
 from parsing.errors import InputError
 from parsing.types import ActionScore, ActionWindow, ModelFacts, VideoFacts, main_action
+from parsing.writing import ParseWriter, write_parse
 
 FACTS = VideoFacts("a.mp4", 320, 240, 90, 29.97, 1.5, None, 3, 1)
 ACTIONS = (ActionScore("walk", 0.75, 0.0, 1.5), ActionScore("run", 0.875, 1.0, 2.5))
@@ -65,7 +66,7 @@ def test_content_by_hand(written: Path) -> None:
     track = {"track_id": 1, "start_s": 0.0, "end_s": 0.2, "first_frame": 0, "last_frame": 2, "num_frames": 2}
     assert document["tracks"] == [track | {"actions": actions}]
     assert [model["used"] for model in document["models"]] == [True, True, False]
-    assert document["schema_version"] == "1.2"
+    assert document["schema_version"] == "1.3"
     assert document["action_windows"] == [
         {"start_s": 0.0, "end_s": 1.5, "branch": "recognizers", "scores": {"walk": 0.75, "run": 0.25}},
         {"start_s": 1.0, "end_s": 2.5, "branch": "recognizers", "scores": {"run": 0.9997}},

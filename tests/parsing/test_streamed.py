@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from builders import VOCABULARY, frame_parse
 
-from parsing.document import ParseWriter, VideoParse, read_parse, write_parse
+from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.streamed import ParseFile
 from parsing.types import ActionScore, FrameParse, VideoFacts
+from parsing.writing import ParseWriter, write_parse
 
 FACTS = VideoFacts("a.mp4", 320, 240, 0, 10.0, 1.0, 3, 3, 0)
 FRAMES = (frame_parse(0, [[10, 20, 60, 120], [100, 30, 140, 90]], [1, -1]), frame_parse(1, []), frame_parse(2, [[11, 20, 61, 120]], [1]))

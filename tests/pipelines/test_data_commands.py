@@ -15,9 +15,10 @@ from detectors.evaluation import Item
 from detectors.sampling import item_weights
 from parsing import Detections, FrameParse, InputError, Parts, PartStates
 from parsing.datasets import default_images, read_records
-from parsing.document import VideoParse, write_parse
+from parsing.document import VideoParse
 from parsing.measures.boxes import BoxTruth
 from parsing.types import VideoFacts
+from parsing.writing import write_parse
 from pipelines import evaluate, export, inspect_data
 from pipelines.benchmarks.detections.score import compare, confusion_matrix, truth_of
 

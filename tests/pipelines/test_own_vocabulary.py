@@ -12,12 +12,13 @@ import pytest
 import yaml
 from builders import TINY_DETECTOR, write_video
 
-from parsing.document import VideoParse, json_schema, read_parse, write_parse
+from parsing.document import VideoParse, json_schema, read_parse
 from parsing.errors import InputError
 from parsing.media.video import Video
 from parsing.networks.weights import read_header
 from parsing.types import Array, Detections, FrameParse, Parts, PartStates, VideoFacts
 from parsing.vocabulary import Vocabulary
+from parsing.writing import write_parse
 from pipelines import evaluate, export, run, train
 
 PARTS = ("helmet", "torso", "left_glove", "right_glove", "racket")

@@ -107,9 +107,9 @@ def test_outputs_are_not_replaced_unasked(tiny_pipeline: Path, clip: Path, tmp_p
     ("arguments", "message"),
     [
         (["{clip}", "--out", "{tmp}/c.mp4/p.json"], "c.mp4: is no folder"),
-        (["{clip}", "--out", "{tmp}/p.csv"], "expected NAME.json for one source, or a folder"),
-        (["{clip}", "{clip2}", "--out", "{tmp}/p.csv"], "expected NAME.json for one source, or a folder"),
-        (["rtsp://host/stream", "--out", "{tmp}/p.json"], "rtsp://host/stream: an address; expected a file"),
+        (["{clip}", "--out", "{tmp}/p.csv"], "expected NAME.json or NAME.jsonl for one source, or a folder"),
+        (["{clip}", "{clip2}", "--out", "{tmp}/p.csv"], "expected NAME.json or NAME.jsonl for one source, or a folder"),
+        (["gopher://host/stream", "--out", "{tmp}/p.json"], "gopher://host/stream: expected an address of rtsp"),
         (["{tmp}/empty", "--out", "{tmp}/o"], "folder without videos"),
         (["{tmp}/*.xyz", "--out", "{tmp}/o"], "no file matches"),
         (["{clip}", "{clip2}", "--out", "{tmp}/p.json"], "2 inputs need a folder"),
@@ -151,7 +151,7 @@ def test_inputs_that_cannot_be_read_are_failures_not_usage(tiny_pipeline: Path, 
 def test_a_full_disk_is_one_line(
     tiny_pipeline: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("parsing.document.atomic", lambda path: nullcontext(Path("/dev/full")))  # noqa: ARG005
+    monkeypatch.setattr("parsing.writing.atomic", lambda path: nullcontext(Path("/dev/full")))  # noqa: ARG005
     assert call(tiny_pipeline, clip, "--out", tmp_path / "p.json", "--quiet") == 1
     assert "No space left" in capsys.readouterr().err
     assert not (tmp_path / "p.json").exists()
@@ -208,4 +208,4 @@ def test_interrupt_leaves_nothing(tiny_pipeline: Path, tmp_path: Path) -> None:
 def test_help_is_short() -> None:
     done = run("--help")
     assert done.returncode == 0
-    assert len(done.stdout.splitlines()) < 40
+    assert len(done.stdout.splitlines()) < 70

@@ -17,12 +17,13 @@ from parsing.datasets.clips import read_clip_records
 from parsing.datasets.kinetics_tps.index import build_index
 from parsing.datasets.kinetics_tps.results import Results, read_truth
 from parsing.datasets.kinetics_tps.truth import truth_frames, truth_vocabulary
-from parsing.document import VideoParse, write_parse
+from parsing.document import VideoParse
 from parsing.errors import InputError
 from parsing.recorded.stages import Recordings
 from parsing.states.sources import KineticsTPSStates, StateDataConfig
 from parsing.types import ActionWindow, Frame, FrameParse, VideoFacts
 from parsing.vocabulary import PART_NAMES, Vocabulary
+from parsing.writing import write_parse
 from pipelines.benchmarks.kinetics_tps.score import evaluate
 from pipelines.benchmarks.kinetics_tps.submission import SubmissionWriter, video_json
 

@@ -7,11 +7,12 @@ from builders import VOCABULARY, box_around, frame, frame_parse, only_persons, s
 
 from detectors.trackers import TRACKERS
 from parsing.configs import resolve
-from parsing.document import VideoParse, write_parse
+from parsing.document import VideoParse
 from parsing.errors import InputError
 from parsing.recorded.stages import match_boxes
 from parsing.stages import ActionRecognizer, PartDetector, PartStateRecognizer, PersonDetector, Tracker
 from parsing.types import ActionWindow, Detections, VideoFacts
+from parsing.writing import write_parse
 from pipelines.trainings import COMPONENTS
 
 TRUTH = frame_parse(4, [[10, 20, 60, 120], [100, 30, 140, 90]], [5, 7])

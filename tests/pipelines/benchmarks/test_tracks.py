@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from builders import VOCABULARY, only_persons
 
-from parsing.document import VideoParse, write_parse
+from parsing.document import VideoParse
 from parsing.errors import InputError
 from parsing.types import Detections, VideoFacts
+from parsing.writing import write_parse
 from pipelines import evaluate
 from pipelines.benchmarks.tracks.mot import read_mot
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from builders import VOCABULARY, frame_parse, ramp, write_video
 
-from parsing.document import VideoParse, read_parse, write_parse
+from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
 from parsing.media.video import Video
 from parsing.types import Array, Frame, FrameParse, VideoFacts
+from parsing.writing import write_parse
 from pipelines import VideoParser
 
 EVERYTHING = [

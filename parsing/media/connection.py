@@ -1,0 +1,147 @@
+"""One connection to a live source: opened with time limits, read until it ends, is lost, or is no longer wanted."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from parsing.errors import InputError
+from parsing.media.addresses import Address
+from parsing.media.containers import MAX_PIXELS, best_stream
+
+OPEN_S, READ_S = 10.0, 5.0  # nothing comes for this long: there is no source, or no longer
+FIRST_PICTURE_S = 15.0  # cameras send a key frame every few seconds; what was asked for later than that never comes
+MOST_ERRORS = 20  # in a row, until a connection counts as lost
+CHECK_S = 0.1
+
+
+class ConnectionLost(Exception):  # noqa: N818  # it is no failure of the program
+    """A connection that had worked gives nothing more; the message says why, in words without the address."""
+
+
+class StandardInput:
+    """The standard input as PyAV reads it; ends when `stopped` is set, and cannot be sought in."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self.stopped, self.descriptor = stopped, sys.stdin.fileno()
+
+    def wait(self) -> None:
+        """Wait for the first byte, however long its sender takes."""
+        while not self.stopped.is_set() and not select.select([self.descriptor], [], [], CHECK_S)[0]:
+            continue
+
+    def read(self, num_bytes: int) -> bytes:
+        while not self.stopped.is_set():
+            if select.select([self.descriptor], [], [], CHECK_S)[0]:
+                return os.read(self.descriptor, num_bytes)
+        return b""
+
+
+class Connection:
+    """Pictures of a source that answers.
+
+    `errors` counts what could not be read or decoded. `is_recorded` says that its length is known: its end is the end, and
+    to connect again would begin anew. `opened_s` is when it was asked for, on the monotonic clock.
+    """
+
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, is_recorded: bool, opened_s: float, stopped: threading.Event
+    ) -> None:
+        self.container, self.stream, self.is_recorded = container, stream, is_recorded
+        self.opened_s, self.stopped = opened_s, stopped
+        self.errors = self.packets = 0
+
+    @property
+    def fps(self) -> float:
+        return float(self.stream.average_rate or self.stream.guessed_rate or 0)
+
+    @property
+    def pixel_aspect(self) -> Fraction | None:
+        return self.stream.sample_aspect_ratio
+
+    def pictures(self) -> Iterator[av.VideoFrame]:
+        """Pictures in display order, until the source ends or `stopped` is set.
+
+        Raises:
+            ConnectionLost: it gives nothing more, or nothing but errors.
+        """
+        in_a_row, given = 0, False
+        while not self.stopped.is_set():
+            try:
+                for packet in self.container.demux(self.stream):
+                    self.packets += 1
+                    if self.stopped.is_set():
+                        return
+                    for picture in self._decoded(packet):
+                        in_a_row, given = 0, True
+                        yield picture
+                    if not given and time.monotonic() > self.opened_s + FIRST_PICTURE_S:
+                        raise ConnectionLost(f"no picture in {FIRST_PICTURE_S:.0f} s, of {self.packets} packets: no key frame came")
+                return
+            except av.error.FFmpegError as error:
+                in_a_row, self.errors = in_a_row + 1, self.errors + 1
+                if not isinstance(error, av.error.InvalidDataError | av.error.BlockingIOError) or in_a_row >= MOST_ERRORS:
+                    raise ConnectionLost(reason(error)) from None
+
+    def _decoded(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
+        try:
+            pictures: list[av.VideoFrame] = packet.decode()
+        except av.error.FFmpegError:
+            self.errors += 1
+            return []
+        return pictures
+
+
+@contextmanager
+def connected(address: Address, stopped: threading.Event) -> Iterator[Connection]:
+    """Connect to a source.
+
+    Raises:
+        InputError: there is none, it refuses, or it has no video; names the address without its password.
+    """
+    target: Any = address.url or StandardInput(stopped)
+    limits: tuple[float, float] | None = (OPEN_S, READ_S)
+    if isinstance(target, StandardInput):
+        target.wait()
+        limits = None
+    opened_s = time.monotonic()
+    try:
+        container: InputContainer = av.open(
+            target, format=address.input_format, options=address.options, timeout=limits, metadata_errors="ignore"
+        )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{address}: cannot be opened ({reason(error)})") from None
+    try:
+        stream = best_stream(container, address.name)
+        context = stream.codec_context
+        if context.width * context.height > MAX_PIXELS:
+            raise InputError(f"{address}: frames of {context.width} x {context.height} pixels; at most {MAX_PIXELS} pixels are read")
+        context.thread_count = 1  # threads that each hold a frame back would add to the delay
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+        yield Connection(container, stream, address.paced and container.duration is not None, opened_s, stopped)
+    finally:
+        with suppress(av.error.FFmpegError):
+            container.close()
+
+
+def reason(error: Exception) -> str:
+    """Why FFmpeg gave up; its messages can hold the address with the password, so only the kind of error is told."""
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        return "user name or password is wrong or missing"
+    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
+        return "no answer"
+    if isinstance(error, av.error.InvalidDataError):
+        return "no video that can be read"
+    return getattr(error, "strerror", None) or type(error).__name__

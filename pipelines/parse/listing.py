@@ -1,0 +1,119 @@
+"""Sources and outputs on any file system that fsspec knows: folders, patterns, lists and Parquet files of paths."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from parsing.errors import InputError
+from parsing.extras import import_extra
+from parsing.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from pipelines.parse.sources import COPY_SUFFIXES, files_of
+
+SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https")
+PATH_COLUMN = "path"
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def sources_of(named: Iterable[str]) -> list[str]:
+    """Every video or image that sources name: a file, a folder, a pattern, a list (`.txt`, one a line), or a Parquet file.
+
+    A Parquet file has its paths in a column `path`. Each may stand on this machine or be a URL.
+
+    Raises:
+        InputError: a source names nothing, or a URL is of an unknown scheme.
+    """
+    found = dict.fromkeys(path for source in named for path in _expanded(source))
+    return list(found)
+
+
+def names_of(paths: Sequence[str]) -> list[str]:
+    """The names of files, with their folders where two are equal."""
+    counts = Counter(posixpath.basename(path) for path in paths)
+    folders = [posixpath.dirname(_URL.sub("/", path)) for path in paths]
+    shared = posixpath.commonpath(folders) if len(set(map(posixpath.isabs, folders))) == 1 else ""
+    return [
+        name if counts[name] == 1 else posixpath.relpath(posixpath.join(folder, name), shared or "/")
+        for name, folder in zip(map(posixpath.basename, paths), folders, strict=True)
+    ]
+
+
+def file_system(path: str) -> tuple[Any, str]:
+    """The file system of a path or URL, and the path in it.
+
+    Raises:
+        InputError: its scheme is not known, or needs a package that is not installed.
+    """
+    scheme = _URL.match(path)
+    if scheme is not None and scheme[1] not in SCHEMES:
+        raise InputError(f"{shown(path)}: expected a path, or a URL of {', '.join(SCHEMES)}")
+    try:
+        return import_extra("fsspec.core", "ray").url_to_fs(path)  # type: ignore[no-any-return]
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{shown(path)}: cannot be reached ({error})") from None
+
+
+def shown(path: str) -> str:
+    """A URL without user, password and query."""
+    return re.sub(r"^([^:/]+://)(?:[^/?#]*@)?([^?#]*).*$", r"\1\2", path)
+
+
+def _expanded(source: str) -> list[str]:
+    if source.endswith(".parquet"):
+        return _entries(_column(source), source)
+    if source.endswith(".txt"):
+        system, path = file_system(source)
+        try:
+            lines = system.cat_file(path).decode().splitlines()
+        except (OSError, UnicodeError) as error:
+            raise InputError(f"{shown(source)}: cannot be read ({error})") from None
+        return _entries([line.strip() for line in lines if line.strip()], source)
+    if _URL.match(source) is None:
+        return [os.path.abspath(file) for file in files_of(source)]  # noqa: PTH100  # links keep their names
+    return _remote(source)
+
+
+def _entries(paths: Sequence[str], source: str) -> list[str]:
+    """The paths of a list, those that are no URLs below the folder that the list stands in."""
+    if not paths:
+        raise InputError(f"{shown(source)}: names no video")
+    for path in paths:
+        if _URL.match(path):
+            file_system(path)
+    base = "" if _URL.match(source) else os.path.dirname(os.path.abspath(source))  # noqa: PTH100, PTH120
+    return [path if _URL.match(path) or not base else os.path.join(base, path) for path in paths]  # noqa: PTH118
+
+
+def _column(source: str) -> list[str]:
+    parquet, system = import_extra("pyarrow.parquet", "ray"), file_system(source)
+    try:
+        column = parquet.read_table(system[1], columns=[PATH_COLUMN], filesystem=system[0]).column(PATH_COLUMN)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{shown(source)}: expected a Parquet file with a column {PATH_COLUMN!r} ({' '.join(str(error).split())})"
+        ) from None
+    return [str(value) for value in column.to_pylist() if value]
+
+
+def _remote(source: str) -> list[str]:
+    system, path = file_system(source)
+    try:
+        if system.isdir(path):
+            found = [entry for entry in system.ls(path, detail=False) if _is_video(entry)]
+        else:
+            found = system.glob(path) if any(mark in path for mark in "*?[") else [path]
+    except OSError as error:
+        raise InputError(f"{shown(source)}: cannot be listed ({error})") from None
+    if not found:
+        raise InputError(f"{shown(source)}: names no video")
+    return [system.unstrip_protocol(entry) for entry in sorted(found)]
+
+
+def _is_video(path: str) -> bool:
+    name = posixpath.basename(path)
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES + IMAGE_SUFFIXES and not name.startswith(".") and not name.endswith(COPY_SUFFIXES)

@@ -1,0 +1,240 @@
+"""Videos parsed by Ray Data, on this machine or a cluster: each actor loads its networks once, and one lost loses no finished video."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import os
+import posixpath
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parsing.console import complain, say
+from parsing.errors import InputError
+from parsing.extras import import_extra
+from parsing.files import claim_outputs
+from parsing.progress import Counter
+from pipelines.command import claim, torch_device
+from pipelines.parse.config import PipelineConfig, config_path, read_pipeline
+from pipelines.parse.listing import file_system, names_of, shown, sources_of
+from pipelines.parse.manifest import Manifest, Record, now
+from pipelines.parse.sources import DOCUMENT_SUFFIXES, STDOUT, Job
+
+PARQUET = ".parquet"
+TRIES = 2  # of a video whose actor was lost
+CORES_OF_ACTOR = 2
+
+
+@dataclass(frozen=True)
+class RayTask:
+    """One video, wherever it stands, and where its parse goes; an empty `output` puts it into the row."""
+
+    number: int
+    source: str
+    output: str
+
+
+class RayParser:
+    """What runs in an actor: networks that are built once, and a call for each row."""
+
+    def __init__(self, settings: PipelineConfig, device: str, num_cores: int) -> None:
+        import torch
+
+        from pipelines.parse.records import Recorder
+
+        torch.set_num_threads(num_cores)
+        logging.getLogger().setLevel(logging.WARNING)
+        self.recorder = Recorder(settings, device, debug=False)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        task = RayTask(int(row["number"]), str(row["source"]), str(row["output"]))
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                record, document = self._parsed(task, Path(folder))
+            except (InputError, OSError) as error:
+                record, document = Record(shown(task.source), (), "failed", f"{shown(task.source)}: {error}", finished_at=now()), ""
+        return {"number": task.number, "record": json.dumps(dataclasses.asdict(record)), "document": document}
+
+    def _parsed(self, task: RayTask, folder: Path) -> tuple[Record, str]:
+        system, path = file_system(task.source)
+        local, made = Path(path), folder / "parse.json"
+        if not _is_local(system):
+            local = folder / posixpath.basename(path)
+            system.get_file(path, str(local))
+        record = self.recorder(Job(local, made, None))
+        document = ""
+        if record.outcome == "done" and task.output:
+            _put(made, task.output)
+        elif record.outcome == "done":
+            document = made.read_text(encoding="utf-8")
+        outputs = (task.output,) if record.outcome == "done" and task.output else ()
+        return dataclasses.replace(record, source=shown(task.source), outputs=outputs), document
+
+
+def run_with_ray(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Parse what the command line names; the exit code.
+
+    Raises:
+        InputError: a source or an output does not fit, Ray is not installed, or its cluster cannot be reached.
+    """
+    out = checked_out(arguments)
+    settings = read_pipeline(arguments.config, overrides)
+    sources = sources_of(arguments.sources)
+    local = [Path(source) for source in sources if "://" not in source]
+    claim(arguments, [], settings, inputs=[config_path(arguments.config), *local])
+    manifest = Manifest(Path(out) if "://" not in out and not out.endswith(PARQUET) else Path(out).parent if "://" not in out else Path())
+    tasks = [RayTask(i, source, target) for i, (source, target) in enumerate(zip(sources, targets_of(sources, out), strict=True))]
+    there = existing(out, tasks)
+    done = [task for task in tasks if task in there]
+    if done and not (arguments.skip_existing or arguments.overwrite):
+        raise InputError(f"{shown(done[0].output or out)}: holds a parse of {shown(done[0].source)}; give --skip-existing or --overwrite")
+    left = [task for task in tasks if arguments.overwrite or task not in there]
+    claim_outputs([Path(task.output) for task in left if task.output and "://" not in task.output], local, overwrite=True)
+    records = [] if not left else list(counted(parse_rows(left, settings, arguments, out), len(left), manifest, arguments.quiet))
+    failed = [record for record in records if record.outcome == "failed"]
+    if not arguments.quiet:
+        frames, seconds = sum(record.frames for record in records), sum(record.seconds for record in records)
+        pace = f"; {frames} frames, {frames / seconds:.1f} a second and actor" if seconds else ""
+        say(f"{len(records) - len(failed)} parsed, {len(failed)} failed, {len(tasks) - len(left)} were there{pace}; {manifest.path}")
+    return 1 if failed else 0
+
+
+def checked_out(arguments: argparse.Namespace) -> str:
+    """Raises InputError: the outputs go neither to a folder nor to Parquet."""
+    out: Path | None = arguments.out
+    if out is None or out == STDOUT or out.suffix in DOCUMENT_SUFFIXES or arguments.save_video:
+        raise InputError(f"--engine ray --out {out}: expected a folder, or NAME.parquet; annotated copies are not made there")
+    text = str(out)
+    return text.replace(":/", "://", 1) if ":/" in text and "://" not in text else text  # a Path takes one of the slashes
+
+
+def targets_of(sources: Sequence[str], out: str) -> list[str]:
+    """Where the parse of each source goes; empty for Parquet."""
+    if out.endswith(PARQUET):
+        return [""] * len(sources)
+    folder = out if "://" in out else os.path.abspath(out)  # noqa: PTH100  # actors run in folders of their own
+    return [f"{folder.rstrip('/')}/{name}.json" for name in names_of(sources)]
+
+
+def existing(out: str, tasks: Sequence[RayTask]) -> set[RayTask]:
+    """Those whose parse is there already."""
+    system, path = file_system(out)
+    if not out.endswith(PARQUET):
+        found = {system.unstrip_protocol(entry) for entry in system.find(path)} if system.exists(path) else set()
+        return {task for task in tasks if system.unstrip_protocol(system._strip_protocol(task.output)) in found}
+    if not system.exists(path):
+        return set()
+    rows = import_extra("pyarrow.parquet", "ray").read_table(path, columns=["source"], filesystem=system)
+    sources = set(rows.column("source").to_pylist())
+    return {task for task in tasks if shown(task.source) in sources}
+
+
+def parse_rows(tasks: Sequence[RayTask], settings: PipelineConfig, arguments: argparse.Namespace, out: str) -> Iterator[Record]:
+    """Records as videos are done; of those whose actors were lost, at the end.
+
+    Raises:
+        InputError: no cluster can be reached, or the networks cannot be built.
+    """
+    ray = started_ray(arguments.ray_address)
+    try:
+        num_cores, num_actors = actors_of(int(ray.cluster_resources().get("CPU", 1)), arguments.workers)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.max_errored_blocks = -1  # a block is one video, whose failure is told and ends nothing
+        rows = ray.data.from_items([dataclasses.asdict(task) for task in tasks], override_num_blocks=len(tasks)).map(
+            RayParser,
+            fn_constructor_args=(settings, torch_device(arguments.device), num_cores),
+            compute=ray.data.ActorPoolStrategy(size=min(num_actors, len(tasks))),
+            num_cpus=num_cores,
+            num_gpus=1 if torch_device(arguments.device) == "cuda" else 0,
+            max_restarts=-1,
+            max_task_retries=TRIES - 1,
+        )
+        missing = {task.number: task for task in tasks}
+        for row in rows.iter_rows():
+            record = _record(row["record"])
+            if out.endswith(PARQUET) and record.outcome == "done":
+                append_row(out, int(row["number"]), record, row["document"])
+            del missing[int(row["number"])]
+            yield record
+        for task in missing.values():
+            line = f"{shown(task.source)}: its actor was lost {TRIES} times"
+            yield Record(shown(task.source), (), "failed", line, tries=TRIES, finished_at=now())
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error
+        raise InputError(f"--engine ray: the networks cannot be built or run ({' '.join(str(cause).split())[-300:]})") from None
+    finally:
+        ray.shutdown()
+
+
+def counted(records: Iterator[Record], total: int, manifest: Manifest, quiet: bool) -> Iterator[Record]:
+    """The same records, each told and noted as it comes."""
+    with Counter("videos", total, quiet, unit="videos") as progress:
+        for record in records:
+            manifest.add(record)
+            if record.error:
+                complain(f"error: {record.error}")
+            progress.advance()
+            yield record
+
+
+def started_ray(address: str | None) -> Any:
+    """Ray, connected to a cluster, or with one of its own on this machine.
+
+    Raises:
+        InputError: it is not installed, or the cluster cannot be reached.
+    """
+    ray = import_extra("ray", "ray")
+    import_extra("ray.data", "ray")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False if address is None else None)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise InputError(
+            f"--ray-address {address or 'of this machine'}: no cluster can be reached ({' '.join(str(error).split())[:200]})"
+        ) from None
+    return ray
+
+
+def actors_of(num_cores: int, num_workers: int | None) -> tuple[int, int]:
+    """Cores of an actor, and how many actors there are: two cores each, unless `--workers` says how many."""
+    num_actors = num_workers or max(1, num_cores // CORES_OF_ACTOR)
+    return max(1, num_cores // num_actors), num_actors
+
+
+def append_row(out: str, number: int, record: Record, document: str) -> None:
+    """One more file in a folder of Parquet: what became of a video, and its parse as text, which `json` reads."""
+    pa, parquet = import_extra("pyarrow", "ray"), import_extra("pyarrow.parquet", "ray")
+    system, folder = file_system(out)
+    columns = dataclasses.asdict(record) | {"document": document}
+    table = pa.table({name: [value] for name, value in columns.items() if name not in ("outputs", "error")})
+    system.makedirs(folder, exist_ok=True)
+    name = f"{folder.rstrip('/')}/{(record.input_sha256 or str(number))[:16]}-{number}.parquet"
+    parquet.write_table(table, f"{name}.part", filesystem=system)
+    system.mv(f"{name}.part", name)
+
+
+def _record(text: str) -> Record:
+    values = json.loads(text)
+    return Record(**values | {"outputs": tuple(values["outputs"])})
+
+
+def _put(made: Path, output: str) -> None:
+    """Bring a file to its place, where it appears whole."""
+    system, path = file_system(output)
+    system.makedirs(posixpath.dirname(path), exist_ok=True)
+    if _is_local(system):
+        part = f"{path}.part"
+        system.put_file(str(made), part)
+        Path(part).replace(path)
+    else:
+        system.put_file(str(made), path)
+
+
+def _is_local(system: Any) -> bool:
+    return "file" in ((system.protocol,) if isinstance(system.protocol, str) else system.protocol)

@@ -1,0 +1,145 @@
+"""Videos by several processes, some of which are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from builders import ramp, write_video
+
+from parsing.document import read_parse
+from parsing.errors import InputError
+from pipelines.parse.manifest import Manifest, Record
+from pipelines.parse.workers import cores_of
+from pipelines.run import build_parser, main
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(900)  # each worker loads its networks
+
+
+def call(tiny: Path, *arguments: object) -> int:
+    return main(build_parser().parse_args([*map(str, arguments), "--config", str(tiny), "--device", "cpu"]))
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        write_video(folder / f"{name}.mp4", [ramp(i) for i in range(6)])
+    (folder / "d.mp4").write_text("no video")
+    return folder
+
+
+def test_a_folder_by_two_workers(tiny_pipeline: Path, videos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    assert call(tiny_pipeline, videos, "--out", out, "--workers", 2) == 1  # d.mp4
+    caught = capfd.readouterr()
+    assert caught.err.count("error: ") == 1
+    assert "d.mp4: not a readable video" in caught.err
+    assert caught.out.count("a.mp4.json") == 1
+    noted = {Path(str(line["source"])).name: line for line in lines(out)}
+    assert {name: line["outcome"] for name, line in noted.items()} == {
+        "a.mp4": "done", "b.mp4": "done", "c.mp4": "done", "d.mp4": "failed",
+    }  # fmt: skip
+    assert len({line["config_sha256"] for line in noted.values()}) == 1
+    assert {len(str(line["input_sha256"])) for line in noted.values()} == {64}
+    assert call(tiny_pipeline, videos / "a.mp4", "--out", alone, "--quiet") == 0
+    assert read_parse(out / "a.mp4.json").to_json() == read_parse(alone / "a.mp4.json").to_json()
+    (videos / "d.mp4").unlink()
+    assert call(tiny_pipeline, videos, "--out", out, "--workers", 2, "--skip-existing", "--every", 2) == 0
+    assert [line["outcome"] for line in lines(out)[-3:]] == ["skipped"] * 3
+
+
+def test_a_worker_that_is_killed_loses_no_video(tiny_pipeline: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    write_video(folder / "a.mp4", [ramp(1)])
+    write_video(folder / "b.mp4", [ramp(i % 20) for i in range(600)])
+    command = [sys.executable, "-m", "pipelines.run", folder, "--out", out, "--workers", "1", "--config", tiny_pipeline, "--every", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as running:
+        while not list(out.glob(".*.partwise*")) or not (out / "a.mp4.json").exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        os.kill(worker_of(running.pid), signal.SIGKILL)
+        _, errors = running.communicate(timeout=240)
+    assert running.returncode == 0, errors
+    assert "b.mp4: its worker ended (signal SIGKILL); it is tried once again" in errors
+    assert [(Path(str(line["source"])).name, line["outcome"], line["tries"]) for line in lines(out)] == [
+        ("a.mp4", "done", 1), ("b.mp4", "done", 2),
+    ]  # fmt: skip
+    assert len(read_parse(out / "b.mp4.json").frames) == 600
+
+
+def worker_of(pid: int) -> int:
+    """The child of a process that multiprocessing made for work, not for its own books."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return int(child)
+    raise AssertionError("no worker")
+
+
+def test_networks_that_cannot_be_built_are_told_once(tiny_pipeline: Path, videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"person_detector|none\.safetensors"):
+        call(tiny_pipeline, videos, "--out", tmp_path / "o", "--workers", 2, "--set", "person_detector.weights=none.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "x.json", "--workers", "2"], "need a folder|expected a folder"),
+        (["--out", "o", "--workers", "0"], "expected a number from 1"),
+        (["--out", "o", "--workers", "2", "--serve", "0"], "of one source in this process"),
+    ],
+)
+def test_usage(
+    tiny_pipeline: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        call(tiny_pipeline, videos, *arguments)
+
+
+def test_a_manifest_goes_on(tmp_path: Path) -> None:
+    first = Manifest(tmp_path)
+    first.add(Record("a.mp4", ("a.mp4.json",), "done", config_sha256="1"))
+    first.add(Record("b.mp4", (), "failed", "why"))
+    with first.path.open("a") as file:
+        file.write('{"source": "c.mp4", "outc')  # its writer was killed
+    again = Manifest(tmp_path)
+    assert again.made_otherwise(["a.mp4", "b.mp4"], "1") == []
+    assert again.made_otherwise(["a.mp4", "b.mp4"], "2") == ["a.mp4"]
+    first.path.write_text("[1]\n")
+    with pytest.raises(InputError, match="no manifest"):
+        Manifest(tmp_path)
+
+
+def test_lines_of_several_writers_stay_whole(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path)
+    writers = [
+        threading.Thread(target=lambda: [manifest.add(Record("a.mp4", (), "failed", "x" * 2000)) for _ in range(50)]) for _ in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(lines(tmp_path)) == 200
+
+
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 5, 7})
+    assert [cores_of(place, 2) for place in range(2)] == [[0, 1, 2], [3, 5, 7]]
+    assert [cores_of(place, 4) for place in range(4)] == [[0], [1], [2], [3]]
+    assert [len(cores_of(place, 9)) for place in range(9)] == [1] * 9

@@ -1,0 +1,142 @@
+"""Senders of live streams on loopback: MPEG-TS by TCP, files by HTTP, RTSP by GStreamer."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+
+from parsing.types import Array
+
+GSTREAMER = "import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstRtspServer', '1.0')"
+RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Pictures that one connection gets: (H, W, 3) uint8 RGB, `fps` of them a second, at once where it is not `paced`.
+
+    Without `keys` no key frame is sent; `holds` leaves the connection open and silent at the end.
+    """
+
+    pictures: Sequence[Array]
+    fps: int = 30
+    paced: bool = True
+    keys: bool = True
+    holds: bool = False
+
+
+class _Sink:
+    """What PyAV writes into; an own copy, as its buffer is used again."""
+
+    def __init__(self, send: Callable[[bytes], object]) -> None:
+        self.write = lambda data: send(bytes(data)) or len(data)
+
+
+def send(stream: Stream, write: Callable[[bytes], object], stopped: threading.Event | None = None) -> None:
+    """MPEG-TS with H.264 of a stream, picture by picture."""
+    height, width = stream.pictures[0].shape[:2]
+    with av.open(_Sink(write), "w", format="mpegts", options={"flush_packets": "1"}) as container:
+        video = container.add_stream("libx264", rate=stream.fps, options={"tune": "zerolatency", "preset": "ultrafast", "g": "15"})
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        began = time.monotonic()
+        for number, picture in enumerate(stream.pictures):
+            if stopped is not None and stopped.is_set():
+                return
+            for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")):
+                if stream.keys or not packet.is_keyframe:
+                    container.mux(packet)
+            if stream.paced:
+                time.sleep(max(0.0, began + (number + 1) / stream.fps - time.monotonic()))
+
+
+@contextmanager
+def tcp_sender(*streams: Stream) -> Iterator[str]:
+    """The address of a sender that gives one stream to each connection, and refuses further ones."""
+    stopped = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for stream in streams:
+                with suppress(OSError, av.error.FFmpegError):  # the other side has left
+                    connection, _ = server.accept()
+                    with connection:
+                        if stream.pictures:
+                            send(stream, connection.sendall, stopped)
+                        if stream.holds:
+                            stopped.wait()
+            server.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            stopped.set()
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path.startswith("/secret"):
+            self.send_error(401)
+        elif self.path.startswith("/moved"):
+            self.send_response(302)
+            self.send_header("Location", "file:///etc/hostname")
+            self.end_headers()
+        else:
+            with suppress(ConnectionError):
+                super().do_GET()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing on stderr."""
+
+
+@contextmanager
+def http_sender(folder: Path) -> Iterator[str]:
+    """The address of a folder's files; `/secret` wants a password, `/moved` leads to a file of this machine."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
+def gstreamer_python() -> str | None:
+    """An interpreter that has GStreamer's RTSP server (Debian: python3-gi, gir1.2-gst-rtsp-server-1.0), or None."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        with suppress(OSError):
+            if subprocess.run([python, "-c", GSTREAMER], capture_output=True, check=False).returncode == 0:
+                return python
+    return None
+
+
+@contextmanager
+def rtsp_sender(python: str, port: int = 0, password: str = "") -> Iterator[tuple[str, int]]:
+    """Host and port of an RTSP server, and its port; its stream is `/live`, and its user `viewer` where there is a password."""
+    command = [python, str(RTSP_SERVER), str(port), password]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        try:
+            port = int(process.stdout.readline())
+            yield f"127.0.0.1:{port}", port
+        finally:
+            process.kill()
