@@ -18,7 +18,7 @@ from pipelines.exporters.names import file_names
 
 @config
 class MotExporter:
-    """MOTChallenge: for each video `VIDEO.txt`, its tracks with scores, and `VIDEO/`, a sequence with `seqinfo.ini`,
+    """MOTChallenge: for each video `results/VIDEO.txt`, its tracks with scores, and `sequences/VIDEO` with `seqinfo.ini`,
     `gt/gt.txt` (the tracks as truth to correct) and `det/det.txt` (every person, those without a track too)."""
 
     every: ClassVar[int | None] = None
@@ -30,13 +30,14 @@ class MotExporter:
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         with written_folder(out, "export mot") as folder:
+            (folder / "results").mkdir()
             for parse, name in file_names(parses, "", stem=True):
-                sequence = folder / name
+                sequence = folder / "sequences" / name
                 (sequence / "gt").mkdir(parents=True)
                 (sequence / "det").mkdir()
                 _write_info(parse, name, sequence / "seqinfo.ini")
                 with (
-                    (folder / f"{name}.txt").open("w", encoding="ascii") as results,
+                    (folder / f"results/{name}.txt").open("w", encoding="ascii") as results,
                     (sequence / "gt/gt.txt").open("w", encoding="ascii") as truth,
                     (sequence / "det/det.txt").open("w", encoding="ascii") as found,
                 ):

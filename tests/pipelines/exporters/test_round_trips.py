@@ -1,5 +1,6 @@
 """What exporters write, read back by readers that are not theirs: no box, id, state or time is lost."""
 
+import importlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -164,16 +165,24 @@ def test_ytvis(tmp_path: Path) -> None:
 def test_mot_read_by_motmetrics_pandas_and_datumaro(tmp_path: Path) -> None:
     motmetrics, datumaro = pytest.importorskip("motmetrics"), pytest.importorskip("datumaro")
     out = write("mot", tmp_path / "mot")
-    found = motmetrics.io.loadtxt(out / "walk it.txt", fmt="mot15-2D", min_confidence=-1)
+    found = motmetrics.io.loadtxt(out / "results/walk it.txt", fmt="mot15-2D", min_confidence=-1)
     rows = [(int(frame) - 1, int(track)) for frame, track in found.index]
     expected = [(f.index, t) for f in PARSE.frames for t in f.persons.track_ids.tolist() if t >= 0]  # type: ignore[union-attr]
     assert sorted(rows) == sorted(expected)
     first = found.loc[(1, 1)]
     assert (first.X + 1, first.Y + 1, first.Width, first.Height, round(first.Confidence, 3)) == (10, 20, 100, 200.5, 0.9)
-    items = {item.id: item for item in datumaro.Dataset.import_from(str(out / "walk it"), "mot_seq")}
+    items = {item.id: item for item in datumaro.Dataset.import_from(str(out / "sequences/walk it"), "mot_seq")}
     assert sum(len(item.annotations) for item in items.values()) == len(expected)
-    assert (out / "walk it/det/det.txt").read_text().count("\n") == len(expected) + 1
-    assert "frameRate=10\nseqLength=12\nimWidth=320" in (out / "walk it/seqinfo.ini").read_text()
+    assert (out / "sequences/walk it/det/det.txt").read_text().count("\n") == len(expected) + 1
+    assert "frameRate=10\nseqLength=12\nimWidth=320" in (out / "sequences/walk it/seqinfo.ini").read_text()
+
+
+def test_mot_results_are_scored_by_trackers(tmp_path: Path) -> None:
+    from trackers.eval import evaluate_mot_sequences
+
+    out = write("mot", tmp_path / "mot")
+    found = evaluate_mot_sequences(gt_dir=out / "sequences", tracker_dir=out / "results", metrics=["CLEAR", "HOTA", "Identity"])
+    assert found.aggregate.CLEAR.MOTA == found.aggregate.HOTA.HOTA == found.aggregate.Identity.IDF1 == 1
 
 
 def test_ava_read_by_pandas(tmp_path: Path) -> None:
@@ -200,6 +209,14 @@ def test_subtitles_read_by_their_parsers(tmp_path: Path) -> None:
     found = list(srt.parse((write("srt", tmp_path / "srt", [hostile]) / "walk it.srt").read_text()))
     assert [(s.start.total_seconds(), s.end.total_seconds()) for s in found] == [(0, 0.5), (0, 1.2), (0.6, 1.1), (0.6, 1.2)]
     assert found[1].content == "video: a --> b <i>&c 0.75"
+
+
+def test_rerun(tmp_path: Path) -> None:
+    pytest.importorskip("rerun")
+    file = write("rerun", tmp_path / "rrd") / "walk it.rrd"
+    reader = importlib.import_module("rerun.chunk").RrdReader(file)
+    paths = {chunk.entity_path for chunk in reader.stream()}
+    assert {"/video/persons", "/video/parts", "/tracks/1/left_arm/raise", "/tracks/5/left_arm/raise"} <= paths
 
 
 def test_activitynet(tmp_path: Path) -> None:
@@ -233,6 +250,8 @@ FORMATS = [name for name in EXPORTERS if name not in ("kinetics-tps", "tinyvirat
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("frames", [(), (frame_parse(0, []), frame_parse(1, []))])
 def test_a_parse_without_people(tmp_path: Path, name: str, frames: Any) -> None:
+    if name == "rerun":
+        pytest.importorskip("rerun")
     empty = replace(PARSE, frames=frames, actions=(), track_actions={})
     out = write(name, tmp_path / "out", [empty])
     assert out.exists()
