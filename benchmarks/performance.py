@@ -43,7 +43,6 @@ class Measured:
     settings: str
     component: str
     figures: tuple[str, str]
-    inside: str = ""
 
     def command(self, stage: str, data: str, options: str) -> list[str]:
         sets = [part for setting in self.settings.format(data=data).split() for part in ("--set", setting)]
@@ -55,10 +54,8 @@ BOXES = "pretrained=none data.more=[] data.root={data}"
 STATES = "pretrained=none data.images.more=[] data.kinetics_tps=null data.images.root={data}"
 PERSONS = "name: cascade_rcnn, score_threshold: 0.01, max_persons: 100"
 MEASURED = {
-    "person_detector": Measured("configs/person_detector/movenet.yaml", BOXES, PERSONS, ("AP", "AP50"), "all"),
-    "part_detector": Measured(
-        "configs/part_detector/movenet.yaml", BOXES, "name: cascade_rcnn, score_threshold: 0.01", ("AP", "AP50"), "all"
-    ),
+    "person_detector": Measured("configs/person_detector/movenet.yaml", BOXES, PERSONS, ("AP", "AP50")),
+    "part_detector": Measured("configs/part_detector/movenet.yaml", BOXES, "name: cascade_rcnn, score_threshold: 0.01", ("AP", "AP50")),
     "part_states": Measured("configs/part_states/movenet.yaml", STATES, "name: part_state_net", ("mean_ap", "accuracy")),
 }
 VARIANTS = {"PyTorch, float32": "runtime: torch"}
@@ -180,8 +177,7 @@ def runtimes(arguments: argparse.Namespace) -> dict[str, Any]:
             if not report.is_file():
                 command = [sys.executable, *measured.command(stage, str(arguments.data), options), "--out", str(report), "--quiet"]
                 subprocess.run(command, check=True)
-            figures = json.loads(report.read_text())
-            figures = figures[measured.inside] if measured.inside else figures
+            figures = json.loads(report.read_text())["all"]
             found.setdefault(stage, {})[name] = [figures[one] for one in measured.figures]
     return {"ap": found}
 
@@ -218,6 +214,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 HEAD = """# Performance
 
 Written by `make bench CLIP=video.mp4 DATA=DATA/people`. What one row compares was taken in one run, turn by turn; ratios are of medians.
+Times and rates by themselves mean something only where the load is below the number of cores.
 """
 ROWS = {
     "chain": (

@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> int:
     # Late: help and usage errors need not wait for the networks' libraries.
     from parsing.files import atomic
-    from parsing.networks.export import export, files_of
+    from parsing.networks.export import at_size, export, files_of
     from parsing.networks.weights import read_header, sha256_of, weights_path
     from pipelines.exported import load
 
@@ -41,13 +41,15 @@ def main(arguments: argparse.Namespace) -> int:
     header = read_header(weights)
     network = load(arguments.stage, header.component, weights)
     folder, kind = arguments.out, arguments.format
-    files = files_of(network.pieces, kind, folder)
+    fixed = kind == "torch_export" and network.side_px
+    pieces = [at_size(piece, network.side_px) if fixed else piece for piece in network.pieces]
+    files = files_of(pieces, kind, folder)
     claim(arguments, [*files, folder / DESCRIPTION], inputs=[weights_path(weights)])
     with atomic(folder / DESCRIPTION) as temporary:
         inside = temporary.with_name(f"{temporary.name}.files")
         inside.mkdir()
         try:
-            found = [export(network.module, piece, kind, inside) for piece in network.pieces]
+            found = [export(network.module, piece, kind, inside) for piece in pieces]
             for file in files:
                 (inside / file.name).replace(file)
         finally:

@@ -21,12 +21,14 @@ class StageNetwork:
 
     Args:
         before, after: steps in their order, one sentence each.
+        side_px: that no image of its input is larger than; 0 where any may come.
     """
 
     module: nn.Module
     pieces: Sequence[Piece]
     before: list[str]
     after: list[str]
+    side_px: int = 0
 
 
 def load(stage: str, component: str, weights: str) -> StageNetwork:
@@ -95,7 +97,7 @@ def _detector(stage: str, component: str, weights: str) -> StageNetwork:
             f"A square around each person, of {a.context} times the longer side of its box, black outside of the image, is scaled to "
             f"{a.input_px} px."
         )
-    pad = f"It is padded at the right and bottom to multiples of {PAD_TO_PX} px with the colour {PAD_COLOUR}."
+    pad = f"It is padded at the right and bottom with the colour {PAD_COLOUR}, to multiples of {PAD_TO_PX} px or the size of the input."
     maps = [f"{a.heatmaps} heatmaps of keypoints follow the colours."] if a.heatmaps else []
     last = (
         "Boxes of a class that overlap are suppressed (`suppression` of the stage)."
@@ -103,7 +105,11 @@ def _detector(stage: str, component: str, weights: str) -> StageNetwork:
         else "Of each class the best box is kept, averaged with those that overlap it by IoU 0.6 or more."
     )
     return StageNetwork(
-        cast(nn.Module, network), network.pieces(), [TENSORS, seen, pad, *maps], [*_DETECTORS[component], _CALIBRATED, last]
+        cast(nn.Module, network),
+        network.pieces(),
+        [TENSORS, seen, pad, *maps],
+        [*_DETECTORS[component], _CALIBRATED, last],
+        -(-a.input_px // PAD_TO_PX) * PAD_TO_PX,
     )
 
 

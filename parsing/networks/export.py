@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from parsing.errors import InputError
 from parsing.networks.graphs import open_graph
-from parsing.networks.pieces import MOST_DIFFERENCE, Function, Piece, difference, owner_of
+from parsing.networks.pieces import MOST_DIFFERENCE, Function, Piece, difference, noise, owner_of
 from parsing.networks.runtimes import onnx_bytes, openvino_core, openvino_model
 
 Format = Literal["onnx", "openvino", "torch_export"]
@@ -35,6 +35,14 @@ class Exported:
     inputs: list[list[int]]
     outputs: list[list[int]]
     difference: float
+
+
+def at_size(piece: Piece, side_px: int) -> Piece:
+    """The piece for images of one size, where it takes any: PyTorch's exporter takes minutes over free sizes of deep networks."""
+    if len(piece.shapes) > 1 or len(piece.shapes[0]) != 4 or piece.shapes[0][2:] != (-1, -1):
+        return piece
+    channels = piece.shapes[0][1]
+    return Piece(piece.method, noise((1, channels, side_px, side_px), (2, channels, side_px, side_px)))
 
 
 def files_of(pieces: Sequence[Piece], kind: Format, folder: Path) -> list[Path]:
@@ -92,9 +100,7 @@ def _torch_export(function: nn.Module, piece: Piece, file: Path) -> Running:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         # The second example: PyTorch takes a length of 1 for a constant.
-        program = torch.export.export(
-            function, piece.examples[1], dynamic_shapes={"tensors": axes}, prefer_deferred_runtime_asserts_over_guards=True
-        )
+        program = torch.export.export(function, piece.examples[1], dynamic_shapes={"tensors": axes})
         torch.export.save(program, file)
         module: Any = torch.export.load(file).module()
     return lambda inputs: module(*inputs)
