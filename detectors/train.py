@@ -34,7 +34,7 @@ from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
-from parsing.networks.initial import start_from
+from parsing.networks.initial import pretrained_of, start_from
 from parsing.networks.weights import read_header, save_weights
 from parsing.stages import PoseEstimator
 
@@ -63,10 +63,10 @@ class DetectorTraining:
     eval_every: Count = 1
 
     def prepare(self, device: str) -> Prepared:
-        a, pose = self.architecture, self._pose(device)
+        a, pose, pretrained = self.architecture, self._pose(device), pretrained_of(self.pretrained, self.initial)
         records, val = self.data.splits(self.target, a.class_names)
         views = self.data.views(records, self.target, a)
-        network, labels = build_network(self.name, a, self.pretrained, self.frozen_level), {"classes": list(a.class_names)}
+        network, labels = build_network(self.name, a, pretrained, self.frozen_level), {"classes": list(a.class_names)}
         start_from(network, self.initial, self.name, labels, cast(DetectionNetwork, network).named_rows)
 
         def score(task: nn.Module) -> Scored:
@@ -82,7 +82,7 @@ class DetectorTraining:
             figures=("all.AP", "all.AP50", "all.AR"),
             architecture=a,
             labels=labels,
-            facts={"pretrained": self.pretrained},
+            facts={"pretrained": pretrained},
             weights=self.data.draw_weights(views),
             every=self.eval_every,
         )

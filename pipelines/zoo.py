@@ -10,13 +10,13 @@ python -m pipelines.zoo table --out docs/zoo.md
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from parsing.console import complain, say
 from parsing.files import atomic
-from parsing.networks.download import digest
-from parsing.networks.zoo import Entry, entries, fetch, find, home, record_of
+from parsing.networks.zoo import Entry, digests, entries, fetch, find, home, page_of, record_of
 from pipelines.command import add_message_options, add_output_options, claim, run_command
 
 STAGES = sorted({entry.stage for entry in entries().values()})
@@ -24,6 +24,7 @@ CHECKED = {
     "outputs": "outputs equal the library's own, on seeded weights in its layout",
     "graphs": "`name: onnx` runs graphs with such outputs; yolox with `layout: yolox`",
     "layout": "names and shapes are those of the library's own model; outputs were compared at other sizes of the network",
+    "folder": "`name: transformers` runs tiny folders of the same class that the library saved",
 }
 HEAD = (
     "# The zoo\n\n"
@@ -35,8 +36,13 @@ HEAD = (
     "this project opens a connection, but for timm's weights where a training asks for them (`pretrained: imagenet`).\n\n"
     "**No entry was run with its real file yet**: none could be downloaded where this was written. How loading was checked stands "
     "beside each: with checkpoints of the same layout, made by the library that wrote the real one. Figures are their authors', "
-    "not measured here. Sizes are of the tensors where the authors say none. `python -m pipelines.zoo fetch NAME` is what tries a "
-    "real one.\n"
+    "not measured here; a cell is empty where they could not be read. Sizes are of the tensors where the authors say none. "
+    "`python -m pipelines.zoo fetch NAME` is what tries a real one.\n\n"
+    "**Model folders of Hugging Face** (`name: transformers`, the extra `transformers`) come file by file: `config.json`, the "
+    "processor's, and the weights as safetensors, whole or in shards, or as PyTorch's file, which is read without executing "
+    "anything and rewritten. Their hashes are not known here: what is fetched is held against the sha256 that the server says, and "
+    "recorded, so `verify` finds what changes in the cache. A revision `main` may change at its authors'. Models that ask for a "
+    "sign-in are refused with what to do by hand.\n"
 )
 
 
@@ -76,11 +82,11 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _cached() -> list[Entry]:
-    return [entry for entry in entries().values() if entry.weights.is_file()]
+    return [entry for entry in entries().values() if entry.is_here]
 
 
 def _line(entry: Entry) -> str:
-    here = "here" if entry.weights.is_file() else "" if entry.target else "not loadable"
+    here = "here" if entry.is_here else "" if entry.target else "not loadable"
     return f"{entry.name}  {entry.stage}  {entry.network}  {_size(entry)}  {entry.licence}  {entry.figure}  {here}".rstrip()
 
 
@@ -93,7 +99,7 @@ def _verify(cached: Sequence[Entry]) -> int:
     wrong = 0
     for entry in cached:
         record = record_of(entry)
-        whole = record.is_file() and record.read_text(encoding="utf-8").split()[:1] == [digest(entry.weights)]
+        whole = record.is_file() and record.read_text(encoding="utf-8") == digests(entry)
         wrong += not whole
         (say if whole else complain)(f"{entry.name}: {'whole' if whole else f'not what its record says; remove {entry.weights}'}")
     return int(wrong > 0)
@@ -111,9 +117,10 @@ def table(shown: Collection[Entry]) -> str:
 
 def _row(entry: Entry) -> str:
     loading = CHECKED.get(entry.checked, f"not yet: {entry.checked}")
+    folder = re.fullmatch(r"https://[^/]+/(.+)/resolve/(.+)/config\.json", entry.url)
     cells = (
-        f"[{entry.name}]({entry.url})",
-        entry.network,
+        f"[{entry.name}]({page_of(entry.url)})",
+        f"{entry.network}: {folder[1]}, revision {folder[2]:.8}" if folder else entry.network,
         entry.trained_on,
         entry.figure,
         _size(entry),

@@ -21,7 +21,7 @@ from parsing.learning.batches import Batches, EpochSampler, EqualBatches
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
-from parsing.networks.initial import Rows, start_from
+from parsing.networks.initial import Rows, pretrained_of, start_from
 from parsing.stages import ActionRecognizer
 from parsing.types import Array
 from recognizers.balance import BalanceConfig
@@ -122,7 +122,7 @@ class RecognizerTraining:
             figures=deciding_figures(labels.multi_label),
             architecture=a,
             labels=labels.to_header(),
-            facts={"pretrained": self.pretrained, "views": [asdict(view) for view in self._test_views]},
+            facts={"pretrained": self._pretrained, "views": [asdict(view) for view in self._test_views]},
             weights=drawn,
             batches=self._batches,
             every=self.eval_every,
@@ -179,8 +179,13 @@ class RecognizerTraining:
         shape = s.clip_frames, self.architecture.input_px, self.fit.epochs, self.fit.cycles, s.multiple
         return MultigridBatches(sampler, batch_size, self.multigrid, *shape)
 
+    @property
+    def _pretrained(self) -> Pretrained:
+        """ActionCLIP's folder reads the names of actions, also of those that `initial` does not know."""
+        return self.pretrained if self.name == "actionclip" else pretrained_of(self.pretrained, self.initial)
+
     def _network(self, labels: ActionLabels) -> nn.Module:
-        network = self.architecture.build(labels.names, self.pretrained, self.frozen_level)
+        network = self.architecture.build(labels.names, self._pretrained, self.frozen_level)
         classifier = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
         start_from(network, self.initial, self.name, labels.to_header(), {rf"{re.escape(classifier)}\..*": (Rows("actions"),)})
         if self.checkpoint and not checkpoint_blocks(network):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -21,11 +22,12 @@ _UNDEFINED = ("", "__undefined__")
 
 
 def read_cvat(annotations: Path, images: Path, problems: Problems) -> list[ImageRecord]:
-    """The XML of a task or a job: boxes of images, or tracks of a video, of which every annotated frame becomes a picture.
+    """The XML of a task, a job or a project: boxes of images, or tracks of videos, of which each annotated frame becomes a picture.
 
-    Attributes of parts that are checkboxes, selections or radio buttons give their states: the name of a ticked box, or the
-    chosen value. A part belongs to the person of its group (`group_id`), or to the one whose box holds it. Turned boxes
-    become the upright boxes around them, other shapes are passed over; notes count both.
+    In an export of a project each track belongs to its task's video. Frames that were deleted in CVAT have no boxes, as it
+    exports none of them. Attributes of parts that are checkboxes (or texts `true` and `false`), selections or radio buttons give
+    their states: the name of a ticked box, or the chosen value. A part belongs to the person of its group (`group_id`), or to
+    the one whose box holds it. Turned boxes become the upright boxes around them, other shapes are passed over; notes count both.
 
     Args:
         images: folder of the images, or of the video or the pictures of its frames, see `frame_pictures`.
@@ -54,12 +56,67 @@ def _labels(root: Element) -> dict[str, Attributes]:
     }
 
 
+@dataclass(frozen=True)
+class _Task:
+    """The video of a task, which of its frames were annotated, and what CVAT adds to their numbers in an export of a project."""
+
+    video: str
+    start: int
+    step: int
+    offset: int = 0
+
+
+def _tasks(root: Element, file: Path) -> dict[str, _Task]:
+    """The tasks of videos by their ids; that of an export of one task or job by every id, which is "".
+
+    Raises:
+        InputError: there is no video, or numbers are none.
+    """
+    listed = root.findall("meta/project/tasks/task")
+    tasks: dict[str, _Task] = {}
+    subset, offset = None, 0
+    for task in listed or root.findall("meta"):
+        sources = {source.text or "" for source in task.iter("source")}
+        if len(sources) > 1:
+            raise InputError(f"{file}: tracks of {len(sources)} videos in one task, expected one <source>")
+        try:
+            start = int(task.findtext(".//start_frame") or 0)
+            step = int((task.findtext(".//frame_filter") or "step=1").partition("=")[2])
+            size = int(task.findtext("size") or 0) if listed else 0
+            range(0, 1, step)
+        except ValueError:
+            raise InputError(f"{file}: size, start_frame or frame_filter, expected whole numbers as in `step=5`") from None
+        subset, offset = (task.findtext("subset"), offset if task.findtext("subset") == subset else 0)
+        if sources:
+            tasks[(task.findtext("id") or "") if listed else ""] = _Task(sources.pop(), start, step, offset if listed else 0)
+        offset += start + step * size  # CVAT numbers the frames of a subset's tasks in one row
+    if not tasks:
+        raise InputError(f"{file}: tracks of no video, expected a <source> in <meta>")
+    return tasks
+
+
+def _task_of(track: Element, tasks: Mapping[str, _Task]) -> _Task:
+    """Raises ValueError where a project has no such task of a video."""
+    number = "" if "" in tasks else track.get("task_id", "")
+    if number not in tasks:
+        raise ValueError(f"task_id {number!r:.40}; the tasks of videos are {', '.join(tasks):.100}")
+    return tasks[number]
+
+
+def _image_file(folder: Path, name: str, subset: str) -> Path:
+    """The file of an image; exports of projects have a folder for each subset."""
+    path = named_file(folder, name)
+    below = named_file(folder / Path(subset).name, name) if subset else path
+    return path if path.is_file() else below if below.is_file() else path
+
+
 class _Reader:
     """Boxes of one file; `noted` counts what was read otherwise than it was drawn."""
 
     def __init__(self, file: Path, labels: Mapping[str, Attributes], problems: Problems) -> None:
         self.file, self.labels, self.problems = file, labels, problems
         self.noted: Counter[str] = Counter()
+        self._ranges: dict[_Task, range] = {}
 
     def images(self, root: Element, folder: Path) -> list[Picture]:
         pictures = []
@@ -77,43 +134,43 @@ class _Reader:
                     lost = True
                     self.problems.add(self.file, f"image {name}: box {number}", what(error))
             try:
-                pictures.append(Picture(named_file(folder, name), name, regions, None, lost))
+                pictures.append(Picture(_image_file(folder, name, image.get("subset", "")), name, regions, None, lost))
             except ValueError as error:
                 self.problems.add(self.file, f"image {image.get('id')}", str(error))
         return pictures
 
     def video(self, root: Element, folder: Path) -> list[Picture]:
-        sources = {source.text or "" for source in root.iterfind("meta//source")}
-        if len(sources) != 1:
-            raise InputError(f"{self.file}: tracks of {len(sources)} videos, expected one <source> in <meta>; export each task by itself")
-        video, regions = sources.pop(), defaultdict[int, list[Region]](list)
-        frames, groups = self._frames(root, num_frames(video, folder)), self._groups(root)
+        tasks, found = _tasks(root, self.file), defaultdict[_Task, dict[int, list[Region]]](lambda: defaultdict(list))
+        # CVAT writes the box of every frame, so frames without one were deleted; other tools write key frames alone.
+        dense = any(box.get("keyframe") == "0" for box in root.iterfind("track/box"))
+        groups = self._groups(root)
         for number, track in enumerate(root):
             name = f"track {track.get('id', number)}"
             try:
                 if track.tag == "track":
-                    label, keys = track.attrib["label"], [self._key(track, box) for box in track.iterfind("box")]
-                    for key in boxes_between(keys, frames):
-                        regions[key.frame].append(Region(name, label, key.xyxy, key.states, None, *groups[number]))
+                    task, label = _task_of(track, tasks), track.attrib["label"]
+                    keys = [self._key(track, box, task.offset) for box in track.iterfind("box")]
+                    for key in boxes_between(keys, self._frames(task, folder), dense):
+                        found[task][key.frame].append(Region(name, label, key.xyxy, key.states, None, *groups[number]))
                     for shape in {shape.tag for shape in track} - {"box"}:
                         self.noted[f"tracks of <{shape}> passed over"] += 1
             except (KeyError, ValueError) as error:
                 self.problems.add(self.file, name, what(error))
+        return [picture for task, regions in found.items() for picture in self._pictures(task.video, regions, folder)]
+
+    def _pictures(self, video: str, regions: Mapping[int, list[Region]], folder: Path) -> list[Picture]:
         paths = frame_pictures(video, regions, folder)
         return [Picture(path, f"{video} frame {frame}", regions[frame]) for frame, path in paths.items()]
 
-    def _frames(self, root: Element, count: int) -> range:
-        """The frames of the task: all of the video, or every n-th of a section."""
-        try:
-            start = int(root.findtext("meta//start_frame") or 0)
-            step = int((root.findtext("meta//frame_filter") or "step=1").partition("=")[2])
-            return range(start, count, step)
-        except ValueError:
-            raise InputError(f"{self.file}: start_frame or frame_filter, expected whole numbers as in `step=5`") from None
+    def _frames(self, task: _Task, folder: Path) -> range:
+        """The frames of a task: all of the video, or every n-th of a section."""
+        if task not in self._ranges:
+            self._ranges[task] = range(task.start, num_frames(task.video, folder), task.step)
+        return self._ranges[task]
 
-    def _key(self, track: Element, box: Element) -> KeyBox:
+    def _key(self, track: Element, box: Element, offset: int) -> KeyBox:
         label = self._label(track)
-        return KeyBox(int(box.attrib["frame"]), self._box(box), box.get("outside", "0") == "0", self._states(box, label))
+        return KeyBox(int(box.attrib["frame"]) - offset, self._box(box), box.get("outside", "0") == "0", self._states(box, label))
 
     def _label(self, shape: Element) -> str:
         label = shape.attrib["label"]
@@ -133,7 +190,7 @@ class _Reader:
         for attribute in box.iterfind("attribute"):
             name, value = attribute.get("name", ""), attribute.text or ""
             kind, values = self.labels.get(label, {}).get(name, ("checkbox" if value in ("true", "false") else "select", (value,)))
-            if kind == "checkbox" and value in ("true", "false"):
+            if kind in ("checkbox", "text") and value in ("true", "false"):  # Datumaro declares all of its attributes as text
                 states[name] = value == "true"
             elif kind in ("select", "radio") and value not in _UNDEFINED:
                 if value not in values:
@@ -143,5 +200,9 @@ class _Reader:
 
     def _groups(self, parent: Element) -> dict[int, tuple[str | None, str | None]]:
         """Key and owner of each shape or track: both are its group, which its one person stands for."""
-        groups = {i: child.get("group_id", "0") for i, child in enumerate(parent)}
-        return {i: (None, None) if group in ("0", "") else (group, group) for i, group in groups.items()}
+        groups: dict[int, tuple[str | None, str | None]] = {}
+        for number, child in enumerate(parent):
+            group = child.get("group_id", "0")
+            key = None if group in ("0", "") else f"{child.get('task_id', '')} {group}"  # tasks of a project count for themselves
+            groups[number] = (key, key)
+        return groups

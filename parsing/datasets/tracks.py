@@ -26,11 +26,12 @@ class KeyBox:
     states: Mapping[str, bool] = field(default_factory=dict)
 
 
-def boxes_between(keys: Iterable[KeyBox], frames: range) -> list[KeyBox]:
+def boxes_between(keys: Iterable[KeyBox], frames: range, dense: bool = False) -> list[KeyBox]:
     """The shown boxes of a track at annotated frames; between two of them the box moves evenly, its states are those before.
 
     Args:
         frames: those that were annotated: every one of the video, or every n-th.
+        dense: every box is given, and none is to be put between two of them.
 
     Raises:
         ValueError: two boxes at one frame, or one at a frame that there is not.
@@ -43,7 +44,7 @@ def boxes_between(keys: Iterable[KeyBox], frames: range) -> list[KeyBox]:
     for before, after in pairwise(ordered):
         if before.frame == after.frame:
             raise ValueError(f"two boxes at frame {before.frame}")
-        if not before.shown:
+        if dense or not before.shown:
             continue
         start, end = (np.asarray(key.xyxy, float) for key in (before, after if after.shown else before))
         for frame in range(before.frame + 1, min(after.frame, frames.stop)):

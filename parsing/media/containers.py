@@ -71,9 +71,13 @@ class VideoFile:
             self.close()
 
     def cursor(self) -> Cursor:
-        """A reader that begins at the file's first byte."""
+        """A reader that begins at the file's first byte.
+
+        Raises:
+            InputError: the file was closed.
+        """
         if self.descriptor < 0:
-            raise ValueError(f"{self.path}: was closed")
+            raise InputError(f"{self.path}: was closed, expected a video that is open")
         return Cursor(self)
 
 

@@ -24,7 +24,7 @@ Rule = tuple[str, str | Callable[[re.Match[str]], str]]  # a pattern, and what s
 STATE_KEYS = ("state_dict_ema", "model_ema", "params_ema", "state_dict", "model_state", "model", "params")
 # What stands before every name: of parallel, compiled and Lightning's modules.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "net.")
-_INDEX = "model.safetensors.index.json"
+INDEX = "model.safetensors.index.json"
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
@@ -37,13 +37,23 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     Raises:
         InputError: it is missing, no checkpoint, damaged, or claims more than its bytes hold.
     """
+    tensors, meta = _read(path)
+    return _without_wrappers(tensors), meta
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """As `read_checkpoint`, but the tensors alone, under all of their names."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     tensors, meta = _read_folder(path) if path.is_dir() else _read_file(path)
     if not tensors or not all(isinstance(item, Tensor) for item in tensors.values()):
         raise InputError(f"{path}: expected a checkpoint with a state_dict of tensors")
     odd = next((name for name, item in tensors.items() if not isinstance(name, str) or not _is_whole(item)), None)
     if odd is not None:
         raise InputError(f"{path}: {odd!r:.80} is no tensor whose numbers all stand in the file")
-    return _without_wrappers(tensors), meta
+    return tensors, meta
 
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
@@ -63,17 +73,25 @@ def _read_folder(folder: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: a model folder without config.json")
     config = read_json(folder / "config.json")
-    files = {folder / "model.safetensors"}
-    if (folder / _INDEX).is_file():
-        index = read_json(folder / _INDEX)
-        names = set(index.get("weight_map", {}).values()) if isinstance(index, dict) else set()
-        if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
-            raise InputError(f"{folder / _INDEX}: weight_map: expected the names of files in this folder")
-        files = {folder / name for name in names}
-    tensors = {name: tensor for file in sorted(files) for name, tensor in read_tensors(file).items()}
+    names = shards_of(folder / INDEX) if (folder / INDEX).is_file() else ["model.safetensors"]
+    tensors = {name: tensor for file in names for name, tensor in read_tensors(folder / file).items()}
     labels = config.get("id2label") if isinstance(config, dict) else None
     classes = [labels[key] for key in sorted(labels, key=int)] if isinstance(labels, dict) and all(map(str.isdigit, labels)) else []
     return tensors, {**config, "CLASSES": classes} if isinstance(config, dict) else {}
+
+
+def shards_of(index: Path) -> list[str]:
+    """Names of the safetensors files that an index of Hugging Face says hold the tensors.
+
+    Raises:
+        InputError: it names none, or others than files beside it.
+    """
+    value = read_json(index)
+    found = value.get("weight_map") if isinstance(value, dict) else None
+    names = list(found.values()) if isinstance(found, dict) else []
+    if not names or not all(isinstance(name, str) and Path(name).name == name and name.endswith(".safetensors") for name in names):
+        raise InputError(f"{index}: weight_map: expected the names of safetensors files in this folder")
+    return sorted(set(names))
 
 
 def _load(path: Path) -> Any:

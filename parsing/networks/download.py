@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -19,8 +20,20 @@ log = logging.getLogger(__name__)
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # it tells of every retry
 TIMEOUTS_S = (10.0, 30.0)  # to connect, and without a byte
 MAX_BYTES = 16 * 2**30
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 CHUNK = 2**16  # what is lost of a transfer that is cut
 _CUT = (requests.exceptions.ChunkedEncodingError, requests.ConnectionError, requests.Timeout)
+
+
+class NotThereError(InputError):
+    """The server has no such file."""
+
+
+class ForbiddenError(InputError):
+    """The server wants to know who asks, or does not give the file to everybody."""
+
+
+_KINDS = {401: ForbiddenError, 403: ForbiddenError, 404: NotThereError}
 
 
 def offline() -> bool:
@@ -34,10 +47,11 @@ def download(url: str, path: Path, sha256: str) -> None:
     Proxies are those of the environment (`https_proxy`, `no_proxy`, …), as `requests` reads them.
 
     Args:
-        sha256: its hexadecimal digits, or the first of them; empty checks nothing.
+        sha256: its hexadecimal digits, or the first of them; empty checks only what the server itself says, as Hugging Face's does.
 
     Raises:
         InputError: there is no connection, the server refuses, or what it gives is another file.
+        NotThereError, ForbiddenError: it has no such file, or does not give it.
     """
     if offline():
         raise InputError("the network is not asked (--offline or PARTWISE_OFFLINE)")
@@ -49,14 +63,15 @@ def download(url: str, path: Path, sha256: str) -> None:
         session.mount("http://", retries)
         session.mount("https://", retries)
         try:
-            while not _transfer(session, url, part):
+            while (told := _transfer(session, url, part)) is None:
                 pass
         except requests.HTTPError as error:
-            raise InputError(f"the server answers {error.response.status_code} {error.response.reason}") from None
+            kind = _KINDS.get(error.response.status_code, InputError)
+            raise kind(f"the server answers {error.response.status_code} {error.response.reason}") from None
         except requests.RequestException as error:
             raise InputError(f"no connection ({type(error).__name__})") from None
     try:
-        check_hash(part, sha256)
+        check_hash(part, sha256 or told)
     except InputError:
         part.unlink()
         raise
@@ -76,8 +91,8 @@ def check_hash(path: Path, sha256: str) -> None:
         raise InputError(f"{path.name}: its sha256 begins with {found[:8]}, expected {sha256}: another file, or a damaged one")
 
 
-def _transfer(session: requests.Session, url: str, part: Path) -> bool:
-    """Whether all of the file is there; False where the connection broke after it had brought something."""
+def _transfer(session: requests.Session, url: str, part: Path) -> str | None:
+    """The sha256 that the server says, often none, once all of the file is there; None where the connection broke on the way."""
     before = _size(part)
     try:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={before}-"} if before else {})
@@ -85,13 +100,19 @@ def _transfer(session: requests.Session, url: str, part: Path) -> bool:
             if answer.status_code != requests.codes.requested_range_not_satisfiable:  # which says that there is no more
                 answer.raise_for_status()
                 _receive(answer, url, part, before)
-        return True
+        return _told(answer)
     except _CUT as error:
         if _size(part) > before:
-            return False
+            return None
         if before == 0:
             raise
         raise InputError(f"cut off ({type(error).__name__}); the next call goes on after {before:,} bytes") from None
+
+
+def _told(answer: requests.Response) -> str:
+    """The sha256 of a large file, which Hugging Face's server says where it sends on to the place of its storage."""
+    tags = [one.headers.get("X-Linked-ETag", "").strip('"') for one in [*answer.history, answer]]
+    return next((tag for tag in tags if _SHA256.fullmatch(tag)), "")
 
 
 def _receive(answer: requests.Response, url: str, part: Path, before: int) -> None:

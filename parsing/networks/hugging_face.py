@@ -18,6 +18,7 @@ from parsing.batching import is_out_of_memory
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.json_files import read_json
+from parsing.networks import zoo
 from parsing.networks.download import offline
 from parsing.networks.weights import sha256_of
 from parsing.types import ModelFacts
@@ -29,7 +30,7 @@ ProcessorClass = Literal["AutoImageProcessor", "AutoVideoProcessor", "AutoTokeni
 
 
 def model_folder(weights: str, allow_network: bool) -> Path:
-    """The folder of a model: `weights` itself, or the copy of a model id in Hugging Face's cache.
+    """The folder of a model: `weights` itself, an entry of the zoo, or the copy of a model id in Hugging Face's cache.
 
     Args:
         allow_network: a model id that the cache does not hold may be fetched, unless the user is offline (`PARTWISE_OFFLINE`).
@@ -38,7 +39,9 @@ def model_folder(weights: str, allow_network: bool) -> Path:
         InputError: there is neither, or the folder holds no model.
     """
     import_extra("transformers", "transformers")  # what is missing is told before the folder is looked at
-    folder = Path(weights)
+    folder = zoo.fetch(weights) if weights.startswith(zoo.PREFIX) else Path(weights)
+    if weights.startswith(zoo.PREFIX) and not folder.is_dir():
+        raise InputError(f"{weights}: weights of {zoo.find(weights).network}; expected a model folder of transformers")
     if not folder.is_dir():
         fetch = import_extra("huggingface_hub", "transformers").snapshot_download
         allowed = allow_network and not offline()

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from parsing.errors import InputError
+from parsing.networks.backbones import Pretrained
 from parsing.networks.tensors import check_finite, check_kinds, read_tensors
 from parsing.networks.weights import read_header, weights_file
 
@@ -50,6 +51,11 @@ class Rows:
 
 # Pattern of a tensor's name -> its axes of names; None for tensors that are fitted on data and never taken.
 NamedRows = Mapping[str, tuple[Rows, ...] | None]
+
+
+def pretrained_of(pretrained: Pretrained, initial: str) -> Pretrained:
+    """What a new network's backbone is filled with: nothing where it starts from `initial`, so that nothing is asked for."""
+    return "none" if initial else pretrained
 
 
 def start_from(network: nn.Module, initial: str, component: str, labels: Mapping[str, Any], rows: NamedRows) -> None:

@@ -20,6 +20,8 @@ def open_safetensors(path: Path) -> Iterator[Any]:
     Raises:
         InputError: the file is missing, or is no safetensors file.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: a model folder, which `name: transformers` runs; expected a safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
             yield file

@@ -1,7 +1,8 @@
 """Public checkpoints by name: `weights: zoo/NAME` in any config.
 
 `zoo.tsv` says where they come from; nothing is shipped. On first use a file is downloaded into the cache, checked against its
-hash, and turned into weights of this project once. The cache is `PARTWISE_HOME`, or the user's cache folder.
+hash, and turned into weights of this project once; model folders of Hugging Face stay as they are, with their weights as
+safetensors. The cache is `PARTWISE_HOME`, or the user's cache folder.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import io
 import logging
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -30,6 +32,7 @@ from parsing.networks.download import check_hash, digest, download
 log = logging.getLogger(__name__)
 PREFIX = "zoo/"
 GRAPH = "end2end.onnx"  # the one file of OpenMMLab's archives that is wanted
+SUFFIXES = {"onnx": ".onnx", "huggingface": ""}
 MAX_GROWTH = 8  # of a graph over its archive; numbers hardly pack
 
 
@@ -40,8 +43,9 @@ class Entry:
     Args:
         stage: what it serves as.
         network: the component that it becomes; empty where this project has none for it.
-        origin, target: the library that wrote it and what it becomes, as `pipelines.convert` takes them; `onnx` graphs stay
-            as they are.
+        origin, target: the library that wrote it and what it becomes, as `pipelines.convert` takes them; `onnx` graphs and
+            model folders (`huggingface`) stay as they are.
+        url: of the file; of a model folder, of its `config.json`.
         sha256: of the file, or the first digits, which its authors put into its name; empty where nobody says.
         megabytes: of the file, from its tensors where its authors do not say; empty where this is not known.
         trained_on, figure: by its authors' word; `figure` was not measured here.
@@ -71,7 +75,12 @@ class Entry:
     @property
     def weights(self) -> Path:
         """What its weights are called in the cache."""
-        return home() / "zoo" / f"{self.name}{'.onnx' if self.origin == 'onnx' else '.safetensors'}"
+        return home() / "zoo" / f"{self.name}{SUFFIXES.get(self.origin, '.safetensors')}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the cache has them."""
+        return self.weights.exists()
 
 
 def home() -> Path:
@@ -107,13 +116,13 @@ def fetch(name: str) -> Path:
         InputError: it cannot be downloaded, is another file than the table says, or no network of this project takes it.
     """
     entry = find(name)
-    if entry.weights.is_file():
+    if entry.is_here:
         return entry.weights
     if not entry.target:
         raise InputError(f"{PREFIX}{entry.name}: not loadable, as {entry.checked}; see docs/zoo.md")
     entry.weights.parent.mkdir(parents=True, exist_ok=True)
     with _alone(entry):
-        if not entry.weights.is_file():
+        if not entry.is_here:
             _make(entry)
     return entry.weights
 
@@ -129,6 +138,26 @@ def _alone(entry: Entry) -> AbstractContextManager[object]:
 
 
 def _make(entry: Entry) -> None:
+    if entry.licence:
+        free = "-NC-" not in entry.licence.upper()
+        log.info("%s%s: licence %s%s", PREFIX, entry.name, entry.licence, "" if free else ", not for commercial use")
+    _make_folder(entry) if entry.origin == "huggingface" else _make_file(entry)
+    with atomic(record_of(entry)) as temporary:
+        temporary.write_text(digests(entry), encoding="utf-8")
+
+
+def _make_folder(entry: Entry) -> None:
+    from parsing.networks.model_folders import fetch_folder  # late: it loads PyTorch
+
+    placed = home() / "downloads" / entry.name
+    try:
+        fetch_folder(entry.url, placed, entry.sha256)
+    except InputError as error:
+        raise InputError(f"{PREFIX}{entry.name}: {error}; or put the files of {page_of(entry.url)} into {placed}") from None
+    placed.replace(entry.weights)
+
+
+def _make_file(entry: Entry) -> None:
     placed = home() / "downloads" / entry.file
     by_hand = placed.is_file()
     try:
@@ -143,15 +172,24 @@ def _make(entry: Entry) -> None:
         _unpack(placed, entry.weights)
     else:
         _convert(entry, placed)
-    with atomic(record_of(entry)) as temporary:
-        temporary.write_text(f"{digest(entry.weights)}  {entry.weights.name}\n", encoding="utf-8")
     if not by_hand:
         placed.unlink()
+
+
+def page_of(url: str) -> str:
+    """Where a person reads about a model of Hugging Face, from the address of one of its files; any other address as it is."""
+    return re.sub(r"/resolve/([^/]+)/[^/]+$", r"/tree/\1", url)
 
 
 def record_of(entry: Entry) -> Path:
     """The file beside an entry's weights that says their sha256."""
     return Path(f"{entry.weights}.sha256")
+
+
+def digests(entry: Entry) -> str:
+    """What the record of weights that are whole says: a line a file, as `sha256sum` writes it."""
+    files = sorted(entry.weights.iterdir()) if entry.weights.is_dir() else [entry.weights]
+    return "".join(f"{digest(path)}  {path.relative_to(entry.weights.parent)}\n" for path in files if path.is_file())
 
 
 def _convert(entry: Entry, source: Path) -> None:

@@ -16,7 +16,7 @@ from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
-from parsing.networks.initial import start_from
+from parsing.networks.initial import pretrained_of, start_from
 from parsing.stages import PartStateRecognizer
 from parsing.states.data import StateBatch, StateTable, collate, sample_weights
 from parsing.states.evaluation import StateScores, evaluate_states
@@ -58,7 +58,8 @@ class PartStateTraining:
             raise InputError("loss.kind: asymmetric is for independent states; expected architecture.head sigmoid")
         vocabulary = self.data.vocabulary()
         train, val = self.data.table("train", vocabulary), self.data.table("val", vocabulary)
-        network = PartStateNet(a, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions), self.pretrained)
+        pretrained = pretrained_of(self.pretrained, self.initial)
+        network = PartStateNet(a, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions), pretrained)
         start_from(network, self.initial, self.name, vocabulary.to_json(), network.named_rows)
         network.decoder.fit_prior(train.holds, train.known, train.actions)
 
@@ -78,7 +79,7 @@ class PartStateTraining:
             figures=("all.mean_ap", "all.top1"),
             architecture=a,
             labels=vocabulary.to_json(),
-            facts={"pretrained": self.pretrained},
+            facts={"pretrained": pretrained},
             weights=sample_weights(train, self.data.balance, self.data.source_weights),
             every=self.eval_every,
         )

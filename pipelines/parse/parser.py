@@ -177,7 +177,7 @@ class ParseStream:
     """One video on its way through a parser: a `FrameParse` for every frame.
 
     `track_actions` grow as windows of tracks fill, and so do `actions` of a source that is read once; they, `facts` and
-    `complete` are final when the frames have been used up.
+    `complete` are final when the frames have been used up. Its frames come once; `VideoParser.stream` begins anew.
     """
 
     def __init__(self, parser: VideoParser, source: Source) -> None:
@@ -188,6 +188,7 @@ class ParseStream:
         self._video_actions.read(self.source)
         self._track_actions = None if parser.track_actions is None else TrackActions(parser.track_actions, parser.by_size)
         self.complete: Completeness = False
+        self._begun = False
 
     @property
     def actions(self) -> Sequence[ActionScore]:
@@ -222,7 +223,13 @@ class ParseStream:
 
         Args:
             keep_images: False lets images between key frames go early; their frames then hold one black pixel.
+
+        Raises:
+            InputError: they were asked for before.
         """
+        if self._begun:
+            raise InputError(f"{self.facts.name}: the frames of a stream come once, and were asked for before; expected a new stream")
+        self._begun = True
         # Closed in this order: the thread that decodes must have ended before its file is closed.
         with closing(self.source), closing(self._parsed(keep_images)) as parsed:
             waits = not self.source.is_live

@@ -24,7 +24,7 @@ def test_twenty_pictures_teach_more_from_the_shipped_weights_than_from_imagenet(
     (tmp_path / "images").symlink_to(PEOPLE / "images")
     changes = [f"data.root={tmp_path}", "fit.epochs=1", "fit.batch_size=4", "fit.precision=32-true"]
     figures = {}
-    for config, more in (("compact", []), ("movenet", ["data.more=[]", "pretrained=none", "initial=default/part_detector"])):
+    for config, more in (("compact", []), ("movenet", ["data.more=[]", "initial=default/part_detector"])):
         settings = override(read_yaml(ROOT / f"configs/part_detector/{config}.yaml"), [*changes, *more])
         experiment(parse_config(DetectorTraining, settings, "t"), tmp_path / config, quiet=True)
         figures[config] = json.loads((tmp_path / config / "metrics.jsonl").read_text())["all"]["AP50"]

@@ -67,7 +67,7 @@ def video(*boxes: str, meta: str = LABELS) -> str:
         (video(AT.format(0), meta=LABELS.replace("v.mp4", "w.mp4")), r"w\.mp4: video not found, nor pictures"),
         (video(AT.format(0), meta=LABELS.replace("v.mp4", "../v.mp4")), r"'\.\./v\.mp4': expected the name of a video, below"),
         (video(AT.format(0), meta=LABELS.replace("v.mp4", "/elsewhere/v.mp4")), "'/elsewhere/v.mp4': expected the name of a video, below"),
-        (video(AT.format(0), meta="<meta/>"), "tracks of 0 videos, expected one <source>"),
+        (video(AT.format(0), meta="<meta/>"), "tracks of no video, expected a <source> in <meta>"),
         (
             video(AT.format(0), meta=LABELS.replace("<labels>", "<frame_filter>step=0</frame_filter><labels>")),
             "frame_filter, expected whole",

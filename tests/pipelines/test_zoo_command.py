@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from detectors import PERSON_DETECTORS, POSE_ESTIMATORS
 from parsing.errors import InputError
 from parsing.label_lists import LABEL_LISTS
 from parsing.networks import zoo
 from parsing.networks.converters import conversions
 from pipelines.trainings import COMPONENTS
 from pipelines.zoo import CHECKED, build_parser, main, table
+from recognizers import RECOGNIZERS
 
 DOCS = Path(__file__).parents[2] / "docs" / "zoo.md"
 
@@ -35,25 +37,31 @@ def test_every_entry_says_what_it_is(entry: zoo.Entry) -> None:
     assert entry.url.startswith("https://")
     assert re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}|", entry.sha256)
     assert entry.sha256[:8] in entry.url
-    assert entry.licence in ("Apache-2.0", "BSD-3-Clause")
+    assert entry.licence in ("Apache-2.0", "BSD-3-Clause") or entry.origin == "huggingface"
+    assert entry.licence in ("Apache-2.0", "BSD-3-Clause", "CC-BY-NC-4.0", "MIT", "")
     assert entry.trained_on
-    assert entry.figure
+    assert entry.figure or entry.origin == "huggingface"
     assert entry.labels in ("", *LABEL_LISTS)
     assert bool(entry.target) == (entry.checked in CHECKED)
-    if entry.target and entry.origin != "onnx":
+    if entry.origin == "huggingface":
+        assert re.fullmatch(r"https://huggingface\.co/[\w-]+/[\w.-]+/resolve/(main|[0-9a-f]{40})/config\.json", entry.url)
+        assert entry.network in {"person_detector": PERSON_DETECTORS, "pose": POSE_ESTIMATORS, "recognizer": RECOGNIZERS}[entry.stage]
+    elif entry.target and entry.origin != "onnx":
         assert any(entry.target in stage.targets().get(entry.origin, ()) for stage in conversions())
         assert entry.network in COMPONENTS[entry.stage]
 
 
 def test_names_and_files_stand_once() -> None:
     found = list(zoo.entries().values())
-    assert len({entry.file for entry in found}) == len(found) == len(zoo.entries()) >= 58
+    assert len({entry.url for entry in found}) == len(found) == len(zoo.entries()) >= 82
+    files = [entry.file for entry in found if entry.origin != "huggingface"]
+    assert len(set(files) | {entry.name for entry in found}) == len(files) + len(found)  # what lies in the folder of downloads
 
 
 def test_the_page_is_what_the_table_says(tmp_path: Path) -> None:
     assert call("table", "--out", str(tmp_path / "zoo.md")) == 0
     assert (tmp_path / "zoo.md").read_text() == DOCS.read_text(), "run: python -m pipelines.zoo table --out docs/zoo.md --overwrite"
-    assert all(f"| [{entry.name}]({entry.url}) |" in table(zoo.entries().values()) for entry in zoo.entries().values())
+    assert all(f"| [{entry.name}]({zoo.page_of(entry.url)}) |" in table(zoo.entries().values()) for entry in zoo.entries().values())
 
 
 def test_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:

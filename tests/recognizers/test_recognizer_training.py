@@ -278,7 +278,7 @@ def test_other_networks_train_and_go_on_from_weights(name: str, tmp_path: Path) 
     }
     experiment(parse_config(RecognizerTraining, settings, "t"), tmp_path / "first", quiet=True)
     weights = str(tmp_path / "first/weights.safetensors")
-    again = parse_config(RecognizerTraining, settings | {"initial": weights}, "t")
+    again = parse_config(RecognizerTraining, settings | {"initial": weights, "pretrained": "imagenet"}, "t")  # which is not asked for
     experiment(again, tmp_path / "second", quiet=True)
     second = again.component(str(tmp_path / "second/weights.safetensors")).build("cpu")
     assert again.evaluate(second, device="cpu")["all"]["num_videos"] == 2

@@ -268,6 +268,66 @@ def test_every_second_frame_of_a_task(images: Path) -> None:
     assert found(read_records("cvat", path, images)) == [[([x, 10, x + 50, 90], [])] for x in (10, 12, 14)]
 
 
+def test_frames_that_were_deleted_in_cvat_have_no_boxes(images: Path) -> None:
+    """It writes the boxes between key frames too, and of a frame that was deleted none."""
+    write_video(images.parent / "v.mp4", FRAMES)
+    keys = {0: "1", 1: "0", 4: "1"}  # 2 and 3 were deleted
+    track = "".join(of_frame(number, f"{10 + number} 10 60 90", keyframe=key, outside="0") for number, key in keys.items())
+    path = written(images.parent, "cvat", f'<annotations>{META}<track id="0" label="person">{track}</track></annotations>')
+    assert [record.path.stem for record in read_records("cvat", path, images)] == ["img_00001", "img_00002", "img_00005"]
+
+
+def project(*tracks: str) -> str:
+    """An export of a project: CVAT numbers the frames of a subset's tasks in one row, those of another from 0 again."""
+
+    def of_task(number: int, subset: str, video: str, step: int, size: int) -> str:
+        frames = f"<size>{size}</size><subset>{subset}</subset><start_frame>0</start_frame><frame_filter>step={step}</frame_filter>"
+        return f"<task><id>{number}</id>{frames}<source>{video}</source></task>"
+
+    tasks = of_task(3, "train", "v.mp4", 1, 6) + of_task(4, "train", "w.mp4", 2, 3) + of_task(9, "val", "x.mp4", 1, 6)
+    labels = META.partition("<labels>")[2].partition("</labels>")[0]
+    meta = f"<meta><project><id>1</id><tasks>{tasks}</tasks><labels>{labels}</labels></project></meta>"
+    return f"<annotations>{meta}{''.join(tracks)}</annotations>"
+
+
+def of_task(number: int, label: str, xyxy: str, *frames: int, group: str = "0") -> str:
+    boxes = "".join(of_frame(frame, xyxy, keyframe="1", outside="0") for frame in frames)
+    return f'<track id="{number}" label="{label}" task_id="{number}" subset="s" group_id="{group}">{boxes}</track>'
+
+
+def test_tracks_of_a_project_belong_to_the_videos_of_their_tasks(images: Path) -> None:
+    problems = Problems("skip", quiet=True)
+    for name in "vwx":
+        write_video(images.parent / f"{name}.mp4", FRAMES)
+    glove = of_task(4, "left_glove", "90 40 99 50", 6, group="1")
+    content = project(
+        of_task(3, "person", "10 10 60 90", 0, 2),
+        of_task(3, "left_glove", "12 40 22 50", 2, group="1"),  # a group of the other task has this number, too
+        of_task(4, "person", "20 10 70 90", 6, 10, group="1"),
+        glove,
+        of_task(9, "person", "30 10 80 90", 5),
+        of_task(7, "person", "30 10 80 90", 5),
+    )
+    records = read_records("cvat", written(images.parent, "cvat", content), images, problems)
+    places = {str(record.path.relative_to(images)): found([record])[0] for record in records}
+    assert {place: [person for person, _ in people] for place, people in places.items()} == {
+        **{f"v/img_{number:05d}.jpg": [[10, 10, 60, 90]] for number in (1, 2, 3)},
+        **{f"w/img_{number:05d}.jpg": [[20, 10, 70, 90]] for number in (1, 3, 5)},
+        "x/img_00006.jpg": [[30, 10, 80, 90]],
+    }
+    assert [xyxy for _, xyxy, _ in places["v/img_00003.jpg"][0][1]] == [[12, 40, 22, 50]]
+    assert [xyxy for _, xyxy, _ in places["w/img_00001.jpg"][0][1]] == [[90, 40, 99, 50]]
+    assert "task_id '7'; the tasks of videos are 3, 4, 9" in str(problems.found)
+
+
+def test_images_of_a_project_lie_in_folders_of_subsets(images: Path) -> None:
+    (images / "train").mkdir()
+    (images / "a.png").rename(images / "train" / "a.png")
+    image = f'<image id="0" name="a.png" subset="train" task_id="3" width="128" height="96">{box("person", "10 10 60 90")}</image>'
+    (record,) = read_records("cvat", written(images.parent, "cvat", f"<annotations>{image}</annotations>"), images)
+    assert record.path == images / "train" / "a.png"
+
+
 def test_coco_parts_without_a_person_go_to_the_one_whose_box_holds_them(images: Path) -> None:
     categories = [{"id": 1, "name": "person"}, {"id": 2, "name": "glove", "parent": "person"}, {"id": 3, "name": "dog"}]
     rows = [[1, 10, 10, 50, 80], [1, 70, 10, 50, 80], [2, 72, 40, 10, 10], [2, 12, 40, 10, 10], [3, 12, 40, 10, 10]]

@@ -92,7 +92,7 @@ def test_passes_do_not_disturb_each_other(tmp_path: Path) -> None:
         one, other = video.frames(), video.frames()
         pairs = [(next(one).index, next(other).index, video.at([i])[i].index) for i in range(12)]
     assert pairs == [(i, i, i) for i in range(12)]
-    with pytest.raises(ValueError, match="was closed"):
+    with pytest.raises(InputError, match=r"a\.mp4: was closed, expected a video that is open$"):
         next(video.frames())
 
 

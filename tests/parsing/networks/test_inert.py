@@ -218,7 +218,7 @@ def test_folders_of_hugging_face(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"second\.safetensors: weights not found"):
         read_checkpoint(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../first.safetensors"}}')
-    with pytest.raises(InputError, match=r"index\.json: weight_map: expected the names of files in this folder"):
+    with pytest.raises(InputError, match=r"index\.json: weight_map: expected the names of safetensors files in this folder"):
         read_checkpoint(tmp_path)
     (tmp_path / "model.safetensors.index.json").unlink()
     save_file({"model.a": WEIGHT}, tmp_path / "model.safetensors")

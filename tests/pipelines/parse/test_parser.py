@@ -66,6 +66,18 @@ def test_streaming_gives_the_same_frames(tiny_pipeline: Path, clip: Path) -> Non
     assert stream.facts.frames_decoded == 11
 
 
+def test_the_frames_of_a_stream_come_once(tiny_pipeline: Path, clip: Path) -> None:
+    parser = VideoParser.from_config(str(tiny_pipeline), device="cpu")
+    for stream in (parser.stream(clip), parser.stream(frames=[np.zeros((48, 64, 3), np.uint8)] * 3, fps=10)):
+        assert list(stream)
+        with pytest.raises(InputError, match=r"^(.+\.mp4|frames): the frames of a stream come once, .* expected a new stream$"):
+            next(iter(stream))
+    left = parser.stream(clip)
+    next(iter(left))
+    with pytest.raises(InputError, match="come once"):
+        next(left.with_frames())
+
+
 def test_a_stream_may_be_left_early(tiny_pipeline: Path, clip: Path) -> None:
     before = threading.active_count()
     stream = iter(VideoParser.from_config(str(tiny_pipeline), device="cpu").stream(clip))
