@@ -194,7 +194,7 @@ def started_ray(address: str | None) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False if address is None else None)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # of a node that does not start, Ray raises no class of its own
         raise InputError(
             f"--ray-address {address or 'of this machine'}: no cluster can be reached ({' '.join(str(error).split())[:200]})"
         ) from None

@@ -73,7 +73,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('"1.2"', '"9.0"', "schema_version.*'1.0', '1.1' or '1.2'"),
+        ('"1.3"', '"9.0"', "schema_version.*'1.0', '1.1', '1.2' or '1.3'"),
         ('"index": 2', '"index": 1', "index 1 after 1"),
         ('"track_id": null', '"track_id": 1', "track_id 1 stands twice"),
         ('"time_s": 0.2', '"time_s": "soon"', r"frames\.time_s"),
