@@ -55,6 +55,14 @@ class Opened:
     def do(self, script: str) -> Any:
         return self.page.evaluate(script)
 
+    def until(self, condition: str) -> None:
+        """Wait for it; Playwright's own way polls within the page, whose policy lets no text become code."""
+        for _ in range(WAIT_MS // 50):
+            if self.do(condition):
+                return
+            self.page.wait_for_timeout(50)
+        pytest.fail(f"never came true: {condition}")
+
     def hover(self, track: int, part: str, time_s: float) -> str:
         """What the page says of a part's lane at a time."""
         place = self.page.evaluate(PLACE, [track, part, time_s])
@@ -98,7 +106,7 @@ def test_it_plays_and_names_the_state_under_the_pointer(opened: Any, tmp_path: P
     assert one.hover(2, "left arm", 1.5).startswith("#2 · left arm · unbend · 0:01.00 to 0:02.00")
     assert one.hover(1, "head", 2.5).startswith("#1 · head · upright · 0:02.00 to 0:03.00")
     one.page.click("#play")
-    one.page.wait_for_function("report.player.time > 0.3")
+    one.until("report.player.time > 0.3")
     one.do("report.player.playing && document.getElementById('play').click()")  # it may have come to its end by now
     assert one.do("report.player.video.paused")
     assert one.errors == []
@@ -123,7 +131,7 @@ def test_the_keyboard_is_enough(opened: Any, tmp_path: Path) -> None:
     one.page.keyboard.press("+")
     assert one.do("report.line.to - report.line.from") == pytest.approx(SECONDS / 2)
     one.page.keyboard.press("Space")
-    one.page.wait_for_function("report.player.time > 1.3")
+    one.until("report.player.time > 1.3")
     assert one.errors == []
 
 
