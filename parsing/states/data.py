@@ -169,11 +169,11 @@ class StateCrops:
 def warped(person: ObjectRecord, matrix: Array) -> ObjectRecord:
     """The keypoints of a person in a view; the box keeps its shape, as only its sides tell anything of the pose."""
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    points = (
-        None if given is None else np.column_stack([warp_points(given[:, :2], matrix), given[:, 2]])
-        for given in (person.keypoints17, person.keypoints33)
-    )
-    return ObjectRecord(person.xyxy * scale, *points)
+
+    def moved(points: Array | None) -> Array | None:
+        return None if points is None else np.column_stack([warp_points(points[:, :2], matrix), points[:, 2]])
+
+    return ObjectRecord(person.xyxy * scale, moved(person.keypoints17), moved(person.keypoints33))
 
 
 class PlainCrops:

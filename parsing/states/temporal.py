@@ -149,8 +149,9 @@ class TemporalFilter:
         seen = Observations.empty(n, 2 * steps + 1, p, s)
         for slot, other in [(steps, parse), *slots]:
             rows, columns = (np.arange(n), np.arange(n)) if other is parse else same_track(parse, other)
-            values = other.states.scores, other.persons.xyxy, other.parts.xyxy, other.parts.visible
-            seen.put(rows, slot, *(value[columns] for value in values), other.time_s - parse.time_s)
+            scores, persons = other.states.scores[columns], other.persons.xyxy[columns]
+            parts, visible = other.parts.xyxy[columns], other.parts.visible[columns]
+            seen.put(rows, slot, scores, persons, parts, visible, other.time_s - parse.time_s)
         return seen.features(self.head.architecture.motion), seen.visible
 
     def _spaced(self, parse: FrameParse, outwards: Iterable[FrameParse]) -> list[FrameParse]:

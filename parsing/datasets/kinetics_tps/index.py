@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def build_index(tree: Path, states: Sequence[str], cache: Path | None = None, pa
     if cache is not None:
         columns = {name: getattr(index, name) for name in ("file_of", "person_xyxy", "boxes", "visible")}
         with atomic(cache) as temporary, temporary.open("wb") as file:
-            packed = {name: np.packbits(getattr(index, name), axis=-1) for name in _PACKED}
+            packed: dict[str, Any] = {name: np.packbits(getattr(index, name), axis=-1) for name in _PACKED}
             np.savez(file, key=np.array(key), states=np.array(len(states)), **packed, **columns)
     return index
 
