@@ -16,6 +16,7 @@ from parsing.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 COPY_SUFFIXES = (".parsed.mp4", ".parsed.png")  # of annotated copies of videos and of images
 STDOUT = Path("-")
+MOST_SUMMARY = 64 * 2**20  # bytes of the last one of JSON lines
 MANIFEST = "manifest.jsonl"  # of a folder of parses; its name is no name of a parse
 DOCUMENT_SUFFIXES = (".json", ".jsonl")
 
@@ -37,8 +38,8 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether all outputs exist; as they appear whole, nothing is left to do then."""
-        return bool(self.outputs) and all(path.is_file() for path in self.outputs)
+        """Whether all outputs exist and are whole; JSON lines, which grow as they are written, are so with their summary."""
+        return bool(self.outputs) and all(path.is_file() and _is_whole(path) for path in self.outputs)
 
 
 def plan_jobs(sources: Sequence[str], out: Path | None, save_video: bool) -> list[Job]:
@@ -101,6 +102,15 @@ def files_of(source: str) -> list[Path]:
 
 def _is_source(file: Path) -> bool:
     return not file.name.startswith(".") and not file.name.endswith(COPY_SUFFIXES)
+
+
+def _is_whole(path: Path) -> bool:
+    if path.suffix != ".jsonl":
+        return True
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - MOST_SUMMARY))
+        end = file.read()
+    return end.endswith(b"\n") and end[:-1].rpartition(b"\n")[2].startswith(b'{"tracks"')
 
 
 def _live_job(address: Address, num_sources: int, out: Path | None, save_video: bool) -> Job:

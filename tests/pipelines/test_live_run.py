@@ -90,6 +90,7 @@ def test_lines_that_were_cut_off(tiny_pipeline: Path, tmp_path: Path, cut: int |
     parse = read_parse(tmp_path / "q.jsonl")
     assert len(parse.frames) == num_frames
     assert parse.complete is (cut is None)
+    assert plan_jobs([str(clip)], tmp_path / "q.jsonl", save_video=False)[0].is_done is (cut is None)
 
 
 def test_lines_of_something_else(tmp_path: Path) -> None:
