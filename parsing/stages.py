@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from parsing.tracks import Tracklet
 from parsing.types import ActionScores, Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import Vocabulary
 
@@ -94,3 +95,17 @@ class ActionRecognizer(Protocol):
 
     def __call__(self, frames: Mapping[int, Frame], num_frames: int) -> ActionScores:
         """Scores of one clip, from the frames by their place in it: at least those of `indices(num_frames)`."""
+
+
+class PartActionRecognizer(Protocol):
+    """Single-label actions of persons, from their parts and part states over time; `background` as of an `ActionRecognizer`."""
+
+    facts: ModelFacts
+    action_names: tuple[str, ...]
+    background: tuple[str, ...]
+
+    def check(self, vocabulary: Vocabulary) -> None:
+        """Raises InputError where the parts or states of a pipeline are not those that it was made for."""
+
+    def __call__(self, windows: Sequence[Sequence[Tracklet]]) -> list[ActionScores]:
+        """Scores of each window, from the tracks of its persons, the most prominent first; a window of one says what that one does."""

@@ -3,7 +3,8 @@
 python -m pipelines.evaluate STAGE --config FILE [--weights FILE] [--out report.json]
 python -m pipelines.evaluate part_detector --config FILE --component '{name: cascade_rcnn, flip: true, score_threshold: 0.01}'
 python -m pipelines.evaluate recognizer --config FILE --component '{name: tsm, views: [{clips: 4}]}' --save scores.npz --out FOLDER
-python -m pipelines.evaluate recognizer --scores a.npz b.npz [--only jhmdb.csv] --out FOLDER
+python -m pipelines.evaluate part_actions --config FILE --weights FILE --save parts.npz
+python -m pipelines.evaluate recognizer --scores frames.npz parts.npz [--only jhmdb.csv] --out FOLDER
 python -m pipelines.evaluate detections FOUND --truth ANNOTATIONS [--images DIR] --out FOLDER
 python -m pipelines.evaluate tracks FOUND --truth PARSES_OR_MOT --out report.json
 python -m pipelines.evaluate kinetics-tps --gt FOLDER --parts pred_part_result.json --actions pred_vid_result.json --out report.json
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from recognizers.scores import SavedScores
     from recognizers.train import RecognizerTraining
 
+SCORED = ("recognizer", "part_actions")  # stages that score the actions of clips, which can be saved and mixed
 REPORT_HELP = "folder for report.json and pictures, or a name that ends in .json, beside which the pictures stand"
 
 
@@ -44,7 +46,7 @@ def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
         one = kinds.add_parser(stage, aliases=other_names, parents=[common], help="on the validation data of its training config")
         one.set_defaults(stage=stage)
         add_stage(one)
-        if stage == "recognizer":
+        if stage in SCORED:
             add_recognizer(one)
     for name in names_to_offer(REPORTS, argv):
         report = chosen_class(REPORTS, name)
@@ -85,7 +87,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.stage in REPORTS:
         metrics = evaluate_benchmark(arguments)
     else:
-        metrics = (evaluate_recognizer if arguments.stage == "recognizer" else evaluate_stage)(arguments)
+        metrics = (evaluate_recognizer if arguments.stage in SCORED else evaluate_stage)(arguments)
     if not arguments.quiet:
         say(*table_lines(metrics))
     return 0

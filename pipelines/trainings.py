@@ -11,6 +11,7 @@ from parsing.configs import StageConfig, Table, chosen_class, parse_config
 from parsing.learning.experiment import Trainer, experiment
 from parsing.states import PART_STATES, STATE_FILTERS
 from recognizers import RECOGNIZERS
+from recognizers.parts import PART_ACTIONS
 from recognizers.superres import SUPER_RESOLVERS
 
 STAGES = {
@@ -19,6 +20,7 @@ STAGES = {
     "part_states": "parsing.states.train:PartStateTraining",
     "state_filter": "parsing.states.temporal_train:StateFilterTraining",
     "recognizer": "recognizers.train:RecognizerTraining",
+    "part_actions": "recognizers.parts.train:PartActionTraining",
     "super_resolution": "recognizers.superres.train:SuperResolutionTraining",
 }
 COMPONENTS: dict[str, Table] = {
@@ -27,6 +29,7 @@ COMPONENTS: dict[str, Table] = {
     "part_states": PART_STATES,
     "state_filter": STATE_FILTERS,
     "recognizer": RECOGNIZERS,
+    "part_actions": PART_ACTIONS,
     "super_resolution": SUPER_RESOLVERS,
 }
 FINISHED = "finished"  # the name of a file that says so in a run folder

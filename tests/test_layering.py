@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recognizers.networks": GROUND | {"recognizers.clips"},
     "recognizers.superres": GROUND | {"recognizers.clips"},
     "recognizers": GROUND | {"recognizers.clips", "recognizers.networks", "recognizers.superres"},
+    "recognizers.parts": GROUND | {"recognizers"},
     "recognizers.adapters": GROUND | {"recognizers", "recognizers.clips"},
 }
 STAGES_OF_ALL = {*MAY_IMPORT} - {"parsing"}

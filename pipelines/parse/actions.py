@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from parsing.media.sources import Source
+from parsing.tracks import Tracklet
 from parsing.types import ActionScores, ActionWindow, Array, Branch, Frame, ModelFacts
 from recognizers.by_size import Route
 from recognizers.clips.test_views import with_short_side
 from recognizers.windows import Timeline, Window, Windows, recognize
 
+Mixer = Callable[[Sequence[Tracklet], ActionScores | None], ActionScores]
+
 
 class VideoActions:
     """What a video shows: `timeline.actions` are what holds, `windows` the probabilities of each window.
+
+    `recognized` are the windows as the recognizers saw them, which part states are conditioned on; those of `windows` may
+    be mixed with what the parts of the persons say later.
 
     Args:
         route: None leaves the video without actions.
@@ -21,7 +27,8 @@ class VideoActions:
 
     def __init__(self, route: Route | None) -> None:
         self.route, self.timeline = route, Timeline()
-        self.windows: list[ActionWindow] = []
+        self.recognized: list[ActionWindow] = []
+        self._windows: dict[float, tuple[ActionWindow, ActionScores]] = {}  # by their beginning
         self._is_read = False
         self.used: set[tuple[Branch, ModelFacts]] = set()
 
@@ -65,19 +72,43 @@ class VideoActions:
         of a source that is read once the latest complete one. None where there is none yet, and where several actions
         may hold at once, as in the low-resolution branch.
         """
-        if self.route is None or self.route.recognizer.multi_label or not self.windows:
+        if self.route is None or self.route.recognizer.multi_label or not self.recognized:
             return None
-        nearest = min(reversed(self.windows), key=lambda window: abs(window.start_s + window.end_s - 2 * time_s))
+        nearest = min(reversed(self.recognized), key=lambda window: abs(window.start_s + window.end_s - 2 * time_s))
         return nearest.probabilities
+
+    @property
+    def windows(self) -> list[ActionWindow]:
+        """In order of time."""
+        return [window for _, (window, _) in sorted(self._windows.items())]
+
+    def mix(self, persons: Sequence[Tracklet], mixer: Mixer, names: Sequence[str], start_s: float, end_s: float) -> None:
+        """Mix what the persons of a window say by their parts into it; where no recognizer saw the window, it is theirs alone.
+
+        Args:
+            names: of the actions, which are the recognizers' too.
+        """
+        window, recognized = self._windows.get(round(start_s, 6), (None, None))
+        scores = mixer(persons, recognized)
+        end_s = end_s if window is None else window.end_s
+        self._keep(ActionWindow(start_s, end_s, scores.probabilities), scores)
+        self.timeline = Timeline()
+        for _, (one, found) in sorted(self._windows.items()):
+            self.timeline.add(found, names, one.start_s, one.end_s, one.branch)
 
     def _recognize(self, route: Route, windows: Iterable[Window[Frame]]) -> None:
         for window in windows:
             self._note(route, recognize(route.recognizer, window.items), window.start_s, window.end_s)
 
     def _note(self, route: Route, scores: ActionScores, start_s: float, end_s: float) -> None:
+        window = ActionWindow(start_s, end_s, scores.probabilities, route.branch)
         self.timeline.add(scores, route.recognizer.action_names, start_s, end_s, route.branch)
-        self.windows.append(ActionWindow(start_s, end_s, scores.probabilities, route.branch))
-        self.used |= {(route.branch, model) for model in scores.models}
+        self.recognized.append(window)
+        self._keep(window, scores)
+
+    def _keep(self, window: ActionWindow, scores: ActionScores) -> None:
+        self._windows[round(window.start_s, 6)] = window, scores
+        self.used |= {(window.branch, model) for model in scores.models}
 
 
 def _shrunk(frame: Frame, short_px: int) -> Frame:

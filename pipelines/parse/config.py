@@ -17,6 +17,7 @@ from parsing.errors import InputError
 from parsing.states import PART_STATES, STATE_FILTERS
 from pipelines.drawing.frames import DrawingConfig
 from pipelines.parse.keys import MOST_FRAMES_BETWEEN, MotionKeys
+from pipelines.parse.part_actions import PartActionsConfig
 from pipelines.parse.tubes import TrackActionsConfig
 from recognizers import RECOGNIZERS
 from recognizers.by_size import LowResConfig
@@ -68,6 +69,7 @@ class PipelineConfig:
         windows: how the recognizers see videos that are longer than a clip.
         state_filter: what becomes of part states over time; None leaves them as the network gives them.
         track_actions: how the recognizers see each track; None leaves tracks without actions.
+        part_actions: actions from parts and part states over time, mixed with those of the recognizers in videos and tracks.
         low_res: the branch for small videos and small persons; None leaves all to the recognizers.
         every: every N-th frame is a key frame and goes through the networks; boxes in between are interpolated. `auto`, or
             options of it, makes key frames where persons move.
@@ -89,6 +91,7 @@ class PipelineConfig:
     windows: WindowConfig = field(default_factory=WindowConfig)
     state_filter: Annotated[StageConfig, Choice(STATE_FILTERS)] | None = None
     track_actions: TrackActionsConfig | None = None
+    part_actions: PartActionsConfig | None = None
     low_res: LowResConfig | None = None
     every: Annotated[Every | MotionKeys, PlainValidator(_every)] = 1
     batch: Count = 4
@@ -100,10 +103,11 @@ class PipelineConfig:
     def __post_init__(self) -> None:
         if self.recognizers and not any(entry.weight for entry in self.recognizers):
             raise ValueError("recognizers: every weight is 0, expected one above")
-        if self.track_actions is not None and not self.recognizers:
-            raise ValueError("track_actions: there is no recognizer that could see them")
-        if self.action_floor is not None and not self.recognizers:
-            raise ValueError("action_floor: there is no recognizer that could answer")
+        has_source = bool(self.recognizers) or self.part_actions is not None
+        if self.track_actions is not None and not has_source:
+            raise ValueError("track_actions: there is no recognizer that could see them, and no part_actions")
+        if self.action_floor is not None and not has_source:
+            raise ValueError("action_floor: there is no recognizer that could answer, and no part_actions")
 
 
 def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> PipelineConfig:

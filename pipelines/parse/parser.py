@@ -27,6 +27,7 @@ from pipelines.parse.config import PipelineConfig, read_pipeline
 from pipelines.parse.flow import AHEAD, Lanes, grouped, parsed
 from pipelines.parse.interpolation import fill_between
 from pipelines.parse.keys import KEYS_A_GROUP, key_frames
+from pipelines.parse.part_actions import VideoPartActions
 from pipelines.parse.tubes import TrackActions
 from recognizers.by_size import BySize, Route
 from recognizers.ensemble import Ensemble
@@ -57,6 +58,7 @@ class VideoParser:
         self.by_size = BySize(self._ensemble(settings), small, 0 if low_res is None else low_res.limit_px)
         self.settings = settings
         self.track_actions = settings.track_actions
+        self.part_actions = None if settings.part_actions is None else settings.part_actions.build(device, settings.action_floor)
         self.vocabulary = self._agreed_vocabulary()
         large = self.by_size.large
         known = self.part_states.vocabulary.actions
@@ -64,12 +66,14 @@ class VideoParser:
         self.conditioning = Conditioning(recognized, known, read_aliases(settings.action_aliases))
         if self.state_filter is not None:
             self.state_filter.check(self.vocabulary)
+        if self.part_actions is not None:
+            self.part_actions.check(self.vocabulary, large)
         if self.conditioning.note:
             log.info("part_states: %s", self.conditioning.note)
         states = replace(self.part_states.facts, note=self.conditioning.note)
         stages = (self.person_detector, self.tracker, self.part_detector)
-        filters = () if self.state_filter is None else (self.state_filter.facts,)
-        self._models = (*(stage.facts for stage in stages), states, *filters)
+        later = [stage.facts for stage in (self.state_filter, self.part_actions) if stage is not None]
+        self._models = (*(stage.facts for stage in stages), states, *later)
 
     @classmethod
     def from_config(cls, name_or_path: str = "default", overrides: Iterable[str] = (), device: str = "auto") -> VideoParser:
@@ -161,7 +165,8 @@ class VideoParser:
         if self.part_detector.part_names != vocabulary.parts:
             raise InputError(f"part_detector knows the parts {self.part_detector.part_names}, part_states expects {vocabulary.parts}")
         large, small = self.by_size.large, self.by_size.small
-        actions = vocabulary.actions if large is None else large.recognizer.action_names
+        actions = vocabulary.actions if self.part_actions is None else self.part_actions.of_video.source.action_names
+        actions = actions if large is None else large.recognizer.action_names
         return replace(vocabulary, actions=actions, low_res_actions=() if small is None else small.recognizer.action_names)
 
 
@@ -176,17 +181,23 @@ def calls_at_a_time(settings: PipelineConfig, device: str) -> int:
 class ParseStream:
     """One video on its way through a parser: a `FrameParse` for every frame.
 
-    `track_actions` grow as windows of tracks fill, and so do `actions` of a source that is read once; they, `facts` and
-    `complete` are final when the frames have been used up. Its frames come once; `VideoParser.stream` begins anew.
+    `track_actions` grow as windows of tracks fill, and so do `actions` of a source that is read once, or of parts; they,
+    `facts` and `complete` are final when the frames have been used up. Its frames come once; `VideoParser.stream` begins anew.
     """
 
     def __init__(self, parser: VideoParser, source: Source) -> None:
         self.parser, self.source = parser, source
         self.facts, self.num_frames = source.facts, source.num_frames
         self.branch = parser.by_size.explain(self.facts.width, self.facts.height)
-        self._video_actions = VideoActions(parser.by_size(max(self.facts.width, self.facts.height)))
+        route, image_hw = parser.by_size(max(self.facts.width, self.facts.height)), (self.facts.height, self.facts.width)
+        self._video_actions = VideoActions(route)
         self._video_actions.read(self.source)
-        self._track_actions = None if parser.track_actions is None else TrackActions(parser.track_actions, parser.by_size)
+        parts, tubes = parser.part_actions, parser.track_actions
+        mixer = None if parts is None else parts.of_track
+        self._track_actions = None if tubes is None else TrackActions(tubes, parser.by_size, mixer, image_hw)
+        self._part_actions: VideoPartActions | None = None
+        if parts is not None and (route is None or route.branch == "recognizers"):
+            self._part_actions = VideoPartActions(parts, self._video_actions, parser.settings.windows, image_hw)
         self.complete: Completeness = False
         self._begun = False
 
@@ -234,8 +245,9 @@ class ParseStream:
         with closing(self.source), closing(self._parsed(keep_images)) as parsed:
             waits = not self.source.is_live
             items = self.parser.tracker(parsed, waits=waits)
-            items = items if self._track_actions is None else self._track_actions(items)
             items = items if self.parser.state_filter is None else self.parser.state_filter(items, waits=waits)
+            items = items if self._track_actions is None else self._track_actions(items)
+            items = items if self._part_actions is None else self._part_actions(items)
             yield from fill_between(items)
             self.facts, self.complete = self.source.facts, self.source.complete
 

@@ -1,4 +1,4 @@
-"""What each person does: recognizers on the crop tube of a track, window after window, while the frames stream by.
+"""What each person does: recognizers on the crop tube of a track, and its parts, window after window, while the frames stream by.
 
 A tube is cut from key frames alone, so a recognizer sees the person at the rate of the key frames: with `every: 3` and
 30 frames a second it is 10 crops a second, and what moves looks three times as fast as in the whole video.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import numpy as np
@@ -19,7 +19,9 @@ from pydantic import Field
 from parsing.configs import Count, config
 from parsing.geometry import Crop
 from parsing.stages import Item
-from parsing.types import ActionScore, Array, Branch, Frame, FrameParse, ModelFacts
+from parsing.tracks import Tracklet
+from parsing.types import ActionScore, ActionScores, Array, Branch, Frame, FrameParse, ModelFacts
+from pipelines.parse.part_actions import PartMixer
 from recognizers.by_size import Route
 from recognizers.windows import Timeline, Window, Windows, check_no_gaps, recognize
 
@@ -61,26 +63,37 @@ class TrackActionsConfig:
         return ModelFacts("track_actions", "crop_tubes", None, json.dumps(asdict(self)))
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A person in a frame: the crop, the side of its square in the video's pixels, which says how much detail it can show, and the row."""
+
+    crop: Frame
+    side_px: float
+    parse: FrameParse
+    row: int
+
+
 class Tube:
     """The square crops that follow one person, and the windows that they fill."""
 
     def __init__(self, options: TrackActionsConfig, begin_s: float) -> None:
         self.options, self.seen_s = options, begin_s
-        # Each crop with the side of its square in the video's pixels: how much detail it can show.
-        self.windows = Windows[tuple[Frame, float]](
+        self.windows = Windows[Seen](
             options.window_s, options.every_s, options.most_frames, least_items=options.min_frames, begin_s=begin_s
         )
         self._square: Array | None = None
 
-    def add(self, frame: Frame, box: Array) -> list[Window[tuple[Frame, float]]]:
-        """Follow the person's (4,) box; gives the windows that are complete."""
+    def add(self, frame: Frame, parse: FrameParse, row: int) -> list[Window[Seen]]:
+        """Follow the person in this row; gives the windows that are complete."""
+        box = parse.persons.xyxy[row]
         square, before = square_around(box, self.options.expand, frame.image_hw), self._square
         if before is not None:
             square = before + (1 - math.exp((self.seen_s - frame.time_s) / SMOOTH_S)) * (square - before)
         self._square, self.seen_s = square, frame.time_s
         left, top, side = (float(value) for value in square)
         crop = Crop(left, top, side, min(self.options.most_px, math.ceil(side)))
-        return self.windows.add(frame.time_s, (Frame(frame.video, frame.index, frame.time_s, crop.pixels(frame.image)), side))
+        cut = Frame(frame.video, frame.index, frame.time_s, crop.pixels(frame.image))
+        return self.windows.add(frame.time_s, Seen(cut, side, parse, row))
 
 
 class TrackActions:
@@ -90,11 +103,19 @@ class TrackActions:
 
     Args:
         route_of: which recognizer sees a person, given how many pixels of the video a side of the square around it has;
-            None leaves the person without actions.
+            None leaves the person to its parts.
+        parts: what parts say beside recognizers, but those of the low-resolution branch; None leaves them out.
+        image_hw: of the video's frames.
     """
 
-    def __init__(self, options: TrackActionsConfig, route_of: Callable[[float], Route | None]) -> None:
-        self.options, self.route_of = options, route_of
+    def __init__(
+        self,
+        options: TrackActionsConfig,
+        route_of: Callable[[float], Route | None],
+        parts: PartMixer | None = None,
+        image_hw: tuple[int, int] = (1, 1),
+    ) -> None:
+        self.options, self.route_of, self.parts, self.image_hw = options, route_of, parts, image_hw
         self.found: dict[int, list[ActionScore]] = {}  # by track, in order of time
         self.used: set[tuple[Branch, ModelFacts]] = set()
         self.tubes: dict[int, Tube] = {}
@@ -118,10 +139,10 @@ class TrackActions:
         persons = parse.persons
         if persons.track_ids is None:
             return
-        for track_id, box in zip(persons.track_ids.tolist(), persons.xyxy, strict=True):
+        for row, track_id in enumerate(persons.track_ids.tolist()):
             tube = self._tube(track_id, frame.time_s) if track_id >= 0 else None
             if tube is not None:
-                self._recognize(track_id, tube.add(frame, box))
+                self._recognize(track_id, tube.add(frame, parse, row))
 
     def _tube(self, track_id: int, time_s: float) -> Tube | None:
         if track_id not in self.tubes:
@@ -135,17 +156,25 @@ class TrackActions:
         tube = self.tubes.pop(track_id)
         self._recognize(track_id, tube.windows.finish(tube.seen_s))
 
-    def _recognize(self, track_id: int, windows: Iterable[Window[tuple[Frame, float]]]) -> None:
+    def _recognize(self, track_id: int, windows: Iterable[Window[Seen]]) -> None:
         for window in windows:
-            crops, sides_px = zip(*window.items, strict=True)
-            route = self.route_of(float(np.median(sides_px)))
-            if route is None:
+            route = self.route_of(float(np.median([seen.side_px for seen in window.items])))
+            recognized = None if route is None else recognize(route.recognizer, [seen.crop for seen in window.items])
+            branch: Branch = "recognizers" if route is None else route.branch
+            mixer = self.parts if branch == "recognizers" else None
+            if mixer is not None:
+                scores, names = self._with_parts(mixer, window.items, recognized), mixer.source.action_names
+            elif route is not None and recognized is not None:
+                scores, names = recognized, route.recognizer.action_names
+            else:
                 continue
-            scores = recognize(route.recognizer, crops)
             timeline = self._timelines.setdefault(track_id, Timeline())
-            timeline.add(scores, route.recognizer.action_names, window.start_s, window.end_s, route.branch)
-            self.used |= {(route.branch, model) for model in scores.models}
+            timeline.add(scores, names, window.start_s, window.end_s, branch)
+            self.used |= {(branch, model) for model in scores.models}
             self.found[track_id] = timeline.actions
+
+    def _with_parts(self, mixer: PartMixer, seen: Sequence[Seen], recognized: ActionScores | None) -> ActionScores:
+        return mixer([Tracklet.of([(one.parse, one.row) for one in seen], self.image_hw)], recognized)
 
 
 def square_around(box: Array, expand: float, image_hw: tuple[int, int]) -> Array:

@@ -192,7 +192,7 @@ def test_kept_crops_do_not_grow_with_the_video(caplog: pytest.LogCaptureFixture)
     crowd: Scene = {i: ((30 * i, 10, 30 * i + 20, 60), 100) for i in range(1, 11)}
     most = 0
     for _ in tubes(scenes([i / 50 for i in range(300)], lambda _: crowd)):
-        crops = [crop for tube in tubes.tubes.values() for crop, _ in tube.windows.items]
+        crops = [seen.crop for tube in tubes.tubes.values() for seen in tube.windows.items]
         assert all(crop.image.shape == (16, 16, 3) and crop.image.base is None for crop in crops), "a view would keep its frame"
         most = max(most, len(crops))
     assert 3 * 7 <= most <= 3 * 8
