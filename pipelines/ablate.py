@@ -32,8 +32,9 @@ from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.json_files import read_json_lines
 from parsing.learning.runs import figure_at, run_files
-from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
-from pipelines.trainings import STAGES, Training, forget_runs, is_finished, train_once, training_config
+from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.stages import STAGES
+from pipelines.trainings import Training, forget_runs, is_finished, train_once, training_config
 
 if TYPE_CHECKING:
     from recognizers.train import RecognizerTraining
@@ -72,7 +73,7 @@ class Ablation:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.ablate", description="Train variants of a stage and tabulate them.")
+    parser = CommandParser("ablate", description="Train variants of a stage and tabulate them.")
     parser.add_argument("ablation", type=Path, metavar="FILE", help="an ablation, see configs/ablations/")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a run folder a variant and seed, table.md, report.json")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="train only these rows (default: all)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from parsing.configs import override, read_yaml
 from parsing.console import say
-from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.trainings import training_config
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.calibrate", description="Calibrate a detector's scores on validation data.")
+    parser = CommandParser("calibrate", description="Calibrate a detector's scores on validation data.")
     parser.add_argument("stage", choices=("person_detector", "part_detector"))
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the training config that names the data")
     parser.add_argument("--weights", metavar="FILE", help="default: the shipped weights of the stage")

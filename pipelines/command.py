@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -21,9 +22,42 @@ from parsing.folders import claim_folder
 if TYPE_CHECKING:
     from parsing.media.addresses import Address
 
+PROGRAM = "partwise"
 USAGE_ERROR = 2
 _WRITTEN = ("out", "save", "sheet", "fit_thresholds")  # arguments that name outputs
 INTERRUPTED = 130  # as shells tell a process that a signal ended: 128 and the number of the signal
+_ASSIGNMENT = re.compile(r"[A-Za-z_][\w.]*=")
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of the command `partwise NAME`; several settings may follow one `--set`.
+
+    Args:
+        settings: as of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, name: str = "", **settings: Any) -> None:
+        super().__init__(**({"prog": f"{PROGRAM} {name}"} | settings))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return super().parse_known_args(_one_each(sys.argv[1:] if args is None else args), namespace)
+
+
+def _one_each(words: Iterable[str]) -> list[str]:
+    """`--set a=1 b=2` as `--set a=1 --set b=2`: argparse would take the sources that follow for settings, too."""
+    result: list[str] = []
+    place = ""  # of the word before: the option, or one of its settings
+    for word in words:
+        if word == "--set":
+            place = "option"
+        elif place == "option" or word.startswith("--set="):
+            place = "setting"
+        elif place == "setting" and _ASSIGNMENT.match(word):
+            result.append("--set")
+        else:
+            place = ""
+        result.append(word)
+    return result
 
 
 def add_output_options(parser: argparse._ActionsContainer) -> None:
@@ -41,7 +75,9 @@ def add_message_options(parser: argparse._ActionsContainer) -> None:
 
 def add_set_option(parser: argparse._ActionsContainer, example: str) -> None:
     """The option of every command that reads a config; see `parsing.configs.override`."""
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"override a setting, e.g. {example}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help=f"override settings, one or several, e.g. {example}"
+    )
 
 
 def add_device_option(parser: argparse._ActionsContainer) -> None:

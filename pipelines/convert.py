@@ -14,11 +14,11 @@ from parsing.console import say
 from parsing.label_lists import LABEL_LISTS
 from parsing.networks.converters import conversions, convert_checkpoint
 from parsing.networks.weights import DTYPES, save_weights
-from pipelines.command import add_output_options, claim, run_command
+from pipelines.command import CommandParser, add_output_options, claim, run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.convert", description="Turn a public checkpoint into weights.")
+    parser = CommandParser("convert", description="Turn a public checkpoint into weights.")
     known: dict[str, set[str]] = {}
     for stage in conversions():
         for origin, targets in stage.targets().items():

@@ -29,7 +29,7 @@ from parsing.stages import PartDetector, PartStateRecognizer, PersonDetector
 from parsing.types import Array, Frame, FrameParse, ModelFacts
 from pipelines.benchmarks.kinetics_tps.score import evaluate
 from pipelines.benchmarks.kinetics_tps.submission import check_parts, video_json
-from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.parse.actions import VideoActions
 from pipelines.parse.config import config_path, read_pipeline
 from pipelines.parse.parser import VideoParser
@@ -52,7 +52,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.diagnose", description="The score with stages replaced by ground truth.")
+    parser = CommandParser("diagnose", description="The score with stages replaced by ground truth.")
     parser.add_argument("--gt", type=Path, required=True, metavar="FOLDER", help="gt_part_result.json and gt_vid_result.json")
     parser.add_argument("--videos", type=Path, required=True, metavar="FOLDER", help="videos, under their classes or not")
     parser.add_argument("--config", default="default", metavar="NAME|FILE", help="pipeline config (default: default)")

@@ -19,7 +19,7 @@ from parsing.console import say
 from parsing.json_files import read_json_lines
 from parsing.learning.runs import run_files
 from parsing.measures.report import write_report
-from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.trainings import forget_runs, train_once, training_config
 from recognizers.train import RecognizerTraining
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.distil", description="Train a teacher, and a student with its scores.")
+    parser = CommandParser("distil", description="Train a teacher, and a student with its scores.")
     parser.add_argument("--teacher", type=Path, required=True, metavar="FILE", help="a training config of a recognizer")
     parser.add_argument("--student", type=Path, required=True, metavar="FILE", help="another one, of the same clips and actions")
     parser.add_argument("--alpha", type=float, default=0.5, help="share of the labels in the student's loss (default: 0.5)")

@@ -23,9 +23,10 @@ from parsing.configs import StageConfig, chosen_class, override, parse_yaml, rea
 from parsing.console import say
 from parsing.errors import InputError
 from pipelines.benchmarks import REPORTS, Report
-from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.options import add_options, names_to_offer, read_options
-from pipelines.trainings import COMPONENTS, STAGES, Training, training_config
+from pipelines.stages import COMPONENTS, STAGES
+from pipelines.trainings import Training, training_config
 
 if TYPE_CHECKING:
     from recognizers.scores import SavedScores
@@ -37,7 +38,7 @@ REPORT_HELP = "folder for report.json and pictures, or a name that ends in .json
 
 def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """The command line of everything, or of the benchmark that `argv` chooses."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description="Evaluate a stage, or a submission to a benchmark.")
+    parser = CommandParser("evaluate", description="Evaluate a stage, or a submission to a benchmark.")
     common = argparse.ArgumentParser(add_help=False)
     add_output_options(common)
     kinds = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")

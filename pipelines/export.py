@@ -22,6 +22,7 @@ from parsing.errors import InputError
 from parsing.progress import track
 from parsing.streamed import ParseFile
 from pipelines.command import (
+    CommandParser,
     add_device_option,
     add_output_options,
     add_set_option,
@@ -38,7 +39,7 @@ from pipelines.parse.sources import DOCUMENT_SUFFIXES, MANIFEST, files_of
 
 def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """The command line of every format, or of the one that `argv` chooses."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.export", description="Write parses in other formats.")
+    parser = CommandParser("export", description="Write parses in other formats.")
     kinds = parser.add_subparsers(dest="exporter", required=True, metavar="FORMAT")
     for name in names_to_offer(EXPORTERS, argv):
         exporter = chosen_class(EXPORTERS, name)

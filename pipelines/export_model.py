@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from parsing.console import say
-from pipelines.command import add_output_options, claim, run_command
+from pipelines.command import CommandParser, add_output_options, claim, run_command
 
 STAGES = ("person_detector", "part_detector", "part_states", "recognizer", "super_resolution")
 FORMATS = ("onnx", "openvino", "torch_export")
@@ -21,7 +21,7 @@ DESCRIPTION = "model.json"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.export_model", description="Write a stage's network for other programs.")
+    parser = CommandParser("export-model", description="Write a stage's network for other programs.")
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--format", choices=FORMATS, required=True, help="ONNX, OpenVINO's IR, or PyTorch's exported programs")
     parser.add_argument("--weights", metavar="FILE", help="default: the shipped weights of the stage")

@@ -11,12 +11,12 @@ from parsing.console import say
 from parsing.datasets import DataSplit, Format, Problems, default_images, read_records, usable
 from parsing.media.images import write_image
 from parsing.progress import track
-from pipelines.command import add_output_options, claim, run_command
+from pipelines.command import CommandParser, add_output_options, claim, run_command
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.inspect_data",
+    parser = CommandParser(
+        "inspect",
         description="Count classes, box sizes and problems of a data set, and draw a sheet of its pictures.",
         epilog="exit codes: 0 no problem, 1 problems were found, 2 the data set cannot be read",
     )

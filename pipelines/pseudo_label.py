@@ -18,14 +18,12 @@ from parsing.learning.experiment import experiment
 from parsing.learning.runs import run_files
 from parsing.progress import track
 from parsing.stages import PartDetector
-from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.trainings import training_config
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.pseudo_label", description="Complete the part boxes of a training set with those of a teacher."
-    )
+    parser = CommandParser("pseudo-label", description="Complete the part boxes of a training set with those of a teacher.")
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="teacher, data and thresholds, see configs/pseudo_labels/"
     )

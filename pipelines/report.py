@@ -15,15 +15,15 @@ from pathlib import Path
 from parsing.errors import InputError
 from parsing.files import atomic, claim_outputs
 from parsing.intervals import HOLDS_FROM
-from pipelines.command import add_output_options, complain_of, files_in, run_command
+from pipelines.command import CommandParser, add_output_options, complain_of, files_in, run_command
 
 log = logging.getLogger(__name__)
 INDEX = "index.html"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.report",
+    parser = CommandParser(
+        "report",
         description="Show a parse beside its video in one page that needs no network; of a folder of parses, pages and an index.",
         epilog="exit codes: 0 all good, 1 some parses failed, 2 usage",
     )

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 from parsing.errors import InputError
 from parsing.files import claim_outputs
 from parsing.intervals import HOLDS_FROM
-from pipelines.command import add_device_option, add_message_options, add_set_option, claim, complain_of, run_command, torch_device
+from pipelines.command import (
+    CommandParser,
+    add_device_option,
+    add_message_options,
+    add_set_option,
+    claim,
+    complain_of,
+    run_command,
+    torch_device,
+)
 from pipelines.parse.run_options import add_live_options, add_many_options, check_options
 from pipelines.parse.sources import STDOUT, Job, plan_jobs
 from pipelines.parse.summary import Outcome, print_summary
@@ -23,8 +32,8 @@ HIDDEN = ("panels", "parts", "ids", "actions")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.run",
+    parser = CommandParser(
+        "run",
         description="Parse videos: persons, their parts and part states, tracks, the action.",
         epilog="exit codes: 0 all good, 1 some inputs failed, 2 usage or configuration, 130 interrupted",
     )

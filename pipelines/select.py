@@ -21,7 +21,7 @@ from parsing.errors import InputError
 from parsing.folders import written_folder
 from parsing.progress import track
 from parsing.streamed import ParseFile
-from pipelines.command import add_output_options, claim, complain_of, run_command
+from pipelines.command import CommandParser, add_output_options, claim, complain_of, run_command
 from pipelines.exporters.box_tracks import box_tracks
 from pipelines.exporters.cvat import Label, cvat_labels, joined
 from pipelines.exporters.frame_tasks import PictureTask, write_cvat_images, write_label_studio_images
@@ -32,9 +32,7 @@ from pipelines.selection import REASONS, Candidate, candidates, choose
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.select", description="Pick the frames of parses that are worth a person's time, as an annotation task."
-    )
+    parser = CommandParser("select", description="Pick the frames of parses that are worth a person's time, as an annotation task.")
     parser.add_argument("sources", nargs="+", type=Path, metavar="PARSE", help="parse.json, or a folder of them")
     parser.add_argument("--videos", type=Path, required=True, metavar="DIR", help="the videos of the parses")
     parser.add_argument("--most", type=int, default=200, metavar="N", help="number of frames (default: 200)")

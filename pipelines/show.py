@@ -16,7 +16,7 @@ from parsing.intervals import HOLDS_FROM
 from parsing.progress import Counter
 from parsing.streamed import ParseFile
 from parsing.types import ActionScore
-from pipelines.command import add_message_options, complain_of, run_command
+from pipelines.command import CommandParser, add_message_options, complain_of, run_command
 from pipelines.drawing.text import clock
 from pipelines.report import parses_in, share
 from pipelines.viewer.summary import Summary
@@ -26,9 +26,7 @@ PLAIN_WIDTH = 160  # away from a terminal, lines need not fit a screen
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.show", description="Say what a parse holds: persons, tracks, states, actions."
-    )
+    parser = CommandParser("show", description="Say what a parse holds: persons, tracks, states, actions.")
     parser.add_argument("sources", nargs="+", type=Path, metavar="PARSE", help="a parse.json, or a folder of them, which is searched")
     parser.add_argument("--tracks", type=int, default=MOST_TRACKS, metavar="N", help=f"the N longest tracks (default: {MOST_TRACKS})")
     parser.add_argument(

@@ -10,12 +10,13 @@ import torch
 from parsing.configs import override, read_yaml
 from parsing.learning.experiment import experiment
 from parsing.learning.runs import run_files
-from pipelines.command import add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
-from pipelines.trainings import STAGES, training_config
+from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.stages import STAGES
+from pipelines.trainings import training_config
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.train", description="Train one stage on your data.")
+    parser = CommandParser("train", description="Train one stage on your data.")
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="a training config, see configs/")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder: last and best weights, metrics.jsonl, curves")

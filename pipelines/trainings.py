@@ -1,4 +1,4 @@
-"""Which training and which components belong to which stage."""
+"""Trainings of the stages by their configs, begun once and gone on with."""
 
 from __future__ import annotations
 
@@ -6,32 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from detectors import PART_DETECTORS, PERSON_DETECTORS
-from parsing.configs import StageConfig, Table, chosen_class, parse_config
+from parsing.configs import StageConfig, chosen_class, parse_config
 from parsing.learning.experiment import Trainer, experiment
-from parsing.states import PART_STATES, STATE_FILTERS
-from recognizers import RECOGNIZERS
-from recognizers.parts import PART_ACTIONS
-from recognizers.superres import SUPER_RESOLVERS
+from pipelines.stages import STAGES
 
-STAGES = {
-    "person_detector": "detectors.train:DetectorTraining",
-    "part_detector": "detectors.train:DetectorTraining",
-    "part_states": "parsing.states.train:PartStateTraining",
-    "state_filter": "parsing.states.temporal_train:StateFilterTraining",
-    "recognizer": "recognizers.train:RecognizerTraining",
-    "part_actions": "recognizers.parts.train:PartActionTraining",
-    "super_resolution": "recognizers.superres.train:SuperResolutionTraining",
-}
-COMPONENTS: dict[str, Table] = {
-    "person_detector": PERSON_DETECTORS,
-    "part_detector": PART_DETECTORS,
-    "part_states": PART_STATES,
-    "state_filter": STATE_FILTERS,
-    "recognizer": RECOGNIZERS,
-    "part_actions": PART_ACTIONS,
-    "super_resolution": SUPER_RESOLVERS,
-}
 FINISHED = "finished"  # the name of a file that says so in a run folder
 
 

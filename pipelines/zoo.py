@@ -17,7 +17,7 @@ from pathlib import Path
 from parsing.console import complain, say
 from parsing.files import atomic
 from parsing.networks.zoo import Entry, digests, entries, fetch, find, home, page_of, record_of
-from pipelines.command import add_message_options, add_output_options, claim, run_command
+from pipelines.command import CommandParser, add_message_options, add_output_options, claim, run_command
 
 STAGES = sorted({entry.stage for entry in entries().values()})
 CHECKED = {
@@ -47,7 +47,7 @@ HEAD = (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.zoo", description="Public checkpoints by name: `weights: zoo/NAME`.")
+    parser = CommandParser("zoo", description="Public checkpoints by name: `weights: zoo/NAME`.")
     commands = parser.add_subparsers(dest="command", required=True)
     listed = commands.add_parser("list", help="what there is")
     listed.add_argument("--stage", choices=STAGES, help="of one stage alone")

@@ -104,7 +104,7 @@ def test_tables_name_classes_that_exist() -> None:
     from detectors.trackers import TRACKERS
     from pipelines.benchmarks import REPORTS
     from pipelines.exporters import EXPORTERS
-    from pipelines.trainings import COMPONENTS, STAGES
+    from pipelines.stages import COMPONENTS, STAGES
 
     assert COMPONENTS.keys() == STAGES.keys()
     for table in (*COMPONENTS.values(), TRACKERS, POSE_ESTIMATORS, STAGES, REPORTS, EXPORTERS):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,24 +22,12 @@ from parsing.files import atomic, naming_full_disk
 from parsing.json_files import parse_json
 from parsing.networks import zoo
 from parsing.networks.download import digest
+from parsing.networks.shipped import SHIPPED, shipped_path
 from parsing.networks.tensors import fill_network, open_safetensors, read_tensors
 from parsing.types import ModelFacts
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 Network = TypeVar("Network", bound=nn.Module)
-
-# Name in a config -> package that ships the file under its `weights` folder.
-SHIPPED = {
-    "default/person_detector": "detectors",
-    "default/part_detector": "detectors",
-    "default/part_states": "parsing.states",
-    "default/state_filter": "parsing.states",
-    "default/recognizer": "recognizers",
-    "default/recognizer_people": "recognizers",
-    "default/low_res_recognizer": "recognizers",
-    "default/low_res_recognizer_frames": "recognizers",
-    "default/super_resolution": "recognizers.superres",
-}
 
 
 @config
@@ -71,7 +58,7 @@ def weights_path(weights: str) -> Path:
     if weights.startswith(zoo.PREFIX):
         return zoo.find(weights).weights
     if weights in SHIPPED:
-        return Path(str(resources.files(SHIPPED[weights]))) / "weights" / f"{weights.partition('/')[2]}.safetensors"
+        return shipped_path(weights)
     return Path(weights)
 
 

@@ -28,7 +28,8 @@ from parsing.learning.fit import FitConfig, fit
 from parsing.learning.runs import RunFolder
 from parsing.types import Array, Detections, ModelFacts
 from pipelines.parse.config import read_pipeline
-from pipelines.trainings import STAGES, training_config
+from pipelines.stages import STAGES
+from pipelines.trainings import training_config
 from recognizers.superres.chunks import Chunking
 from recognizers.superres.resolver import SuperResolver
 

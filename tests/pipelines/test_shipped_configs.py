@@ -13,7 +13,8 @@ from parsing.states.network import PartStateArchitecture
 from pipelines import train
 from pipelines.ablate import Ablation, slug
 from pipelines.parse.config import read_pipeline
-from pipelines.trainings import STAGES, training_config
+from pipelines.stages import STAGES
+from pipelines.trainings import training_config
 
 ROOT = Path(__file__).parents[2]
 

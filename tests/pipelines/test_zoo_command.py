@@ -13,7 +13,7 @@ from parsing.errors import InputError
 from parsing.label_lists import LABEL_LISTS
 from parsing.networks import zoo
 from parsing.networks.converters import conversions
-from pipelines.trainings import COMPONENTS
+from pipelines.stages import COMPONENTS
 from pipelines.zoo import CHECKED, build_parser, main, table
 from recognizers import RECOGNIZERS
 

@@ -13,7 +13,7 @@ from parsing.recorded.stages import match_boxes
 from parsing.stages import ActionRecognizer, PartDetector, PartStateRecognizer, PersonDetector, Tracker
 from parsing.types import ActionWindow, Detections, VideoFacts
 from parsing.writing import write_parse
-from pipelines.trainings import COMPONENTS
+from pipelines.stages import COMPONENTS
 
 TRUTH = frame_parse(4, [[10, 20, 60, 120], [100, 30, 140, 90]], [5, 7])
 
