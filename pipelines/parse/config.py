@@ -77,8 +77,9 @@ class PipelineConfig:
         max_persons: persons kept in a frame, best first.
         early_exit_margin: recognizers run in the order of their list, so the cheapest should come first, until the best
             action leads by this much in probability; None runs all.
-        action_floor: from which probability on the best action of the mixed recognizers holds; None lets it always hold.
-            `pipelines.evaluate recognizer` fits it where the clips have background classes.
+        action_floor: from which probability on the best action of the mixed recognizers holds; None lets it always hold, and
+            without recognizers there is nothing for it to do. `pipelines.evaluate recognizer` fits it where the clips have
+            background classes.
         drawing: what the annotated copy shows.
     """
 
@@ -106,8 +107,6 @@ class PipelineConfig:
         has_source = bool(self.recognizers) or self.part_actions is not None
         if self.track_actions is not None and not has_source:
             raise ValueError("track_actions: there is no recognizer that could see them, and no part_actions")
-        if self.action_floor is not None and not has_source:
-            raise ValueError("action_floor: there is no recognizer that could answer, and no part_actions")
 
 
 def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> PipelineConfig:

@@ -167,7 +167,6 @@ def test_one_frame(tiny_pipeline: Path, tmp_path: Path) -> None:
         ({"track_actions": {"every": 1}}, r"unknown key 'track_actions\.every'; did you mean 'every_s'\?"),
         ({"track_actions": True}, "track_actions: "),
         ({"track_actions": {}, "recognizers": []}, "no recognizer that could see them"),
-        ({"action_floor": {}, "recognizers": []}, "no recognizer that could answer"),
         ({"action_floor": {"least": 2}}, r"action_floor\.least: .* less than or equal to 1"),
         ({"part_detector": {"name": "cascade_rcnn", "weights": "none.safetensors"}}, r"none\.safetensors: weights not found"),
     ],
