@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import numpy as np
 from pydantic import Field
 
-from parsing.configs import config, override, parse_config, read_yaml
+from parsing.configs import config, parse_config, read_yaml
 from parsing.console import say
 from parsing.errors import InputError
 from parsing.files import atomic
 from parsing.json_files import read_json_lines
 from parsing.learning.runs import figure_at, run_files
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.config_files import config_path, read_settings
 from pipelines.stages import STAGES
 from pipelines.trainings import Training, forget_runs, is_finished, train_once, training_config
 
@@ -85,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    ablation = parse_config(Ablation, read_yaml(arguments.ablation), str(arguments.ablation))
+    ablation = parse_config(Ablation, read_yaml(config_path(arguments.ablation)), str(arguments.ablation))
     if ablation.stage not in STAGES:
         raise InputError(f"{arguments.ablation}: stage {ablation.stage!r}, expected one of {', '.join(STAGES)}")
     names = [row.name for row in ablation.rows]
@@ -107,7 +108,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def claim_runs(ablation: Ablation, rows: Sequence[AblationRow], arguments: argparse.Namespace) -> None:
     """Make sure that the ablation may write, and that the runs of rows begin anew unless it goes on."""
-    settings = override(read_yaml(Path(ablation.config)), arguments.set)
+    settings = read_settings(ablation.config, arguments.set)
     runs = [run_folder(arguments.out, row, seed) for seed in range(ablation.seeds) for row in rows]
     made = [arguments.out / "table.md", arguments.out / "report.json", *(file for run in runs for file in run_files(run))]
     claim(arguments, made, ablation, settings, going_on=arguments.resume)
@@ -124,7 +125,7 @@ def train(ablation: Ablation, row: AblationRow, seed: int, run: Path, arguments:
 
 def _training(ablation: Ablation, row: AblationRow, seed: int, assignments: Sequence[str]) -> Training:
     settings = [f"{key}={json.dumps(value)}" for key, value in row.set.items()]
-    merged = override(read_yaml(Path(ablation.config)), [*settings, *assignments, f"fit.seed={seed}"])
+    merged = read_settings(ablation.config, [*settings, *assignments, f"fit.seed={seed}"])
     return training_config(ablation.stage, merged, f"{ablation.config}, row {row.name!r}")
 
 

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from parsing.configs import override, read_yaml
 from parsing.console import say
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.config_files import read_settings
 from pipelines.trainings import training_config
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    settings = override(read_yaml(arguments.config), arguments.set)
+    settings = read_settings(arguments.config, arguments.set)
     training = cast("DetectorTraining", training_config(arguments.stage, settings, str(arguments.config)))
     weights = arguments.weights or f"default/{arguments.stage}"
     claim(arguments, [arguments.out], training, weights)

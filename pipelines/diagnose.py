@@ -30,8 +30,9 @@ from parsing.types import Array, Frame, FrameParse, ModelFacts
 from pipelines.benchmarks.kinetics_tps.score import evaluate
 from pipelines.benchmarks.kinetics_tps.submission import check_parts, video_json
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.config_files import config_path
 from pipelines.parse.actions import VideoActions
-from pipelines.parse.config import config_path, read_pipeline
+from pipelines.parse.config import read_pipeline
 from pipelines.parse.parser import VideoParser
 
 Memory = dict[tuple[bool, ...], dict[int, Any]]  # what each stage gave for each frame, by the truth that it and its inputs had

@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from parsing.configs import override, read_yaml
 from parsing.console import say
 from parsing.json_files import read_json_lines
 from parsing.learning.runs import run_files
 from parsing.measures.report import write_report
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.config_files import read_settings
 from pipelines.trainings import forget_runs, train_once, training_config
 from recognizers.train import RecognizerTraining
 
@@ -63,7 +63,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _config(path: Path, assignments: list[str]) -> RecognizerTraining:
-    return cast(RecognizerTraining, training_config("recognizer", override(read_yaml(path), assignments), str(path)))
+    return cast(RecognizerTraining, training_config("recognizer", read_settings(path, assignments), str(path)))
 
 
 def _figures(run: Path) -> dict[str, Any]:

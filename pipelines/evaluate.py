@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from parsing.configs import StageConfig, chosen_class, override, parse_yaml, read_yaml, resolve
+from parsing.configs import StageConfig, chosen_class, parse_yaml, resolve
 from parsing.console import say
 from parsing.errors import InputError
 from pipelines.benchmarks import REPORTS, Report
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.config_files import read_settings
 from pipelines.options import add_options, names_to_offer, read_options
 from pipelines.stages import COMPONENTS, STAGES
 from pipelines.trainings import Training, training_config
@@ -120,7 +121,7 @@ def training_and_component(arguments: argparse.Namespace) -> tuple[Training, Sta
         raise InputError(f"{stage}: give the training config that names the data as --config")
     if arguments.weights and arguments.component:
         raise InputError(f"{stage}: give one of --weights and --component")
-    training = training_config(stage, override(read_yaml(arguments.config), arguments.set), str(arguments.config))
+    training = training_config(stage, read_settings(arguments.config, arguments.set), str(arguments.config))
     if arguments.component:
         return training, resolve(COMPONENTS[stage], parse_yaml(arguments.component, "--component"), "--component")
     return training, training.component(arguments.weights or f"default/{stage}")

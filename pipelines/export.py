@@ -72,7 +72,8 @@ def pipeline_files(arguments: argparse.Namespace, files: list[Path]) -> list[Pat
     """What the pipeline's config reads, where there are videos to parse."""
     if all(file.suffix in DOCUMENT_SUFFIXES for file in files):
         return []
-    from pipelines.parse.config import config_path, read_pipeline
+    from pipelines.config_files import config_path
+    from pipelines.parse.config import read_pipeline
 
     return [config_path(arguments.config), *files_named(read_pipeline(arguments.config, arguments.set))]
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from detectors import PART_DETECTORS
 from detectors.labelling.pseudo_labels import Additions, PseudoLabelConfig, add_pseudo_labels
-from parsing.configs import override, parse_config, read_yaml, resolve
+from parsing.configs import override, parse_config, resolve
 from parsing.console import say
 from parsing.datasets.records import ImageRecord
 from parsing.datasets.writing import write_coco
@@ -19,6 +19,7 @@ from parsing.learning.runs import run_files
 from parsing.progress import track
 from parsing.stages import PartDetector
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.config_files import read_settings
 from pipelines.trainings import training_config
 
 
@@ -37,11 +38,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    settings = override(read_yaml(arguments.config), arguments.set)
+    settings = read_settings(arguments.config, arguments.set)
     if arguments.rounds > 1 and arguments.student is None:
         build_parser().error("--rounds above 1 trains a student: --student names its config")
     config = parse_config(PseudoLabelConfig, settings, str(arguments.config))
-    student = read_yaml(arguments.student) if arguments.student else {}
+    student = read_settings(arguments.student) if arguments.student else {}
     runs = [student_run(arguments.out, number) for number in range(1, arguments.rounds)]
     claim(arguments, [arguments.out, *(file for run in runs for file in run_files(run))], config, student)
     device = torch_device(arguments.device)

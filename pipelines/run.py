@@ -129,7 +129,8 @@ def main(arguments: argparse.Namespace) -> int:
     made += [report_path(job) for job in left] if arguments.report else []
     claim_outputs(made, sources, overwrite=arguments.overwrite)
     # Late: the networks' libraries take seconds to load, which help and usage errors need not wait for.
-    from pipelines.parse.config import config_path, read_pipeline
+    from pipelines.config_files import config_path
+    from pipelines.parse.config import read_pipeline
 
     is_live = arguments.live and len(sources) < len(jobs)
     at_once = ["batch=1"] if is_live and arguments.batch is None else []  # all cores for the one frame that is there

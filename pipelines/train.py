@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from parsing.configs import override, read_yaml
 from parsing.learning.experiment import experiment
 from parsing.learning.runs import run_files
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
+from pipelines.config_files import read_settings
 from pipelines.stages import STAGES
 from pipelines.trainings import training_config
 
@@ -18,7 +18,7 @@ from pipelines.trainings import training_config
 def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser("train", description="Train one stage on your data.")
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="a training config, see configs/")
+    parser.add_argument("--config", type=Path, required=True, metavar="NAME|FILE", help="a training config, see `partwise list configs`")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder: last and best weights, metrics.jsonl, curves")
     add_set_option(parser, "fit.epochs=3")
     add_device_option(parser)
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    settings = override(read_yaml(arguments.config), arguments.set)
+    settings = read_settings(arguments.config, arguments.set)
     training = training_config(arguments.stage, settings, str(arguments.config))
     claim(arguments, run_files(arguments.out), training, going_on=arguments.resume)
     experiment(training, arguments.out, device=torch_device(arguments.device), resume=arguments.resume, quiet=arguments.quiet)

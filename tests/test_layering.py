@@ -41,7 +41,7 @@ MAY_IMPORT |= {
     "pipelines": STAGES_OF_ALL
     | {"pipelines.shared", "pipelines.parse", "pipelines.drawing", "pipelines.viewer", "pipelines.benchmarks", "pipelines.exporters"},
 }
-SHARED = ("pipelines.command", "pipelines.options")  # what the command lines of all rooms use
+SHARED = ("pipelines.command", "pipelines.config_files", "pipelines.options")  # what the command lines of all rooms use
 PACKAGES = ("parsing", "detectors", "recognizers", "pipelines")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 FORBIDDEN_MODULES = {"pickle", "dill", "joblib", "marshal", "shelve"}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, TypeAdapter
 
 from detectors import PART_DETECTORS, PERSON_DETECTORS
 from detectors.trackers import TRACKERS
-from parsing.configs import Choice, Count, Share, StageConfig, config, nearest, override, parse_config, read_yaml
-from parsing.errors import InputError
+from parsing.configs import Choice, Count, Share, StageConfig, config, parse_config
 from parsing.states import PART_STATES, STATE_FILTERS
+from pipelines.config_files import config_path, read_settings
 from pipelines.drawing.frames import DrawingConfig
 from pipelines.parse.keys import MOST_FRAMES_BETWEEN, MotionKeys
 from pipelines.parse.part_actions import PartActionsConfig
@@ -118,19 +116,4 @@ def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> Pipelin
     Raises:
         InputError: the file, a key or a value does not fit; names it and what is valid.
     """
-    path = config_path(name_or_path)
-    return parse_config(PipelineConfig, override(read_yaml(path), assignments), str(path))
-
-
-def config_path(name_or_path: str) -> Path:
-    """The file of a shipped config's name, or the path itself.
-
-    Raises:
-        InputError: there is neither; names what is shipped.
-    """
-    shipped = {path.stem: path for path in (Path(str(resources.files("pipelines"))) / "configs").glob("*.yaml")}
-    if name_or_path in shipped:
-        return shipped[name_or_path]
-    if not Path(name_or_path).exists() and Path(name_or_path).suffix not in (".yaml", ".yml", ".json"):
-        raise InputError(f"--config {name_or_path}: no file, and no config that is shipped; {nearest(name_or_path, shipped)}")
-    return Path(name_or_path)
+    return parse_config(PipelineConfig, read_settings(name_or_path, assignments), str(config_path(name_or_path)))

@@ -20,7 +20,8 @@ from parsing.extras import import_extra
 from parsing.files import claim_outputs
 from parsing.progress import Counter
 from pipelines.command import claim, torch_device
-from pipelines.parse.config import PipelineConfig, config_path, read_pipeline
+from pipelines.config_files import config_path
+from pipelines.parse.config import PipelineConfig, read_pipeline
 from pipelines.parse.listing import file_system, names_of, shown, sources_of
 from pipelines.parse.manifest import Manifest, Record, now
 from pipelines.parse.sources import DOCUMENT_SUFFIXES, STDOUT, Job

@@ -25,7 +25,7 @@ from parsing.label_lists import label_list
 from parsing.networks import zoo
 from parsing.networks.download import digest
 from pipelines import VideoParser
-from pipelines.parse.config import config_path
+from pipelines.config_files import config_path
 
 DATA = Path(__file__).parents[1] / "data"
 SWIN = "swin-base-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb"
