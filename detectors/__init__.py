@@ -34,3 +34,11 @@ POSE_ESTIMATORS: Table = {
     "oracle": "parsing.recorded.configs:RecordedPosesConfig",
     "replay": "parsing.recorded.configs:RecordedPosesConfig",
 }
+TRACKERS: Table = {
+    "bytetrack": "detectors.trackers:ByteTrackConfig",
+    "ocsort": "detectors.trackers:OCSortConfig",
+    "botsort": "detectors.trackers:BoTSortConfig",
+    "cbiou": "detectors.trackers:CBIoUConfig",
+    "oracle": "parsing.recorded.configs:RecordedTracksConfig",
+    "replay": "parsing.recorded.configs:RecordedTracksConfig",
+}

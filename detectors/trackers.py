@@ -14,19 +14,11 @@ import supervision
 import trackers
 from pydantic import Field
 
-from parsing.configs import Share, Table, config
+from parsing.configs import Share, config
 from parsing.networks.weights import model_facts
 from parsing.stages import Item, Tracker
 from parsing.types import Array, Frame, FrameParse, ModelFacts
 
-TRACKERS: Table = {
-    "bytetrack": "detectors.trackers:ByteTrackConfig",
-    "ocsort": "detectors.trackers:OCSortConfig",
-    "botsort": "detectors.trackers:BoTSortConfig",
-    "cbiou": "detectors.trackers:CBIoUConfig",
-    "oracle": "parsing.recorded.configs:RecordedTracksConfig",
-    "replay": "parsing.recorded.configs:RecordedTracksConfig",
-}
 logging.getLogger("trackers.cmc").setLevel(logging.ERROR)  # it tells of every picture that is too plain
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 Library = Any  # a tracker of the package, and a track of such a tracker

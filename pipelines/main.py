@@ -25,6 +25,8 @@ COMMANDS = {
     "convert": ("pipelines.convert", "turn a public checkpoint into weights"),
     "export-model": ("pipelines.export_model", "a stage's network for other programs"),
     "zoo": ("pipelines.zoo", "public checkpoints by name"),
+    "list": ("pipelines.listing", "components, configs, weights, exporters, reports, label lists"),
+    "doctor": ("pipelines.doctor", "what this installation has and lacks"),
 }
 OPTIONS = (("-h, --help", "this list; `partwise COMMAND --help` says more of one"), ("--version", "the version"))
 
@@ -62,7 +64,7 @@ def version() -> str:
 
 
 def _hint(name: str) -> str:
-    from parsing.configs import nearest
+    from parsing.configs import nearest  # late, as pydantic comes with it
 
     return nearest(name, COMMANDS)
 

@@ -100,8 +100,7 @@ def test_no_two_rooms_import_each_other() -> None:
 def test_tables_name_classes_that_exist() -> None:
     import importlib
 
-    from detectors import POSE_ESTIMATORS
-    from detectors.trackers import TRACKERS
+    from detectors import POSE_ESTIMATORS, TRACKERS
     from pipelines.benchmarks import REPORTS
     from pipelines.exporters import EXPORTERS
     from pipelines.stages import COMPONENTS, STAGES

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, TypeAdapter
 
-from detectors import PART_DETECTORS, PERSON_DETECTORS
-from detectors.trackers import TRACKERS
+from detectors import PART_DETECTORS, PERSON_DETECTORS, TRACKERS
 from parsing.configs import Choice, Count, Share, StageConfig, config, parse_config
 from parsing.states import PART_STATES, STATE_FILTERS
 from pipelines.config_files import config_path, read_settings

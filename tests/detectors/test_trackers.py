@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from builders import frame, only_persons
 
-from detectors.trackers import TRACKERS, BoxTracker
+from detectors import TRACKERS
+from detectors.trackers import BoxTracker
 from parsing.configs import resolve
 from parsing.stages import Item
 from parsing.types import Detections, Frame, FrameParse

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from builders import VOCABULARY, box_around, frame, frame_parse, only_persons, skeleton
 
-from detectors.trackers import TRACKERS
+from detectors import TRACKERS
 from parsing.configs import resolve
 from parsing.document import VideoParse
 from parsing.errors import InputError

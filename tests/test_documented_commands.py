@@ -1,0 +1,88 @@
+"""Every command in the documents names options that exist."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.main import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "MODEL_CARD.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMAND = re.compile(r"^(?:\w+=\S+ )*(?:\$ )?(?:python -m pipelines\.(?P<module>\w+)|partwise (?P<name>[\w-]+))(?P<words>.*)")
+NAMES = {module.rpartition(".")[2]: name for name, (module, _) in COMMANDS.items()}
+ENDS = ("|", "||", "&&", ";", ">", "#")
+PLACES = {"STAGE", "FORMAT", "NAME", "…", "..."}  # words that stand for others
+
+
+def blocks(text: str) -> Iterator[str]:
+    """Lines of the code blocks of a page, those that go on joined, and what stands as code in its text."""
+    for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from block.replace("\\\n", " ").splitlines()
+    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def commands(page: Path) -> list[tuple[str, list[str]]]:
+    found = []
+    for line in blocks(page.read_text(encoding="utf-8")):
+        match = COMMAND.match(line.strip())
+        if match and match["module"] != "main":
+            name = match["name"] or NAMES.get(match["module"], f"no command for pipelines.{match['module']}")
+            found.append((name, until_end(match["words"])))
+    return found
+
+
+def until_end(text: str) -> list[str]:
+    """The words of a command, without what a shell does with it and without a comment."""
+    try:
+        words = shlex.split(text, comments=True)
+    except ValueError:  # a quotation of a part of a line
+        words = text.split()
+    return words[: next((i for i, word in enumerate(words) if word in ENDS), len(words))]
+
+
+@functools.cache
+def parser_of(name: str) -> argparse.ArgumentParser:
+    build = importlib.import_module(COMMANDS[name][0]).build_parser
+    parser = build([]) if inspect.signature(build).parameters else build()
+    assert isinstance(parser, argparse.ArgumentParser)
+    return parser
+
+
+def options_for(parser: argparse.ArgumentParser, words: list[str]) -> set[str]:
+    """Options of a command and of its sub-commands that the words name; of all sub-commands, where they name none."""
+    options = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            named = [word for word in re.split(r"[\s|]", words[0] if words else "") if word in action.choices]
+            assert named or not words or words[0] in PLACES or words[0].startswith("-"), f"{words[0]} is none of {list(action.choices)}"
+            for one in named or action.choices:
+                options |= options_for(action.choices[one], words[1:])
+    return options
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist_with_their_options(page: Path) -> None:
+    for name, words in commands(page):
+        if name in ("--help", "--version", "COMMAND"):
+            continue
+        assert name in COMMANDS, f"partwise {name}"
+        known = options_for(parser_of(name), words)
+        given = [re.split(r"[=|\]]", word.strip("[]"))[0] for word in words if word.strip("[").startswith("--")]
+        assert not [option for option in given if option not in known | {"--"}], f"{name} {' '.join(words)}"
+
+
+def test_wrong_options_would_be_found() -> None:
+    assert "--out" in options_for(parser_of("run"), [])
+    assert "--no-such-option" not in options_for(parser_of("run"), [])
+    assert any(commands(page) for page in PAGES)
+    with pytest.raises(AssertionError):
+        options_for(parser_of("export"), ["no_such_format"])
