@@ -24,6 +24,7 @@ from detectors.networks.pooling import align_regions
 from detectors.networks.targets import match_anchors, match_atss
 from detectors.suppression import Suppression, select_boxes
 from parsing import InputError
+from parsing.geometry import box_ious
 from parsing.networks.weights import WeightsHeader, save_weights
 
 COMMON: dict[str, Any] = {"backbone": "test_efficientnet", "levels": (1, 2), "fpn_channels": 16, "input_px": 64}
@@ -78,7 +79,8 @@ def test_network_learns_one_image(name: str) -> None:
     found, scores, classes = select_boxes(candidates, np.full(2, 0.2, np.float32), Suppression(), 5, (64, 64))
     assert scores[0] > 0.4
     assert classes[0] == 1
-    np.testing.assert_allclose(found[0], [20, 16, 40, 48], atol=5)
+    # How close it comes in so few steps depends on the rounding of the processor.
+    assert box_ious(found[:1], np.array([[20.0, 16, 40, 48]]))[0, 0] > 0.6
 
 
 @pytest.mark.parametrize("name", NETWORKS)
