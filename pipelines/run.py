@@ -34,6 +34,7 @@ HIDDEN = ("panels", "parts", "ids", "actions")
 def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         "run",
+        usage="%(prog)s SOURCE [SOURCE ...] --out PATH [options]",
         description="Parse videos: persons, their parts and part states, tracks, the action.",
         epilog="exit codes: 0 all good, 1 some inputs failed, 2 usage or configuration, 130 interrupted",
     )

@@ -186,7 +186,6 @@ def fit(
         collate_fn=collate,
         num_workers=settings.num_workers,
         persistent_workers=settings.num_workers > 0,
-        worker_init_fn=_one_thread,
         generator=torch.Generator(),  # workers that start must not draw from the generator that dropout draws from
     )
     steps = [order.steps(number) for number in range(settings.epochs)]
@@ -241,15 +240,14 @@ def agreed(value: bool) -> bool:
 
 def _read(loader: DataLoader[Any]) -> Iterator[Any]:
     """Batches; of a worker's `InputError` the one line alone, without the traceback that the loader puts before it."""
+    if loader.num_workers:
+        # OpenCV starts a thread a core in every process, and these would fight for the cores. It is told here, as a process
+        # that was forked waits forever for the threads of its parent when it is told itself.
+        cv2.setNumThreads(1)
     try:
         yield from loader
     except InputError as error:
         raise InputError(str(error).rstrip().splitlines()[-1].removeprefix(f"{InputError.__module__}.InputError: ")) from None
-
-
-def _one_thread(_: int) -> None:
-    """OpenCV starts a thread a core in every process that reads data, which then fight for the cores."""
-    cv2.setNumThreads(1)
 
 
 def _check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
