@@ -100,9 +100,14 @@ class ActionRecognizer(Protocol):
 class PartActionRecognizer(Protocol):
     """Single-label actions of persons, from their parts and part states over time; `background` as of an `ActionRecognizer`."""
 
-    facts: ModelFacts
-    action_names: tuple[str, ...]
-    background: tuple[str, ...]
+    @property
+    def facts(self) -> ModelFacts: ...
+
+    @property
+    def action_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def background(self) -> tuple[str, ...]: ...
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Raises InputError where the parts or states of a pipeline are not those that it was made for."""

@@ -54,8 +54,8 @@ class Tracklet:
 
     def select(self, index: Array) -> Tracklet:
         """The times that `index` (rising integers or a boolean mask over N, at least one) names."""
-        columns = (column.select(index) for column in (self.persons, self.parts, self.states))
-        return Tracklet(self.times_s[index], *columns, self.image_hw)
+        persons, parts, states = self.persons.select(index), self.parts.select(index), self.states.select(index)
+        return Tracklet(self.times_s[index], persons, parts, states, self.image_hw)
 
     @property
     def prominence(self) -> float:

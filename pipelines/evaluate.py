@@ -40,7 +40,7 @@ REPORT_HELP = "folder for report.json and pictures, or a name that ends in .json
 def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """The command line of everything, or of the benchmark that `argv` chooses."""
     parser = CommandParser("evaluate", description="Evaluate a stage, or a submission to a benchmark.")
-    common = argparse.ArgumentParser(add_help=False)
+    common = CommandParser("evaluate", add_help=False)
     add_output_options(common)
     kinds = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for stage in STAGES:

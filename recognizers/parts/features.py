@@ -49,7 +49,7 @@ class Grid:
     def starts(self, begin_s: float, end_s: float) -> list[float]:
         """Where grids begin that together see all from one time to another, evenly spread; one where one is enough."""
         pieces = max(1, math.ceil((end_s - begin_s) / self.length_s))
-        return np.linspace(begin_s, max(begin_s, end_s - self.length_s), pieces).tolist()
+        return list(map(float, np.linspace(begin_s, max(begin_s, end_s - self.length_s), pieces)))
 
 
 @dataclass(frozen=True, eq=False)
