@@ -4,7 +4,7 @@ python -m pipelines.evaluate STAGE --config FILE [--weights FILE] [--out report.
 python -m pipelines.evaluate part_detector --config FILE --component '{name: cascade_rcnn, flip: true, score_threshold: 0.01}'
 python -m pipelines.evaluate recognizer --config FILE --component '{name: tsm, views: [{clips: 4}]}' --save scores.npz --out FOLDER
 python -m pipelines.evaluate part_actions --config FILE --weights FILE --save parts.npz
-python -m pipelines.evaluate recognizer --scores frames.npz parts.npz [--only jhmdb.csv] --out FOLDER
+python -m pipelines.evaluate recognizer --scores frames.npz parts.npz [--only jhmdb.csv] [--shared] --out FOLDER
 python -m pipelines.evaluate detections FOUND --truth ANNOTATIONS [--images DIR] --out FOLDER
 python -m pipelines.evaluate tracks FOUND --truth PARSES_OR_MOT --out report.json
 python -m pipelines.evaluate kinetics-tps --gt FOLDER --parts pred_part_result.json --actions pred_vid_result.json --out report.json
@@ -71,6 +71,7 @@ def add_recognizer(one: argparse.ArgumentParser) -> None:
     one.add_argument("--split", choices=("val", "train"), default="val", help="which of the clips (default: val)")
     one.add_argument("--scores", type=Path, nargs="+", metavar="NPZ", help="saved scores to ensemble instead of running networks")
     one.add_argument("--only", type=Path, metavar="CSV", help="list of clips (file, label, split) to which the saved scores are restricted")
+    one.add_argument("--shared", action="store_true", help="mix saved scores over the clips and actions that all of them have")
     one.add_argument("--save", type=Path, metavar="NPZ", help="keep the scores for ensembles")
     text = "share of the clips of background classes that may get an answer, for the floor (default: 0.1)"
     one.add_argument("--most-answered", type=share, default=0.1, metavar="P", help=text)
@@ -132,16 +133,17 @@ def evaluate_recognizer(arguments: argparse.Namespace) -> dict[str, Any]:
     from parsing.datasets.clips import read_csv
     from parsing.measures.report import report_files, write_report
     from recognizers.evaluation import PICTURES, report
-    from recognizers.scores import SavedScores, check_same
+    from recognizers.scores import SavedScores, check_same, shared
 
     if bool(arguments.scores) == bool(arguments.config):
         raise InputError(f"{arguments.stage}: give --config with the clips, or --scores to ensemble")
-    if arguments.only and not arguments.scores:
-        raise InputError(f"{arguments.stage}: --only restricts --scores; the clips of --config are those of its data.labels")
+    if (arguments.only or arguments.shared) and not arguments.scores:
+        raise InputError(f"{arguments.stage}: --only and --shared restrict --scores; the clips of --config are those of its data.labels")
     made = [*(report_files(arguments.out, PICTURES) if arguments.out else ()), *([arguments.save] if arguments.save else [])]
     if arguments.scores:
         claim(arguments, made)
         members = [SavedScores.load(path) for path in arguments.scores]
+        members = shared(members, arguments.scores) if arguments.shared else members
         check_same(members, arguments.scores)
         if arguments.only:
             names = [record.name for record in read_csv(arguments.only)]

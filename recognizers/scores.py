@@ -172,6 +172,33 @@ def _rows_of(known: Array, videos: Sequence[str], path: Path) -> list[int]:
     return [rows[video] for video in videos]
 
 
+def shared(members: Sequence[SavedScores], paths: Sequence[Path]) -> list[SavedScores]:
+    """Members restricted to the videos and actions that all of them have, in the order of the first.
+
+    Single-label videos of other actions are left out.
+
+    Raises:
+        InputError: nothing is left, or two videos of a member have one name.
+    """
+    first = members[0]
+    names = [name for name in first.actions.tolist() if all(name in other.actions for other in members)]
+    kept = first.truth[:, np.isin(first.actions, names)]
+    has_label = np.ones(len(kept), bool) if first.multi_label else kept.max(1, initial=-1) > 0
+    known = has_label & np.logical_and.reduce([np.isin(first.videos, other.videos) for other in members])
+    videos = first.videos[known].tolist()
+    if not videos or not names:
+        raise InputError(f"{paths[-1]}: shares no clip of a shared action with {paths[0]}")
+    return [_restricted(member, videos, names, path) for member, path in zip(members, paths, strict=True)]
+
+
+def _restricted(member: SavedScores, videos: list[str], names: list[str], path: Path) -> SavedScores:
+    rows, places = _rows_of(member.videos, videos, path), [member.actions.tolist().index(name) for name in names]
+    columns = {key: getattr(member, key)[rows] for key in ("videos", "seconds", "disjoint")}
+    tables = {key: getattr(member, key)[np.ix_(rows, places)] for key in ("truth", "logits")}
+    background = member.background[np.isin(member.background, names)]
+    return replace(member, actions=member.actions[places], background=background, **columns, **tables)
+
+
 def check_same(members: Sequence[SavedScores], paths: Sequence[Path]) -> None:
     """Raises InputError where members are of another kind, other videos or other actions than the first, or two have one name."""
     first = members[0]

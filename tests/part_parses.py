@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from parsing.document import VideoParse, write_parse
+from parsing.document import VideoParse
 from parsing.tracks import Tracklet, tracklets
 from parsing.types import Array, Detections, FrameParse, Parts, PartStates, VideoFacts
 from parsing.vocabulary import Vocabulary
+from parsing.writing import write_parse
 
 PARTS, STATES = ("helmet", "left_glove", "right_glove", "racket"), ("open", "fist")
 VOCABULARY = Vocabulary("players", PARTS, STATES, ((), STATES, STATES, ()), ())

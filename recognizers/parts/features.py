@@ -19,6 +19,8 @@ from parsing.types import Array
 
 GEOMETRY = 8  # of a part: visible, score, centre, sides, velocity; then its states
 PERSON = 13  # present, score, height and centre in the picture, aspect, velocity, growth, distances to the picture's four sides
+TOLERANCE_S = 1e-6  # times in files are rounded
+FASTEST = 1e4  # of anything, in its unit a second
 MOST = 5.0  # length or velocity; what is larger is a false box
 _MIRRORED_PART, _MIRRORED_PERSON = (2, 6), (3, 6)  # columns that a mirror turns round
 _EDGES = slice(9, 13)  # left, top, right, bottom
@@ -79,23 +81,22 @@ def nothing(grid: Grid, num_parts: int, num_states: int) -> TrackFeatures:
 
 def track_features(track: Tracklet, grid: Grid, start_s: float) -> TrackFeatures:
     """A track as a network sees it, from a time on."""
-    times = grid.times(start_s)
-    present, (boxes, scores) = _interpolated(track.times_s, times, grid, track.persons.xyxy, track.persons.scores)
-    found = nothing(grid, track.parts.visible.shape[1], track.states.scores.shape[2])
+    times, found = grid.times(start_s), nothing(grid, *track.states.scores.shape[1:])
+    always = np.ones((len(track), 1), bool)
+    there, (boxes, scores) = _interpolated(track.times_s, always, times, grid, track.persons.xyxy[:, None], track.persons.scores[:, None])
+    present, boxes = there[:, 0], boxes[:, 0]
     if not present.any():
         return found
     height = np.maximum(boxes[:, 3:] - boxes[:, 1:2], 1.0)  # (T, 1)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     found.person[:] = _person(boxes, scores, centre, height, present, track.image_hw, grid.step_s)
-    for part in range(found.parts.shape[1]):
-        seen = np.flatnonzero(track.parts.visible[:, part])
-        columns = (track.parts.xyxy[seen, part], track.parts.scores[seen, part], track.states.scores[seen, part])
-        visible, (box, score, states) = _interpolated(track.times_s[seen], times, grid, *columns)
-        visible = visible & present
-        middle = np.clip(((box[:, :2] + box[:, 2:]) / 2 - centre) / height, -MOST, MOST)
-        sides = np.clip((box[:, 2:] - box[:, :2]) / height, 0, MOST)
-        values = np.column_stack([visible, score, middle, sides, _velocity(middle, visible, grid.step_s), states])
-        found.parts[:, part] = values * visible[:, None]
+    columns = track.parts.xyxy, track.parts.scores, track.states.scores
+    visible, (parts, certain, states) = _interpolated(track.times_s, track.parts.visible, times, grid, *columns)
+    visible = visible & there
+    middle = np.clip(((parts[..., :2] + parts[..., 2:]) / 2 - centre[:, None]) / height[:, None], -MOST, MOST)
+    sides = np.clip((parts[..., 2:] - parts[..., :2]) / height[:, None], 0, MOST)
+    values = [visible[..., None], certain[..., None], middle, sides, _velocity(middle, visible, grid.step_s), states]
+    found.parts[:] = np.concatenate(values, -1).clip(-MOST, MOST) * visible[..., None]
     return found
 
 
@@ -105,35 +106,48 @@ def _person(boxes: Array, scores: Array, centre: Array, height: Array, present: 
     edges = np.clip(np.column_stack([boxes[:, :2], size - boxes[:, 2:]]) / height, 0, 1)
     aspect = np.clip((boxes[:, 2:3] - boxes[:, :1]) / height, 0, MOST)
     # Velocities divide by the height of their time: a person who comes nearer is not faster.
-    velocity = _velocity(centre, present, step_s, 1 / height)
-    growth = _velocity(np.log(height), present, step_s)
+    velocity = np.clip(_velocity(centre, present, step_s) / height, -MOST, MOST)
+    growth = np.clip(_velocity(np.log(height), present, step_s), -MOST, MOST)
     values = np.column_stack([present, scores, height / image_hw[0], centre / size - 0.5, aspect, velocity, growth, edges])
     return np.asarray(values * present[:, None], np.float32)
 
 
-def _interpolated(times_s: Array, wanted_s: Array, grid: Grid, *columns: Array) -> tuple[Array, list[Array]]:
-    """Columns (N, …) of some times at (T,) others, and (T,) whether they are known there.
+def _interpolated(times_s: Array, seen: Array, wanted_s: Array, grid: Grid, *columns: Array) -> tuple[Array, list[Array]]:
+    """Columns (N, P, …) of some times at (T,) others, and (T, P) whether they are known there.
 
     Between two times that lie near enough values are interpolated; elsewhere those of a time within half a step count.
+
+    Args:
+        times_s: (N,) rising.
+        seen: (N, P) whether a column says anything.
     """
-    if not len(times_s):
-        return np.zeros(len(wanted_s), bool), [np.zeros((len(wanted_s), *column.shape[1:])) for column in columns]
+    number, places = len(times_s), np.arange(len(times_s))[:, None]
+    # The last row that is seen up to each one, and the first from it on; -1 and N where there is none.
+    last = np.maximum.accumulate(np.where(seen, places, -1))
+    first = np.minimum.accumulate(np.where(seen, places, number)[::-1])[::-1]
     after = np.searchsorted(times_s, wanted_s)
-    left, right = np.maximum(after - 1, 0), np.minimum(after, len(times_s) - 1)
-    to_left = np.where(after > 0, wanted_s - times_s[left], np.inf)
-    to_right = np.where(after < len(times_s), times_s[right] - wanted_s, np.inf)
-    within = to_left + to_right <= grid.most_gap_s + 1e-6
-    known = within | (np.minimum(to_left, to_right) <= grid.step_s / 2 + 1e-6)
+    left = np.vstack([np.full((1, seen.shape[1]), -1), last])[after]  # (T, P)
+    right = np.vstack([first, np.full((1, seen.shape[1]), number)])[after]
+    padded_s = np.concatenate([times_s, [np.inf, -np.inf]])  # at N, and at -1
+    to_left, to_right = wanted_s[:, None] - padded_s[left], padded_s[right] - wanted_s[:, None]
+    within = to_left + to_right <= grid.most_gap_s + TOLERANCE_S
+    known = within | (np.minimum(to_left, to_right) <= grid.step_s / 2 + TOLERANCE_S)
     share = np.where(to_right < to_left, 1.0, 0.0)
-    share[within] = to_left[within] / np.maximum(to_left + to_right, 1e-9)[within]
-    shares = [share.reshape(-1, *[1] * (column.ndim - 1)) for column in columns]
-    return known, [(1 - s) * column[left] + s * column[right] for s, column in zip(shares, columns, strict=True)]
+    share[within] = to_left[within] / np.maximum(to_left[within] + to_right[within], TOLERANCE_S)
+    rows, part = np.array([left, right]).clip(0, number - 1), np.arange(seen.shape[1])
+    values = [(column[rows[0], part], column[rows[1], part], share.reshape(*share.shape, *[1] * (column.ndim - 2))) for column in columns]
+    return known, [(1 - s) * before + s * behind for before, behind, s in values]
 
 
-def _velocity(values: Array, known: Array, step_s: float, scale: Array | float = 1.0) -> Array:
-    """(T, D) change a second of (T, D) values, from the neighbours that are known; zero where there is none."""
-    change = np.diff(values, axis=0) / step_s * (known[1:] & known[:-1])[:, None]
-    both = np.pad((known[1:] & known[:-1]).astype(float), 1)[:, None]
-    change = np.pad(change, ((1, 1), (0, 0)))
-    mean = (change[1:] + change[:-1]) / np.maximum(both[1:] + both[:-1], 1)
-    return np.asarray(np.clip(mean * scale, -MOST, MOST))
+def _velocity(values: Array, known: Array, step_s: float) -> Array:
+    """(T, …, D) change a second of values at even times, from the neighbours that are known; zero where there is none.
+
+    Args:
+        known: (T, …).
+    """
+    both = (known[1:] & known[:-1])[..., None]
+    change = np.zeros((len(values) + 1, *values.shape[1:]))
+    change[1:-1] = np.diff(values, axis=0) / step_s * both
+    counts = np.zeros((len(values) + 1, *both.shape[1:]))
+    counts[1:-1] = both
+    return np.asarray(np.clip((change[1:] + change[:-1]) / np.maximum(counts[1:] + counts[:-1], 1), -FASTEST, FASTEST))

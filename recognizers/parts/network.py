@@ -34,7 +34,7 @@ class PartTracksArchitecture:
     grid: Grid = field(default_factory=Grid)
     most_persons: Annotated[int, Field(ge=1, le=32)] = 4
     part_dim: Width = 32
-    dim: Width = 144
+    dim: Width = 96
     depth: Annotated[int, Field(ge=1, le=24)] = 4
     kernels: Annotated[tuple[Kernel, ...], Field(min_length=1, max_length=8)] = (3, 5, 9)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -100,9 +100,12 @@ class PartTracksNet(nn.Module):
             persons: (B, K, T, PERSON).
         """
         b, k = persons.shape[:2]
-        pooled = self.dropout(self._pooled(parts.flatten(0, 1), persons.flatten(0, 1))).view(b, k, -1)
         there = persons[..., 0].amax(2) > 0  # (B, K)
-        weights = self.weigh(pooled)[..., 0].masked_fill(~there, LOW).softmax(1)
+        rows, seen = torch.nonzero(there.flatten())[:, 0], torch.nonzero(persons[..., 0].flatten(0, 1).amax(0))
+        last = int(seen.max()) + 1 if len(seen) else 1  # most windows end before the grid does
+        found = self._pooled(parts.flatten(0, 1)[rows, :last], persons.flatten(0, 1)[rows, :last])
+        pooled = self.dropout(found.new_zeros(b * k, found.shape[1]).index_put((rows,), found)).view(b, k, -1)
+        weights = self.weigh(pooled)[..., 0].masked_fill(~there, LOW).softmax(1) * there
         mixed = (weights[..., None] * self.classify(pooled)).sum(1)
         return torch.where(there.any(1, keepdim=True), mixed, self.nobody)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -67,24 +67,21 @@ def _labels_of(header: WeightsHeader, where: str) -> ActionLabels:
     return labels
 
 
-@dataclass(frozen=True, eq=False)
 class PartTracks:
     """Actions of windows by the network; windows longer than its grid are seen in pieces, whose logits are averaged."""
 
-    network: PartTracksNet
-    vocabulary: Vocabulary
-    labels: ActionLabels
-    device: str
-    batch_size: int = 64
-    facts: ModelFacts = ModelFacts("part_actions", "part_tracks", None, "{}")
-
-    @property
-    def action_names(self) -> tuple[str, ...]:
-        return self.labels.names
-
-    @property
-    def background(self) -> tuple[str, ...]:
-        return self.labels.background
+    def __init__(
+        self,
+        network: PartTracksNet,
+        vocabulary: Vocabulary,
+        labels: ActionLabels,
+        device: str,
+        batch_size: int = 64,
+        facts: ModelFacts = ModelFacts("part_actions", "part_tracks", None, "{}"),  # frozen
+    ) -> None:
+        self.network, self.vocabulary, self.labels, self.device = network, vocabulary, labels, device
+        self.action_names, self.background = labels.names, labels.background
+        self.batch_size, self.facts = batch_size, facts
 
     def check(self, vocabulary: Vocabulary) -> None:
         """Raises InputError where parts or states differ; names the first that does."""

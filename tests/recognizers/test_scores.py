@@ -121,7 +121,7 @@ def test_the_command_saves_scores_and_ensembles_them(tmp_path: Path, capsys: pyt
     (root / "none.csv").write_text("file,label,split\nother.mp4,bright,val\n")
     with pytest.raises(InputError, match=r"none\.csv: none of its 1 clips is among the 1 that 's0' scored"):
         call("--scores", tmp_path / "s0.npz", "--only", root / "none.csv", "--out", tmp_path / "no")
-    with pytest.raises(InputError, match="--only restricts --scores"):
+    with pytest.raises(InputError, match="--only and --shared restrict --scores"):
         call("--config", config, "--only", root / "some.csv", "--out", tmp_path / "no")
     several = WeightsHeader("tsm", asdict(architecture), {"actions": ["bright", "dark"], "multi_label": True})
     save_weights(TSM(architecture, 2), tmp_path / "several.safetensors", several)

@@ -10,16 +10,16 @@ import yaml
 from part_parses import ACTIONS, PARTS, VOCABULARY, nobody, player, video, write_parses
 
 from parsing.configs import parse_config
-from parsing.document import write_parse
 from parsing.errors import InputError
 from parsing.networks.weights import read_header
+from parsing.writing import write_parse
 from pipelines import evaluate, train
 from recognizers.parts.data import PartClipConfig
 from recognizers.parts.network import PartTracksArchitecture
 from recognizers.parts.stage import PartTracksConfig, load_part_tracks
 from recognizers.parts.train import PartActionTraining
 from recognizers.parts.views import PartViewConfig, PartViews, collate
-from recognizers.scores import SavedScores
+from recognizers.scores import SavedScores, one_hot, shared
 
 ARCHITECTURE = {"grid": {"steps": 12, "step_s": 0.1}, "part_dim": 6, "dim": 12, "depth": 1, "kernels": [3, 5], "dropout": 0.0}
 
@@ -76,6 +76,31 @@ def test_scores_are_saved_and_mixed(run: Path, tmp_path: Path) -> None:
     train_scores = tmp_path / "train.npz"
     figures(["part_actions", "--config", config, "--weights", weights, "--split", "train", "--save", str(train_scores)])
     assert len(SavedScores.load(train_scores).videos) == 9  # with the clip that shows nobody
+
+
+def test_scores_of_other_sets_are_mixed_over_what_they_share(tmp_path: Path) -> None:
+    def save(name: str, videos: list[str], actions: list[str], labels: list[int]) -> str:
+        table = np.arange(len(videos) * len(actions), dtype=float).reshape(len(videos), -1)
+        columns = np.array(videos), np.array(actions), one_hot(np.array(labels), len(actions)), table
+        scores = SavedScores(name, *columns, np.ones(len(videos)), np.ones(len(videos), bool), False, np.array(["none"]))
+        scores.save(tmp_path / f"{name}.npz")
+        return str(tmp_path / f"{name}.npz")
+
+    frames = save("frames", ["a", "b", "c", "d"], ["none", "jump", "run"], [2, 1, 0, 2])
+    parts = save("parts", ["c", "b", "a"], ["run", "jump"], [-1, 1, 0])
+    arguments = ["recognizer", "--scores", frames, parts, "--shared"]
+    found = evaluate.evaluate_recognizer(evaluate.build_parser(arguments).parse_args(arguments))
+    assert found["all"]["num_videos"] == 2
+    assert found["members"].keys() == {"frames", "parts"}
+    one, other = shared([SavedScores.load(Path(frames)), SavedScores.load(Path(parts))], [Path(frames), Path(parts)])
+    assert one.videos.tolist() == other.videos.tolist() == ["a", "b"]
+    assert one.actions.tolist() == other.actions.tolist() == ["jump", "run"]
+    assert (one.truth == other.truth).all()
+    assert one.logits.tolist() == [[1, 2], [4, 5]]
+    assert other.logits.tolist() == [[5, 4], [3, 2]]
+    lonely = save("lonely", ["z"], ["run"], [0])
+    with pytest.raises(InputError, match=r"lonely\.npz: shares no clip of a shared action with .*frames\.npz"):
+        shared([SavedScores.load(Path(frames)), SavedScores.load(Path(lonely))], [Path(frames), Path(lonely)])
 
 
 def test_views_follow_their_seed_and_a_mirror_changes_sides(parses: Path) -> None:
