@@ -49,8 +49,8 @@ def test_unknown_networks_are_named() -> None:
 
 def test_a_backbone_starts_from_the_one_inside_a_whole_network() -> None:
     """The shipped part states keep theirs under `backbone.net.`."""
-    inside = read_tensors(weights_path("default/part_states"))
-    network = Backbone("tf_efficientnet_lite0", (2, 4), "default/part_states")
+    inside = read_tensors(weights_path("default/recognizer"))
+    network = Backbone("tf_efficientnet_lite0", (2, 4), "default/recognizer")
     stem = network.net.state_dict()["conv_stem.weight"]
     assert torch.equal(stem, inside["backbone.net.conv_stem.weight"].float())
 
