@@ -28,7 +28,7 @@ def figures(stage: str, settings: dict[str, Any], folder: Path, *options: str) -
 
 def states_settings(people: Path) -> dict[str, Any]:
     architecture = {"backbone": "test_efficientnet", "part_level": 1, "person_level": 2}
-    data = {"coco": {"root": str(people), "val": "annotations_train.json"}, "actions": list(VOCABULARY.actions)}
+    data = {"images": {"root": str(people), "val": "annotations_train.json"}, "actions": list(VOCABULARY.actions)}
     return {"name": "part_state_net", "architecture": architecture, "data": data, "fit": FIT}
 
 

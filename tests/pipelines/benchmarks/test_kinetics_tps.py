@@ -111,7 +111,7 @@ def test_an_ablation_goes_on_where_it_was(people: Path, tmp_path: Path, capsys: 
             {
                 "name": "part_state_net",
                 "architecture": {"backbone": "test_efficientnet", "part_level": 1, "person_level": 2, "input_px": 64, "dim": 8, "heads": 2},
-                "data": {"coco": {"root": str(people)}},
+                "data": {"images": {"root": str(people)}},
                 "fit": {"epochs": 1, "batch_size": 4, "lr": 0.01},
                 "pretrained": "none",
             }

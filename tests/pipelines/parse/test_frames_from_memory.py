@@ -177,5 +177,5 @@ def test_a_stream_has_one_source(tiny_pipeline: Path, clip: Path) -> None:
         parser.stream(frames=[], fps=10)
     stream = parser.stream(frames=iter([ramp(0), ramp(1)]), fps=10)
     assert len(list(stream)) == 2
-    with pytest.raises(InputError, match="frames: read before, and its frames come only once"):
+    with pytest.raises(InputError, match="come once, and were asked for before"):
         list(stream)
