@@ -39,7 +39,7 @@ class DrawingConfig:
     parts: bool = True
     ids: bool = True
     actions: bool = True
-    follow: Annotated[int, Field(ge=0)] | None = None
+    follow: Annotated[int, Field(ge=0, le=10**9)] | None = None
 
 
 ALL = DrawingConfig()

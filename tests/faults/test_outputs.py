@@ -264,7 +264,7 @@ def test_an_export_names_what_failed_and_goes_on(
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1
     assert errors[0].startswith(f"error: {tmp_path / 'bad.mp4'}: not a readable video")
-    with pytest.raises(InputError, match="rtsp://host/a: an address"):
+    with pytest.raises(InputError, match="rtsp://host/a: a live source"):
         call(export, "kinetics-tps", "rtsp://host/a", "--out", tmp_path / "t.zip")
 
 
