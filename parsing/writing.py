@@ -56,7 +56,6 @@ class ParseWriter:
     def __init__(self, path: Path, vocabulary: Vocabulary, kept: Callable[[], AnyParse] | None = None) -> None:
         self.path, self.vocabulary, self.kept = path, vocabulary, kept
         self.tracks: dict[int, TrackSpan] = {}
-        self._stack = ExitStack()
         self._num_frames = 0
 
     @property
@@ -64,9 +63,11 @@ class ParseWriter:
         return len(self.tracks)
 
     def __enter__(self) -> ParseWriter:
-        temporary = self._stack.enter_context(atomic(self.path))
-        self._file = self._stack.enter_context(WholePieces(temporary))
-        self._file.write(_dumps(head_json(self.vocabulary))[:-1] + ',\n"frames": [')
+        with ExitStack() as stack:  # which cleans up where not even the beginning fits
+            temporary = stack.enter_context(atomic(self.path))
+            self._file = stack.enter_context(WholePieces(temporary))
+            self._file.write(_dumps(head_json(self.vocabulary))[:-1] + ',\n"frames": [')
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -117,9 +118,12 @@ class LinesWriter:
     def __enter__(self) -> LinesWriter:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = WholePieces(self.path)
         models = [asdict(model) for model in self.header.models]
-        self._file.write(_dumps(head_json(self.vocabulary) | {"models": models, "video": rounded(self.header.facts)}) + "\n")
+        head = _dumps(head_json(self.vocabulary) | {"models": models, "video": rounded(self.header.facts)}) + "\n"
+        with ExitStack() as stack:
+            self._file = stack.enter_context(WholePieces(self.path))
+            self._file.write(head)
+            stack.pop_all()
         return self
 
     def __exit__(self, *failure: object) -> None:

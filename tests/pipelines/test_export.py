@@ -8,6 +8,7 @@ import pytest
 from moving import FACTS, moving_parse, write_moving_video
 
 from parsing.datasets import read_records
+from parsing.entries import SCHEMA_VERSION
 from parsing.errors import InputError
 from pipelines.export import build_parser, main
 
@@ -81,7 +82,7 @@ def test_parses_that_do_not_fit(parse: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="0 x 240 px in its parse"):
         export("label_studio", flat, "--out", tmp_path / "ls")
     newer = tmp_path / "newer.json"
-    newer.write_text(parse.read_text().replace('"1.2"', '"9.0"', 1))
+    newer.write_text(parse.read_text().replace(f'"{SCHEMA_VERSION}"', '"9.0"', 1))
     with pytest.raises(InputError, match=r"newer\.json: not a parse: schema_version: .*'9.0'"):
         export("mot", newer, "--out", tmp_path / "mot")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.json", "newer.json", "other", "p.json", "twin.json"]

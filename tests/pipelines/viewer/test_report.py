@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from scenes import HOSTILE, hostile_vocabulary, person_frame, scene, write_clip
 
+from parsing.entries import SCHEMA_VERSION
 from parsing.errors import InputError
 from parsing.media.images import image_size
 from parsing.types import ActionScore
@@ -147,7 +148,7 @@ def test_what_does_not_fit_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="folder without parses"):
         report(tmp_path / "empty", "--out", tmp_path / "out")
-    (tmp_path / "old.json").write_text(parse.read_text().replace('"1.2"', '"7.0"', 1))
+    (tmp_path / "old.json").write_text(parse.read_text().replace(f'"{SCHEMA_VERSION}"', '"7.0"', 1))
     with pytest.raises(InputError, match="schema_version"):
         report(tmp_path / "old.json", "--out", page)
     assert not page.exists()
