@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from parsing.document import AnyParse
 
@@ -55,3 +55,14 @@ class Exporter(Protocol):
         Raises:
             InputError: a parse, or the name of the file, does not fit the format.
         """
+
+
+class FolderExporter:
+    """What exporters share that write a folder of parses, whatever frames these hold, and read no other file."""
+
+    every: ClassVar[int | None] = None
+    reads_parses: ClassVar[bool] = True
+    folder: ClassVar[bool] = True
+
+    def inputs(self) -> list[Path]:
+        return []

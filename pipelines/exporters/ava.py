@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -14,27 +14,21 @@ from parsing.document import AnyParse
 from parsing.errors import InputError
 from parsing.folders import written_folder
 from parsing.types import FrameParse
+from pipelines.exporters import FolderExporter
 from pipelines.exporters.box_tracks import actions_at
 from pipelines.exporters.names import file_names
 from pipelines.options import Option
 
 
 @config
-class AvaExporter:
+class AvaExporter(FolderExporter):
     """AVA: `ava.csv` (video, second, box in shares of the picture, action, person) and `actions.pbtxt`, the numbers of the actions.
 
     A row is a person with one of its actions at a key moment, one a second as in AVA; a person of whom no action is known
     has a row without one. Actions are those of tracks (`track_actions` of the pipeline).
     """
 
-    every: ClassVar[int | None] = None
-    reads_parses: ClassVar[bool] = True
-    folder: ClassVar[bool] = True
-
     step_s: Annotated[float, Field(gt=0), Option("between key moments", "SECONDS")] = 1.0
-
-    def inputs(self) -> list[Path]:
-        return []
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         with written_folder(out, "export ava") as folder, (folder / "ava.csv").open("w", encoding="utf-8", newline="") as file:

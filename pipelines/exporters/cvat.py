@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar
+from typing import IO, Annotated, Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from parsing.configs import config
@@ -16,6 +16,7 @@ from parsing.document import AnyParse
 from parsing.folders import written_folder
 from parsing.intervals import HOLDS_FROM
 from parsing.vocabulary import Vocabulary
+from pipelines.exporters import FolderExporter
 from pipelines.exporters.box_tracks import BoxTrack, box_tracks
 from pipelines.exporters.names import file_names
 from pipelines.options import Option
@@ -27,22 +28,15 @@ _NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # c
 
 
 @config
-class CvatExporter:
+class CvatExporter(FolderExporter):
     """CVAT for video 1.1: `VIDEO.xml` each, and `labels.json` for the constructor of a task or project.
 
     Tracks of persons and of parts as labels of their own, with key frames where boxes and states do not follow from those
     around; a person and its parts are a group. States are checkboxes, the action of a person is a selection.
     """
 
-    every: ClassVar[int | None] = None
-    reads_parses: ClassVar[bool] = True
-    folder: ClassVar[bool] = True
-
     tolerance_px: Annotated[float, Option("how far a side may lie from the box between key frames", "PX")] = 0.5
     threshold: Annotated[float, Option("score from which a state holds", "SCORE")] = HOLDS_FROM
-
-    def inputs(self) -> list[Path]:
-        return []
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         labels: dict[str, Label] = {}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from xml.sax.saxutils import quoteattr
 
 from parsing.configs import config
@@ -16,6 +16,7 @@ from parsing.document import AnyParse
 from parsing.folders import written_folder
 from parsing.intervals import HOLDS_FROM
 from parsing.vocabulary import Vocabulary
+from pipelines.exporters import FolderExporter
 from pipelines.exporters.box_tracks import BoxTrack, box_tracks
 from pipelines.exporters.names import file_names
 from pipelines.options import Option
@@ -25,24 +26,17 @@ As = Literal["predictions", "annotations"]
 
 
 @config
-class LabelStudioExporter:
+class LabelStudioExporter(FolderExporter):
     """Label Studio: `tasks.json` with sequences of rectangles, and `labels.xml`, the labelling interface of the project.
 
     A part is one region for as long as its states stay the same, since choices belong to a whole region; its person is above
     it in the tree of regions.
     """
 
-    every: ClassVar[int | None] = None
-    reads_parses: ClassVar[bool] = True
-    folder: ClassVar[bool] = True
-
     result: Annotated[As, Option("to be confirmed by people, or to count as they are")] = "predictions"
     link: Annotated[str, Option("what the name of a video is put behind to make its address", "PREFIX")] = "/data/local-files/?d="
     tolerance_px: Annotated[float, Option("how far a side may lie from the box between key frames", "PX")] = 0.5
     threshold: Annotated[float, Option("score from which a state holds", "SCORE")] = HOLDS_FROM
-
-    def inputs(self) -> list[Path]:
-        return []
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         words: dict[str, dict[str, None]] = {PERSON: {}}

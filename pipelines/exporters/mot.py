@@ -5,7 +5,6 @@ from __future__ import annotations
 import configparser
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -13,20 +12,14 @@ from parsing.configs import config
 from parsing.document import AnyParse
 from parsing.folders import written_folder
 from parsing.types import Array, FrameParse
+from pipelines.exporters import FolderExporter
 from pipelines.exporters.names import file_names
 
 
 @config
-class MotExporter:
+class MotExporter(FolderExporter):
     """MOTChallenge: for each video `results/VIDEO.txt`, its tracks with scores, and `sequences/VIDEO` with `seqinfo.ini`,
     `gt/gt.txt` (the tracks as truth to correct) and `det/det.txt` (every person, those without a track too)."""
-
-    every: ClassVar[int | None] = None
-    reads_parses: ClassVar[bool] = True
-    folder: ClassVar[bool] = True
-
-    def inputs(self) -> list[Path]:
-        return []
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         with written_folder(out, "export mot") as folder:

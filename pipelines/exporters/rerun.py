@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +14,14 @@ from parsing.extras import import_extra
 from parsing.folders import written_folder
 from parsing.intervals import HOLDS_FROM
 from parsing.types import FrameParse
+from pipelines.exporters import FolderExporter
 from pipelines.exporters.names import file_names
 
 
 @config
-class RerunExporter:
+class RerunExporter(FolderExporter):
     """rerun: `VIDEO.rrd` each, on the timelines `frame` and `time`: boxes of persons and parts, labelled with tracks and
     states, and the scores of every state of every track. Needs the extra `rerun`."""
-
-    every: ClassVar[int | None] = None
-    reads_parses: ClassVar[bool] = True
-    folder: ClassVar[bool] = True
-
-    def inputs(self) -> list[Path]:
-        return []
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         rerun = import_extra("rerun", "rerun")

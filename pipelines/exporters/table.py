@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from parsing.configs import config
 from parsing.document import AnyParse
@@ -19,24 +19,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FileKind = Literal["csv", "parquet", "arrow"]
+from pipelines.exporters import FolderExporter
 
 
 @config
-class TableExporter:
+class TableExporter(FolderExporter):
     """Tables for pandas, polars and DuckDB: `parts`, `tracks`, `state_intervals`, `actions`, `videos`, all videos in each.
 
     Frames are read and written one group after another, so memory does not grow with the length of a video.
     """
 
-    every: ClassVar[int | None] = None
-    reads_parses: ClassVar[bool] = True
-    folder: ClassVar[bool] = True
-
     format: Annotated[FileKind, Option("of the files")] = "parquet"
     threshold: Annotated[float, Option("score from which a state holds, in state_intervals", "SCORE")] = HOLDS_FROM
-
-    def inputs(self) -> list[Path]:
-        return []
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         with written_folder(out, "export table") as folder, ExitStack() as stack:

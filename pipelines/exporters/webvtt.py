@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from typing import ClassVar
 
 from parsing.configs import config
 from parsing.document import AnyParse
 from parsing.folders import written_folder
+from pipelines.exporters import FolderExporter
 from pipelines.exporters.cues import clock, cues_of
 from pipelines.exporters.names import file_names
 
 
 @config
-class WebVttExporter:
+class WebVttExporter(FolderExporter):
     """WebVTT: `VIDEO.vtt` each, with the actions of the video and of its tracks as subtitles."""
-
-    every: ClassVar[int | None] = None
-    reads_parses: ClassVar[bool] = True
-    folder: ClassVar[bool] = True
-
-    def inputs(self) -> list[Path]:
-        return []
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         with written_folder(out, "export webvtt") as folder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import yaml
 
@@ -14,27 +14,21 @@ from parsing.document import AnyParse
 from parsing.errors import InputError
 from parsing.folders import written_folder
 from parsing.types import FrameParse
+from pipelines.exporters import FolderExporter
 from pipelines.exporters.names import file_names
 from pipelines.exporters.pictures import picture_name, save_pictures
 from pipelines.options import Option
 
 
 @config
-class YoloExporter:
+class YoloExporter(FolderExporter):
     """YOLO: `data.yaml`, `labels/train/VIDEO/img_00001.txt` with boxes of persons and parts, and with --videos the images.
 
     The format holds neither tracks nor states nor times.
     """
 
-    every: ClassVar[int | None] = None
-    reads_parses: ClassVar[bool] = True
-    folder: ClassVar[bool] = True
-
     videos: Annotated[Path | None, Option("the videos, whose frames become `images`", "DIR")] = None
     step: Annotated[Count, Option("every n-th frame", "N")] = 1
-
-    def inputs(self) -> list[Path]:
-        return []
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         parts: tuple[str, ...] | None = None
