@@ -13,13 +13,13 @@ from parsing.errors import InputError
 from parsing.folders import written_folder
 from parsing.intervals import HOLDS_FROM
 from parsing.tables import TABLES, table_batches, table_schema
+from pipelines.exporters import FolderExporter
 from pipelines.options import Option
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FileKind = Literal["csv", "parquet", "arrow"]
-from pipelines.exporters import FolderExporter
 
 
 @config
