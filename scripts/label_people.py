@@ -78,7 +78,7 @@ def label(people: Path, split: str, teachers: Teachers) -> Document:
     old = defaultdict(list)
     for annotation in document["annotations"]:
         old[annotation["image_id"]].append(annotation)
-    labels = Labels(split, teachers, max(annotation["id"] for annotation in document["annotations"]) + 1)
+    labels = Labels(split, teachers, max((annotation["id"] for annotation in document["annotations"]), default=0) + 1)
     images = []
     for number, record in enumerate(document["images"], 1):
         image = cv2.imread(str(people / "images" / record["file_name"]))[:, :, ::-1]
@@ -212,7 +212,7 @@ def hold_out(train: Document, val: Document) -> tuple[Document, Document]:
 
 def new_ids(ids: list[int], taken: list[Annotation]) -> dict[int, int]:
     """New numbers, above all that are taken."""
-    return dict(zip(ids, range(max(row["id"] for row in taken) + 1, 2**63), strict=False))
+    return dict(zip(ids, range(max((row["id"] for row in taken), default=0) + 1, 2**63), strict=False))
 
 
 def write(out: Path, people: Path, train: Document, val: Document) -> None:

@@ -211,16 +211,18 @@ def fit(
                 updating = (step + 1) % settings.accumulate == 0 or step + 1 == steps[number]
                 with fabric.no_backward_sync(model, enabled=not updating):
                     losses: dict[str, Tensor] = model(fabric.to_device(batch))
-                    _check_finite(losses, number, step)
-                    fabric.backward(torch.stack(list(losses.values())).sum() / together)
+                    stacked = torch.stack(list(losses.values()))
+                    values = dict(zip(losses, stacked.tolist(), strict=True))  # one wait for the device, not one for each loss
+                    _check_finite(values, number, step)
+                    fabric.backward(stacked.sum() / together)
                 if updating:
                     fabric.clip_gradients(model, optimizer, max_norm=settings.clip_grad, error_if_nonfinite=False)
                     optimizer.step()
                     optimizer.zero_grad(set_to_none=True)
                     if ema is not None:
                         ema.update(task, step=update)
-                for name, loss in losses.items():
-                    sums[name] = sums.get(name, 0.0) + float(loss.detach())
+                for name, value in values.items():
+                    sums[name] = sums.get(name, 0.0) + value
                 progress.advance(number, step, {name: total / (step + 1) for name, total in sums.items()})
             over_all = cast(Tensor, fabric.all_reduce(torch.tensor(list(sums.values()), dtype=torch.float64)))  # mean over processes
             means = {name: total / steps[number] for name, total in zip(sums, over_all.tolist(), strict=True)}
@@ -250,8 +252,8 @@ def _read(loader: DataLoader[Any]) -> Iterator[Any]:
         raise InputError(str(error).rstrip().splitlines()[-1].removeprefix(f"{InputError.__module__}.InputError: ")) from None
 
 
-def _check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
-    bad = [name for name, value in losses.items() if not torch.isfinite(value).all()]
+def _check_finite(losses: dict[str, float], epoch: int, step: int) -> None:
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
     if bad:
         raise FloatingPointError(f"epoch {epoch} step {step}: loss {', '.join(bad)} is not finite")
 
