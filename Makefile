@@ -4,7 +4,7 @@ OUT ?= demo
 VIDEO ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-openmmlab test-extras check lock audit faults bench clean
+.PHONY: demo test test-openmmlab test-extras check docs lock audit faults bench clean
 
 demo: .venv/installed .venv/demo-clip
 	@mkdir -p $(OUT)
@@ -55,6 +55,17 @@ test-extras: .venv-extras/installed
 	.venv-extras/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
 
+# The documentation site, to build/site; `python3 -m http.server --directory build/site` shows it. Pages that would fetch a script, a
+# style, a font or a picture from elsewhere are refused.
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/.venv-docs/bin:$$PATH" .venv-docs/bin/mkdocs build --strict
+	@! grep -rnoE '(<(script|img|iframe|source|video)[^>]* src=|<link[^>]* rel="?(stylesheet|preload|preconnect)[^>]* href=|url\()["'"'"']?(https?:)?//[^"'"'"' >]+' build/site --include=*.html --include=*.css
+
+.venv-docs/installed: requirements-docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --disable-pip-version-check -q --no-deps -r requirements-docs.txt
+	@touch $@
+
 lock:
 	scripts/lock
 
@@ -76,4 +87,4 @@ audit: .venv-audit/installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-openmmlab .venv-extras .venv-audit demo
+	rm -rf .venv .venv-openmmlab .venv-extras .venv-audit .venv-docs build/site demo

@@ -1,4 +1,4 @@
-"""Every command in the documents names options that exist."""
+"""Every command in the documents names options, scripts and targets that exist."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import PAGES, ROOT, code_blocks, quoted
 
 from pipelines.main import COMMANDS
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "MODEL_CARD.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMAND = re.compile(r"^(?:\w+=\S+ )*(?:\$ )?(?:python -m pipelines\.(?P<module>\w+)|partwise (?P<name>[\w-]+))(?P<words>.*)")
 NAMES = {module.rpartition(".")[2]: name for name, (module, _) in COMMANDS.items()}
 ENDS = ("|", "||", "&&", ";", ">", "#")
 PLACES = {"STAGE", "FORMAT", "NAME", "…", "..."}  # words that stand for others
 
 
-def blocks(text: str) -> Iterator[str]:
-    """Lines of the code blocks of a page, those that go on joined, and what stands as code in its text."""
-    for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield from block.replace("\\\n", " ").splitlines()
-    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+def lines(page: Path) -> Iterator[str]:
+    """Lines of the code blocks of a page, and what stands as code in its text."""
+    for block in code_blocks(page):
+        yield from block.lines
+    yield from quoted(page)
 
 
 def commands(page: Path) -> list[tuple[str, list[str]]]:
     found = []
-    for line in blocks(page.read_text(encoding="utf-8")):
+    for line in lines(page):
         match = COMMAND.match(line.strip())
         if match and match["module"] != "main":
             name = match["name"] or NAMES.get(match["module"], f"no command for pipelines.{match['module']}")
@@ -78,6 +77,25 @@ def test_commands_exist_with_their_options(page: Path) -> None:
         known = options_for(parser_of(name), words)
         given = [re.split(r"[=|\]]", word.strip("[]"))[0] for word in words if word.strip("[").startswith("--")]
         assert not [option for option in given if option not in known | {"--"}], f"{name} {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_scripts_exist_with_their_options(page: Path) -> None:
+    for line in lines(page):
+        match = re.match(r"(?:\w+=\S+ )*(?:\$ )?python (?P<script>(?:scripts|benchmarks)/[\w./]+)(?P<words>.*)", line.strip())
+        if match:
+            source = (ROOT / match["script"]).read_text(encoding="utf-8")
+            given = [word.partition("=")[0] for word in until_end(match["words"]) if word.startswith("--")]
+            assert not [option for option in given if f'"{option}"' not in source], line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_targets_exist(page: Path) -> None:
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for line in lines(page):
+        if line.startswith("make "):
+            words = [word for word in until_end(line.removeprefix("make ")) if "=" not in word and word not in PLACES]
+            assert not [word for word in words if re.fullmatch(r"[\w-]+", word) and word not in targets], line
 
 
 def test_wrong_options_would_be_found() -> None:

@@ -40,8 +40,9 @@ GROUP_FRAMES, GROUP_BYTES = 48, 192 * 2**20
 class VideoParser:
     """Parses videos with one set of networks; make it once, call it often.
 
-    >>> parser = VideoParser.from_config("default")
-    >>> parse = parser("video.mp4")
+    Examples:
+        >>> parser = VideoParser.from_config("default")
+        >>> parse = parser("video.mp4")
     """
 
     def __init__(self, settings: PipelineConfig, device: str = "cpu") -> None:
