@@ -30,14 +30,18 @@ def resize_to(image: Array, longer_px: int, shorter_px: int | None = None) -> Ar
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
 
 
+def padded_px(length: int) -> int:
+    """The next multiple of a backbone's coarsest stride."""
+    return -(-length // PAD_TO_PX) * PAD_TO_PX
+
+
 def pad_batch(images: Sequence[Array], device: str) -> tuple[Tensor, list[tuple[int, int]]]:
     """A batch (B, 3 + K, H, W) in [0, 1], padded to multiples of 32, and the sizes inside the padding.
 
     Args:
         images: (H, W, 3 + K) uint8; the K maps after the colours are padded with 0.
     """
-    height = -(-max(image.shape[0] for image in images) // PAD_TO_PX) * PAD_TO_PX
-    width = -(-max(image.shape[1] for image in images) // PAD_TO_PX) * PAD_TO_PX
+    height, width = (padded_px(max(image.shape[axis] for image in images)) for axis in (0, 1))
     channels = images[0].shape[2]
     batch = np.zeros((len(images), height, width, channels), np.uint8)
     batch[..., :3] = PAD_COLOUR

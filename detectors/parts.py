@@ -14,7 +14,7 @@ from torchvision.ops import box_iou
 
 from detectors import POSE_ESTIMATORS
 from detectors.heatmaps import keypoint_heatmaps
-from detectors.inputs import find_candidates, pad_batch, to_frame
+from detectors.inputs import find_candidates, pad_batch, padded_px, to_frame
 from detectors.networks import DetectionNetwork, NetworkName, load_network
 from detectors.suppression import class_thresholds
 from parsing.batching import BatchSize
@@ -23,6 +23,7 @@ from parsing.errors import InputError
 from parsing.geometry import Crop, clip_boxes
 from parsing.keypoints import COCO_SWAP, coco_keypoints
 from parsing.networks.pieces import run_on
+from parsing.networks.placing import PrecisionChoice, chosen_precision
 from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, weights_path
 from parsing.pose import part_boxes
@@ -42,7 +43,7 @@ class PartDetectorConfig:
         batch_size: person crops that go through the network together.
         scales: factors on the crop's width; each is a view of its own (test-time augmentation).
         flip: also look at the mirrored crop, left and right swapped.
-        precision: bfloat16 is faster on processors and GPUs that have it, and moves boxes a little.
+        precision: see `parsing.networks.placing`; bfloat16 is faster on processors and GPUs that have it, and moves boxes a little.
         runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
         pose: config of the pose estimator whose keypoints weights with heatmaps ask for.
     """
@@ -54,7 +55,7 @@ class PartDetectorConfig:
     batch_size: Count = 16
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
-    precision: Precision = "float32"
+    precision: PrecisionChoice = "auto"
     runtime: Runtime = "auto"
     pose: PoseChoice | None = None
 
@@ -69,7 +70,9 @@ class PartDetectorConfig:
             wanted = "a pose stage: set part_detector.pose" if self.pose is None else "no pose stage: remove part_detector.pose"
             raise InputError(f"{weights_path(self.weights)}: these weights expect {wanted}")
         pose = None if self.pose is None else self.pose.build(device)
-        runtime = run_on(network, network.pieces(), self.runtime, device, self.precision, "part_detector")
+        precision = chosen_precision(self.precision, self.runtime, device, self.weights)
+        pieces = [piece.of_size(padded_px(network.architecture.input_px)) for piece in network.pieces()]
+        runtime = run_on(network, pieces, self.runtime, device, precision, "part_detector")
         thresholds = class_thresholds(network.architecture.class_names, self.score_threshold, self.score_thresholds)
         return NetworkPartDetector(
             network,
@@ -78,9 +81,9 @@ class PartDetectorConfig:
             self.batch_size,
             self.scales,
             self.flip,
-            self.precision,
+            precision,
             pose,
-            facts=model_facts("part_detector", replace(self, runtime=runtime), self.weights),
+            facts=model_facts("part_detector", replace(self, runtime=runtime, precision=precision), self.weights),
         )
 
 

@@ -19,6 +19,7 @@ from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
 from parsing.networks.pieces import run_on
+from parsing.networks.placing import PrecisionChoice, chosen_precision
 from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, weights_path
 from parsing.types import Detections, Frame, ModelFacts
@@ -33,7 +34,7 @@ class PersonDetectorConfig:
         input_px: longer side of the input; None takes what the weights were trained for.
         scales: factors on the input's size; each is a view of its own (test-time augmentation).
         flip: also look at the mirrored image.
-        precision: bfloat16 is faster on processors and GPUs that have it, and moves boxes a little.
+        precision: see `parsing.networks.placing`; bfloat16 is faster on processors and GPUs that have it, and moves boxes a little.
         runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
@@ -46,7 +47,7 @@ class PersonDetectorConfig:
     input_px: Annotated[int, Field(ge=64, le=4096)] | None = None
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
-    precision: Precision = "float32"
+    precision: PrecisionChoice = "auto"
     runtime: Runtime = "auto"
 
     def build(self, device: str) -> NetworkPersonDetector:
@@ -54,7 +55,8 @@ class PersonDetectorConfig:
         names = network.architecture.class_names
         if PERSON not in names:
             raise InputError(f"{weights_path(self.weights)}: detects {', '.join(names)}; expected {PERSON}")
-        runtime = run_on(network, network.pieces(), self.runtime, device, self.precision, "person_detector")
+        precision = chosen_precision(self.precision, self.runtime, device, self.weights)
+        runtime = run_on(network, network.pieces(), self.runtime, device, precision, "person_detector")
         return NetworkPersonDetector(
             network,
             device,
@@ -64,8 +66,8 @@ class PersonDetectorConfig:
             self.input_px,
             self.scales,
             self.flip,
-            self.precision,
-            facts=model_facts("person_detector", replace(self, runtime=runtime), self.weights),
+            precision,
+            facts=model_facts("person_detector", replace(self, runtime=runtime, precision=precision), self.weights),
         )
 
 

@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> int:
     # Late: help and usage errors need not wait for the networks' libraries.
     from parsing.files import atomic
-    from parsing.networks.export import at_size, export, files_of
+    from parsing.networks.export import export, files_of
     from parsing.networks.weights import read_header, sha256_of, weights_path
     from pipelines.exported import load
 
@@ -41,8 +41,9 @@ def main(arguments: argparse.Namespace) -> int:
     header = read_header(weights)
     network = load(arguments.stage, header.component, weights)
     folder, kind = arguments.out, arguments.format
+    # PyTorch's exporter takes minutes over free sizes of deep networks.
     fixed = kind == "torch_export" and network.side_px
-    pieces = [at_size(piece, network.side_px) if fixed else piece for piece in network.pieces]
+    pieces = [piece.of_size(network.side_px) if fixed else piece for piece in network.pieces]
     files = files_of(pieces, kind, folder)
     claim(arguments, [*files, folder / DESCRIPTION], inputs=[weights_path(weights)])
     with atomic(folder / DESCRIPTION) as temporary:

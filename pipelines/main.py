@@ -18,6 +18,7 @@ COMMANDS = {
     "train": ("pipelines.train", "train one stage on your data"),
     "evaluate": ("pipelines.evaluate", "figures of a stage, of saved results, or of a submission"),
     "calibrate": ("pipelines.calibrate", "make a detector's scores probabilities"),
+    "precision": ("pipelines.precision", "let weights run in bfloat16 where they lose nothing by it"),
     "ablate": ("pipelines.ablate", "train variants of a stage and tabulate them"),
     "distil": ("pipelines.distil", "train a teacher, and a student with its scores"),
     "pseudo-label": ("pipelines.pseudo_label", "complete part boxes with those of a teacher"),

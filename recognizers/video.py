@@ -15,7 +15,7 @@ from parsing.batching import BatchSize
 from parsing.configs import Count, config, parse_config
 from parsing.errors import InputError
 from parsing.networks.pieces import Piece, noise, run_on
-from parsing.networks.placing import computing_in, to_device
+from parsing.networks.placing import PrecisionChoice, chosen_precision, computing_in, to_device
 from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.types import ActionScores, Array, Frame, ModelFacts
@@ -34,7 +34,7 @@ class VideoRecognizerConfig:
         views: ways to look at the video, all averaged; None takes those that its training was evaluated with.
         average: over logits, before the softmax, as the VIPriors report does; or over probabilities.
         batch_size: clips that go through the network together.
-        precision: bfloat16 is faster on processors and GPUs that have it.
+        precision: see `parsing.networks.placing`; bfloat16 is faster on processors and GPUs that have it.
         runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
@@ -43,16 +43,17 @@ class VideoRecognizerConfig:
     views: Annotated[tuple[View, ...], Field(min_length=1)] | None = None
     average: Literal["logits", "probabilities"] = "logits"
     batch_size: Count = 4
-    precision: Precision = "float32"
+    precision: PrecisionChoice = "auto"
     runtime: Runtime = "auto"
 
     def build(self, device: str) -> VideoRecognizer:
         network, architecture, labels = load_recognizer(self.name, self.weights, device)
         views = self.views or _trained_views(self.name, self.weights)
         fold_norms(network)
-        runtime = run_on(network, clip_pieces(architecture), self.runtime, device, self.precision, "recognizer")
-        facts = model_facts("recognizer", replace(self, views=views, runtime=runtime), self.weights)
-        return VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size, self.precision, facts)
+        precision = chosen_precision(self.precision, self.runtime, device, self.weights)
+        runtime = run_on(network, clip_pieces(architecture), self.runtime, device, precision, "recognizer")
+        facts = model_facts("recognizer", replace(self, views=views, runtime=runtime, precision=precision), self.weights)
+        return VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size, precision, facts)
 
 
 def clip_pieces(architecture: Architecture) -> tuple[Piece, ...]:
@@ -60,7 +61,7 @@ def clip_pieces(architecture: Architecture) -> tuple[Piece, ...]:
     side, frames = architecture.input_px, architecture.sampling.clip_frames
     channels = 6 if architecture.input == "rgb_flow" else 3
     one, other = ((clips, frames, channels, side, side) for clips in (1, 2))
-    return (Piece("forward", noise(one, other)),)
+    return (Piece("forward", noise(one, other), one_by_one=True),)
 
 
 def _trained_views(name: NetworkName, weights: str) -> tuple[View, ...]:

@@ -18,7 +18,7 @@ from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, CascadeArchitecture, Targets
 from detectors.networks.calibration import ScoreCalibration
 from detectors.networks.dense import images_in
-from detectors.networks.pooling import pool_levels, regions_in
+from detectors.networks.pooling import RegionPooling, regions_in
 from detectors.networks.rpn import ProposalNetwork
 from detectors.networks.targets import match, sample_balanced
 from parsing.networks.backbones import Backbone, Pretrained
@@ -87,10 +87,10 @@ class CascadeRCNN(nn.Module):
     def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates:
         """Refined proposals (R, 4) px of each image and their class scores (R, C), before any suppression."""
         levels, boxes = self.rpn.find(self.dense(images), images, sizes)
-        counts = [len(b) for b in boxes]
+        counts, pool = [len(b) for b in boxes], self._pooling(levels)
         total = torch.zeros(())
         for stage, head in enumerate(self.heads):
-            logits, deltas = head(self._pool(levels, boxes))
+            logits, deltas = head(pool(boxes))
             total = total.to(logits.device) + logits / len(self.heads)
             boxes = self._refine(stage, deltas, boxes, sizes)
         scores = torch.split(total.softmax(-1)[:, 1:], counts)
@@ -105,9 +105,9 @@ class CascadeRCNN(nn.Module):
         heads = (regions_in(f"heads.{stage}.forward", a.fpn_channels) for stage in range(len(self.heads)))
         return images_in("dense", 3 + a.heatmaps), *heads
 
-    def _pool(self, levels: list[Tensor], boxes: list[Tensor]) -> Tensor:
+    def _pooling(self, levels: list[Tensor]) -> RegionPooling:
         a = self.architecture
-        return pool_levels(levels, self.backbone.strides, boxes, a.finest_scale_px, a.roi_samples)
+        return RegionPooling(levels, self.backbone.strides, a.finest_scale_px, a.roi_samples)
 
     def _refine(self, stage: int, deltas: Tensor, boxes: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
         decoded = self.coders[stage].decode(deltas, boxes).reshape(-1, 4)
@@ -126,7 +126,7 @@ class CascadeRCNN(nn.Module):
             sampled.append(candidates[chosen])
             labels.append(label[chosen])
             matched.append(target.boxes[index[chosen]] if len(target.boxes) else candidates[chosen])
-        logits, deltas = self.heads[stage](self._pool(features[:-1], sampled))
+        logits, deltas = self.heads[stage](self._pooling(features[:-1])(sampled))
         label = torch.cat(labels)
         positive = label > 0
         wanted = torch.cat(self.coders[stage].encode(matched, sampled))

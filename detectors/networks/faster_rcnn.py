@@ -18,7 +18,7 @@ from detectors.networks.anchors import Anchors, Pyramid
 from detectors.networks.architectures import Candidates, FasterRCNNArchitecture, Targets
 from detectors.networks.calibration import ScoreCalibration
 from detectors.networks.dense import MIN_SCORE, images_in
-from detectors.networks.pooling import BINS, pool_levels, regions_in
+from detectors.networks.pooling import BINS, RegionPooling, regions_in
 from detectors.networks.rpn import ProposalNetwork
 from detectors.networks.targets import match, sample_balanced
 from parsing.networks.backbones import Backbone, Pretrained
@@ -65,7 +65,7 @@ class FasterRCNN(nn.Module):
             sampled.append(candidates[chosen])
             labels.append(label[chosen])
             matched.append(target.boxes[index[chosen]] if len(target.boxes) else candidates[chosen])
-        logits, deltas = self.judge(self._pool(features[:-1], sampled))
+        logits, deltas = self.judge(self._pooling(features[:-1])(sampled))
         label = torch.cat(labels)
         positive, norm = label > 0, max(1, len(label))
         wanted = torch.cat(self.coder.encode(matched, sampled))[positive]
@@ -79,7 +79,7 @@ class FasterRCNN(nn.Module):
     def candidates(self, images: Tensor, sizes: list[tuple[int, int]]) -> Candidates:
         """Boxes (R, 4) px of each image, each with the score of its own class in (R, C), before any suppression."""
         levels, proposals = self.rpn.find(self.dense(images), images, sizes)
-        logits, deltas = self.judge(self._pool(levels, proposals))
+        logits, deltas = self.judge(self._pooling(levels)(proposals))
         counts = [len(boxes) for boxes in proposals]
         scores = torch.split(logits.softmax(-1)[:, 1:], counts)
         boxes = torch.split(self.coder.decode(deltas, proposals).reshape(*logits.shape, 4)[:, 1:], counts)
@@ -93,8 +93,8 @@ class FasterRCNN(nn.Module):
         a = self.architecture
         return images_in("dense", 3 + a.heatmaps), regions_in("judge", a.fpn_channels)
 
-    def _pool(self, levels: list[Tensor], boxes: list[Tensor]) -> Tensor:
-        return pool_levels(levels, self.backbone.strides, boxes, self.architecture.finest_scale_px, ROI_SAMPLES, aligned=False)
+    def _pooling(self, levels: list[Tensor]) -> RegionPooling:
+        return RegionPooling(levels, self.backbone.strides, self.architecture.finest_scale_px, ROI_SAMPLES, aligned=False)
 
     def judge(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (R, C + 1) and deltas (R, 4 (C + 1)) of pooled boxes (R, D, 7, 7)."""

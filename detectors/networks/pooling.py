@@ -1,18 +1,18 @@
-"""RoIAlign on all cores: torchvision's CPU kernel runs on one."""
+"""RoIAlign (He et al., Mask R-CNN, ICCV 2017), each region from the level of a pyramid that fits its size."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from parsing.networks.pieces import Piece, noise
 
 WORTH_SPLITTING = 20_000  # regions times channels; below that threads cost more than they save
-
-
 BINS = 7  # of a pooled region, along each side
 
 
@@ -21,29 +21,90 @@ def regions_in(method: str, channels: int) -> Piece:
     return Piece(method, noise((3, channels, BINS, BINS), (2, channels, BINS, BINS)))
 
 
-def pool_levels(
-    levels: list[Tensor], strides: list[int], boxes: list[Tensor], finest_scale_px: float, samples: int, aligned: bool = True
-) -> Tensor:
-    """(sum of R, C, 7, 7): each region from the level that fits its size (Lin et al., FPN, equation 1).
+class RegionPooling:
+    """Pools regions of images from the levels of their pyramid (Lin et al., FPN, equation 1).
+
+    On a CPU, where nothing is trained, the values around a sampling point are gathered as whole rows of channels, for all levels at
+    once; that takes a third to a sixth of the time of torchvision's operator. Both give the same values.
 
     Args:
         levels: (B, C, H, W) features, finest first, and their `strides`.
-        boxes: (R, 4) px of each image.
         finest_scale_px: regions whose side is below twice this are pooled from the finest level.
         samples, aligned: see `align_regions`.
     """
-    rois = torch.cat([torch.cat([b.new_full((len(b), 1), i), b], 1) for i, b in enumerate(boxes)])
-    scale = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).clamp(min=1).sqrt()
-    chosen = torch.floor(torch.log2(scale / finest_scale_px + 1e-6)).clamp(0, len(levels) - 1)
-    pooled = levels[0].new_zeros((len(rois), levels[0].shape[1], BINS, BINS), dtype=torch.float32)
-    for i, (level, stride) in enumerate(zip(levels, strides, strict=True)):
-        here = torch.nonzero(chosen == i).squeeze(1)
-        pooled = pooled.index_put((here,), align_regions(level.float(), rois[here], BINS, 1 / stride, samples, aligned))
-    return pooled
+
+    def __init__(
+        self, levels: Sequence[Tensor], strides: Sequence[int], finest_scale_px: float, samples: int, aligned: bool = True
+    ) -> None:
+        self.levels, self.strides = [level.float() for level in levels], strides
+        self.finest_scale_px, self.samples, self.aligned = finest_scale_px, samples, aligned
+        plain = torch.is_grad_enabled() or levels[0].device.type != "cpu" or samples == 0
+        self._rows = None if plain else _Rows(self.levels, strides, samples, aligned)
+
+    def __call__(self, boxes: list[Tensor]) -> Tensor:
+        """(sum of R, C, 7, 7) of boxes (R, 4) px of each image."""
+        images = torch.cat([box.new_full((len(box),), i) for i, box in enumerate(boxes)])
+        xyxy = torch.cat(boxes)
+        scale = ((xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])).clamp(min=1).sqrt()
+        chosen = torch.floor(torch.log2(scale / self.finest_scale_px + 1e-6)).nan_to_num(0).clamp(0, len(self.levels) - 1)
+        if self._rows is not None:
+            return self._rows(xyxy, images.long(), chosen.long())
+        rois = torch.cat([images[:, None], xyxy], 1)
+        pooled = self.levels[0].new_zeros((len(rois), self.levels[0].shape[1], BINS, BINS))
+        for i, (level, stride) in enumerate(zip(self.levels, self.strides, strict=True)):
+            here = torch.nonzero(chosen == i).squeeze(1)
+            pooled = pooled.index_put((here,), align_regions(level, rois[here], BINS, 1 / stride, self.samples, self.aligned))
+        return pooled
+
+
+class _Rows:
+    """All positions of all levels and images as the rows of one table, (N, C)."""
+
+    def __init__(self, levels: Sequence[Tensor], strides: Sequence[int], samples: int, aligned: bool) -> None:
+        self.samples, self.aligned = samples, aligned
+        self.table = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, level.shape[1]) for level in levels])
+        self.scales = torch.tensor([1 / stride for stride in strides])
+        self.sizes = torch.tensor([level.shape[-2:] for level in levels], dtype=torch.int32)
+        rows = torch.tensor([level.shape[0] * level.shape[2] * level.shape[3] for level in levels], dtype=torch.int32)
+        self.begins = rows.cumsum(0, dtype=torch.int32) - rows
+
+    def __call__(self, xyxy: Tensor, images: Tensor, chosen: Tensor) -> Tensor:
+        """(R, C, 7, 7), stored with the channels last.
+
+        Args:
+            xyxy: (R, 4) px.
+            images, chosen: (R,) image and level of each.
+        """
+        if not len(xyxy):
+            return self.table.new_zeros((0, self.table.shape[1], BINS, BINS))
+        placed = xyxy * self.scales[chosen, None] - (0.5 if self.aligned else 0.0)
+        sides = placed[:, 2:] - placed[:, :2]
+        sides = sides if self.aligned else sides.clamp(min=1)
+        height, width = self.sizes[chosen].unbind(1)
+        rows, row_weights = self._taps(placed[:, 1], sides[:, 1], height)
+        columns, column_weights = self._taps(placed[:, 0], sides[:, 0], width)
+        begins = self.begins[chosen] + images.int() * height * width
+        rows = rows * width[:, None, None] + begins[:, None, None]
+        taps = (rows[:, :, None, :, None] + columns[:, None, :, None, :]).flatten(3)
+        weights = (row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]).flatten(3)
+        pooled = F.embedding_bag(taps.flatten(0, 2), self.table, per_sample_weights=weights.flatten(0, 2), mode="sum")
+        return pooled.view(len(xyxy), BINS, BINS, -1).permute(0, 3, 1, 2)
+
+    def _taps(self, begins: Tensor, sides: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Along one axis, for each bin the positions around its sampling points and their weights, (R, 7, 2 x samples)."""
+        steps = (torch.arange(BINS * self.samples) + 0.5) / (BINS * self.samples)
+        points, last = begins[:, None] + sides[:, None] * steps, lengths[:, None] - 1
+        inside = (points >= -1) & (points <= lengths[:, None])  # what lies further out counts as 0
+        points = torch.where(inside, points, 0.0).clamp(min=0).minimum(last)
+        low = points.floor()
+        above = points - low
+        places = torch.stack([low, (low + 1).minimum(last)], -1).int()
+        weights = torch.stack([1 - above, above], -1) * (inside[..., None] / self.samples)
+        return places.flatten(1).view(len(begins), BINS, -1), weights.flatten(1).view(len(begins), BINS, -1)
 
 
 def align_regions(level: Tensor, rois: Tensor, size: int, scale: float, samples: int, aligned: bool = True) -> Tensor:
-    """(R, C, size, size) features of regions; the same values as torchvision's `roi_align`.
+    """(R, C, size, size) features of regions; the same values as torchvision's `roi_align`, whose CPU kernel runs on one core.
 
     Args:
         level: (B, C, H, W) features.

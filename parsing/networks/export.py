@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from parsing.errors import InputError
 from parsing.networks.graphs import open_graph
-from parsing.networks.pieces import MOST_DIFFERENCE, Function, Piece, difference, noise, owner_of
+from parsing.networks.pieces import MOST_DIFFERENCE, Function, Piece, difference, owner_of
 from parsing.networks.runtimes import onnx_bytes, openvino_core, openvino_model
 
 Format = Literal["onnx", "openvino", "torch_export"]
@@ -35,14 +35,6 @@ class Exported:
     inputs: list[list[int]]
     outputs: list[list[int]]
     difference: float
-
-
-def at_size(piece: Piece, side_px: int) -> Piece:
-    """The piece for images of one size, where it takes any: PyTorch's exporter takes minutes over free sizes of deep networks."""
-    if len(piece.shapes) > 1 or len(piece.shapes[0]) != 4 or piece.shapes[0][2:] != (-1, -1):
-        return piece
-    channels = piece.shapes[0][1]
-    return Piece(piece.method, noise((1, channels, side_px, side_px), (2, channels, side_px, side_px)))
 
 
 def files_of(pieces: Sequence[Piece], kind: Format, folder: Path) -> list[Path]:
@@ -68,8 +60,8 @@ def export(network: nn.Module, piece: Piece, kind: Format, folder: Path) -> Expo
     except Exception as error:  # of a library, and no two are of one kind
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{file.name}: {piece.method} cannot be written as {kind} ({reason:.200})") from None
-    if not off <= MOST_DIFFERENCE["float32"]:
-        raise InputError(f"{file.name}: off by {off:.2g} of its range from PyTorch, at most {MOST_DIFFERENCE['float32']:g} is taken")
+    if not off <= MOST_DIFFERENCE:
+        raise InputError(f"{file.name}: off by {off:.2g} of its range from PyTorch, at most {MOST_DIFFERENCE:g} is taken")
     return Exported(file.name, piece.method, [list(shape) for shape in piece.shapes], outputs, off)
 
 

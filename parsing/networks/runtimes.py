@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import io
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ Precision = Literal["float32", "bfloat16"]
 Shape = tuple[int, ...]  # -1 where any length fits
 Run = Callable[[Sequence[Array]], list[Array]]
 EXTRAS = {"openvino": "", "onnxruntime": "onnx"}
+ENVIRONMENT = "PARTWISE_RUNTIME"  # what `auto` means, where it is set
 _CALLS: ContextVar[int] = ContextVar("_CALLS", default=1)
 
 
@@ -41,11 +43,12 @@ def shared_by(calls: int) -> Iterator[None]:
 
 
 def chosen_runtime(runtime: Runtime, device: str) -> Literal["torch", "compile", "openvino", "onnxruntime"]:
-    """What a config's `runtime` means here: `auto` is OpenVINO on CPUs where it is installed, else PyTorch.
+    """What a config's `runtime` means here: `auto` is what the environment says, or OpenVINO on CPUs where it is installed, else PyTorch.
 
     Raises:
-        InputError: it is not installed, or does not run on this device.
+        InputError: it is not installed, or does not run on this device; or the environment names no runtime.
     """
+    runtime = _meant(runtime)
     if runtime == "auto":
         return "openvino" if device == "cpu" and importlib.util.find_spec("openvino") is not None else "torch"
     if runtime in EXTRAS:
@@ -53,6 +56,14 @@ def chosen_runtime(runtime: Runtime, device: str) -> Literal["torch", "compile",
             raise InputError(f"runtime: {runtime} runs on CPUs and the device is {device}; expected torch, compile or auto")
         import_extra(runtime, EXTRAS[runtime])
     return runtime
+
+
+def _meant(runtime: Runtime) -> Runtime:
+    """A config's runtime; in place of `auto` what the environment says."""
+    given, known = os.environ.get(ENVIRONMENT, "auto"), get_args(Runtime)
+    if given not in known:
+        raise InputError(f"{ENVIRONMENT}: {given!r:.40}, expected {', '.join(known)}")
+    return cast(Runtime, given) if runtime == "auto" else runtime
 
 
 class Engine(Protocol):
@@ -89,13 +100,22 @@ def openvino_core() -> Any:
     return import_extra("openvino").Core()
 
 
+def has_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 on this processor.
+
+    Raises:
+        InputError: OpenVINO is not installed.
+    """
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class _OpenVino:
     suffix = ".blob"
 
     def __init__(self, precision: Precision) -> None:
         openvino, core = import_extra("openvino"), openvino_core()
         can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        hint = "bf16" if precision == "bfloat16" and "BF16" in can else "f32"
+        hint = "bf16" if precision == "bfloat16" and has_bfloat16() else "f32"
         self.settings = {
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": _CALLS.get(),

@@ -39,6 +39,8 @@ class WeightsHeader:
         architecture: the component's architecture dataclass as JSON; whoever loads the file builds the network from it.
         labels: the vocabulary in the component's own form.
         calibration: of a detector's scores, see `detectors.networks.calibration`; empty where they are the network's own.
+        bfloat16_loss: how much the stage's first figure falls on its validation data where bfloat16 computes the network;
+            None where nobody has measured it.
     """
 
     component: str
@@ -47,6 +49,7 @@ class WeightsHeader:
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    bfloat16_loss: float | None = None
 
 
 def weights_path(weights: str) -> Path:
@@ -124,8 +127,16 @@ def save_weights(module: nn.Module, path: Path, header: WeightsHeader, dtype: to
         name: (value.detach().cpu().to(dtype) if value.is_floating_point() else value.detach().cpu()).contiguous()
         for name, value in module.state_dict().items()
     }
-    fields = asdict(header)
-    content = save(tensors, metadata={"partwise": json.dumps(fields, sort_keys=True)})
+    _write(tensors, path, header)
+
+
+def with_header(weights: str, path: Path, header: WeightsHeader) -> None:
+    """Write the tensors of a file under another header, atomically."""
+    _write(read_tensors(weights_file(weights)), path, header)
+
+
+def _write(tensors: dict[str, torch.Tensor], path: Path, header: WeightsHeader) -> None:
+    content = save(tensors, metadata={"partwise": json.dumps(asdict(header), sort_keys=True)})
     with naming_full_disk(path, len(content)), atomic(path) as temporary:
         temporary.write_bytes(content)
 

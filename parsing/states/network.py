@@ -168,7 +168,7 @@ class PartStateNet(nn.Module):
         a = self.architecture
         sides = (a.input_px, a.input_px if a.roi_pooling else a.part_crop_px)
         one, other = ((batch, 3, side, side) for batch, side in zip((1, 2), sides, strict=True))
-        return (Piece("backbone.forward", noise(one, other)),)
+        return (Piece("backbone.forward", noise(one, other), one_by_one=a.roi_pooling),)
 
     def scores(self, logits: Tensor) -> Tensor:
         """(B, P, S) probabilities of the network alone, by the kind of its head."""

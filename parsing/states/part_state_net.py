@@ -18,7 +18,7 @@ from parsing.configs import Choice, Count, StageConfig, config, parse_config
 from parsing.errors import InputError
 from parsing.geometry import Crop
 from parsing.networks.pieces import run_on
-from parsing.networks.placing import computing_in, to_device
+from parsing.networks.placing import PrecisionChoice, chosen_precision, computing_in, to_device
 from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.stages import PartStateRecognizer
@@ -39,7 +39,7 @@ class PartStateNetConfig:
         batch_size: persons that go through the network together.
         scales: factors on the width of a person's crop; each is a view of its own (test-time augmentation).
         flip: also look at the mirrored crop, left and right swapped.
-        precision: bfloat16 is faster on processors and GPUs that have it.
+        precision: see `parsing.networks.placing`; bfloat16 is faster on processors and GPUs that have it.
         runtime: what computes the network, see `parsing.networks.pieces`; `auto` is OpenVINO on CPUs, PyTorch on GPUs.
     """
 
@@ -49,14 +49,15 @@ class PartStateNetConfig:
     batch_size: Count = 16
     scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (1.0,)
     flip: bool = False
-    precision: Precision = "float32"
+    precision: PrecisionChoice = "auto"
     runtime: Runtime = "auto"
 
     def build(self, device: str) -> PartStateStage:
         network, vocabulary = load_part_state_net(self.weights, device)
-        runtime = run_on(network, network.pieces(), self.runtime, device, self.precision, "part_states")
-        facts = model_facts("part_states", replace(self, runtime=runtime), self.weights)
-        return PartStateStage(network, vocabulary, device, self.batch_size, self.scales, self.flip, self.precision, facts)
+        precision = chosen_precision(self.precision, self.runtime, device, self.weights)
+        runtime = run_on(network, network.pieces(), self.runtime, device, precision, "part_states")
+        facts = model_facts("part_states", replace(self, runtime=runtime, precision=precision), self.weights)
+        return PartStateStage(network, vocabulary, device, self.batch_size, self.scales, self.flip, precision, facts)
 
 
 @config

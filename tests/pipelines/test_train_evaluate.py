@@ -14,7 +14,7 @@ from detectors.networks import load_network
 from parsing.errors import InputError
 from parsing.networks.weights import read_header, save_weights
 from parsing.vocabulary import PART_NAMES
-from pipelines import calibrate, evaluate, train
+from pipelines import calibrate, evaluate, precision, train
 
 
 def write_config(path: Path, people: Path, **changes: object) -> Path:
@@ -61,6 +61,27 @@ def test_bad_trainings_are_named(people: Path, tmp_path: Path, changes: dict[str
     arguments = train.build_parser().parse_args(["person_detector", "--config", str(config), "--out", str(tmp_path / "run"), "--quiet"])
     with pytest.raises(InputError, match=message):
         train.main(arguments)
+
+
+def test_weights_say_what_bfloat16_costs(
+    people: Path, tmp_path: Path, tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("PARTWISE_HOME", str(tmp_path / "home"))
+    weights, out = tiny_pipeline.parent / "person.safetensors", tmp_path / "short.safetensors"
+    base = ["person_detector", "--config", str(write_config(tmp_path / "c.yaml", people)), "--weights", str(weights), "--out", str(out)]
+    monkeypatch.setattr("parsing.networks.runtimes.has_bfloat16", lambda: False)
+    with pytest.raises(InputError, match="OpenVINO has no bfloat16 on this processor"):
+        precision.main(precision.build_parser().parse_args(base))
+    assert not out.exists()
+    monkeypatch.setattr("parsing.networks.runtimes.has_bfloat16", lambda: True)
+    assert precision.main(precision.build_parser().parse_args(base)) == 0
+    assert capsys.readouterr().out.startswith("AP  float32 ")
+    before, after = read_header(str(weights)), read_header(str(out))
+    assert before.bfloat16_loss is None
+    assert after == replace(before, bfloat16_loss=after.bfloat16_loss)
+    assert isinstance(after.bfloat16_loss, float)
+    load_network("cascade_rcnn", str(out), ["person"], "cpu")
 
 
 def test_calibrated_weights_say_so_and_are_read(people: Path, tmp_path: Path, tiny_pipeline: Path) -> None:

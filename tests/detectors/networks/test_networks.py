@@ -20,7 +20,7 @@ from detectors.networks.architectures import (
     Targets,
 )
 from detectors.networks.gfl import distances, quality_focal_loss
-from detectors.networks.pooling import align_regions
+from detectors.networks.pooling import RegionPooling, align_regions
 from detectors.networks.targets import match_anchors, match_atss
 from detectors.suppression import Suppression, select_boxes
 from parsing import InputError
@@ -191,6 +191,24 @@ def test_regions_are_aligned_alike_on_one_and_on_many_threads(monkeypatch: pytes
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(found, roi_align(level, rois, 7, 0.25, 0, aligned=True))
+
+
+@pytest.mark.parametrize(("samples", "aligned"), [(1, True), (2, True), (2, False), (3, False)])
+def test_rows_of_channels_are_pooled_as_torchvision_does(samples: int, aligned: bool) -> None:
+    random = torch.Generator().manual_seed(0)
+    levels = [torch.randn(2, 5, *hw, generator=random) for hw in ((16, 20), (8, 10), (4, 5))]
+    boxes = []
+    for count in (60, 0):  # far outside, across the border, without area
+        low = torch.rand(count, 2, generator=random) * 200 - 40
+        boxes.append(torch.cat([low, low + (torch.rand(count, 2, generator=random) * 5).exp() - 1], 1))
+    with torch.no_grad():
+        for shown in (boxes, boxes[::-1], [box[:0] for box in boxes]):
+            found = RegionPooling(levels, (4, 8, 16), 8.0, samples, aligned)(shown)
+            with torch.enable_grad():
+                expected = RegionPooling(levels, (4, 8, 16), 8.0, samples, aligned)(shown)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        broken = RegionPooling(levels, (4, 8, 16), 8.0, samples, aligned)([torch.full((1, 4), torch.nan), boxes[1]])
+        assert broken.shape == (1, 5, 7, 7)
 
 
 def test_bfloat16_moves_boxes_only_a_little() -> None:

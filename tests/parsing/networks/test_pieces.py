@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from parsing.errors import InputError
-from parsing.networks import pieces, runtimes
+from parsing.networks import pieces, placing, runtimes
 from parsing.networks.pieces import Piece, run_on
+from parsing.networks.weights import WeightsHeader, save_weights
 
 
 class Net(nn.Module):
@@ -74,6 +75,25 @@ def test_a_method_of_a_module_inside(runtime: str) -> None:
     assert network["inner"](torch.rand(1, 3, 4, 4)).shape == (1, 4, 4, 4)
 
 
+def test_items_go_through_a_graph_one_by_one(runtime: str) -> None:
+    network, plain = net(), net()
+    piece = Piece("maps", (examples()[0], (torch.rand(2, 3, 8, 12),)), one_by_one=True)
+    assert piece.shapes == [(-1, 3, 8, 12)]
+    assert piece.graph_shapes == [(1, 3, 8, 12)]
+    assert run_on(network, [piece], runtime, "cpu") == runtime
+    images = torch.rand(3, 3, 8, 12)
+    with torch.inference_mode():
+        for one, other in zip(network.maps(images), plain.maps(images), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+        assert network.maps(images[:0])[0].shape == (0, 4, 8, 12)
+
+
+def test_pieces_of_one_size() -> None:
+    free, fixed = Piece("maps", examples()), Piece("maps", (examples()[0], (torch.rand(2, 3, 8, 12),)))
+    assert free.of_size(32).graph_shapes == [(1, 3, 32, 32)]
+    assert fixed.of_size(32) is fixed
+
+
 def test_files_are_kept_and_depend_on_the_numbers(runtime: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     piece = Piece("forward", examples())
     run_on(net(), [piece], runtime, "cpu")
@@ -124,6 +144,30 @@ def test_the_cache_is_bounded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(pieces, "MOST_KEPT", 1)
     run_on(net(), [Piece("forward", examples()), Piece("maps", examples())], "openvino", "cpu")
     assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize(("off", "serves"), [(0.02, True), (0.5, False)])
+def test_short_numbers_are_held_to_the_norm(off: float, serves: bool) -> None:
+    expected = torch.randn(100, generator=torch.Generator().manual_seed(0)) * 1e-2  # small values count as much as large ones
+    found = expected * (1 + off)
+    assert (pieces.relative_difference(expected, found) <= pieces.MOST_RELATIVE) is serves
+    assert pieces.difference(expected, found) < 0.02
+    assert pieces.relative_difference(expected, expected.log()) == float("inf")
+
+
+def test_which_precision_auto_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    weights = {}
+    for loss in (None, 0.001, 0.004, -0.01):
+        weights[loss] = str(tmp_path / f"{loss}.safetensors")
+        save_weights(nn.Linear(1, 1), Path(weights[loss]), WeightsHeader("net", {}, {}, bfloat16_loss=loss))
+    for has in (True, False):
+        monkeypatch.setattr(placing, "has_bfloat16", lambda has=has: has)
+        found = [placing.chosen_precision("auto", "auto", "cpu", weights[loss]) for loss in (None, 0.001, 0.004, -0.01)]
+        assert found == (["float32", "bfloat16", "float32", "bfloat16"] if has else ["float32"] * 4)
+        assert placing.chosen_precision("bfloat16", "auto", "cpu", weights[None]) == "bfloat16"
+        assert placing.chosen_precision("auto", "torch", "cpu", weights[0.001]) == "float32"
+        assert placing.chosen_precision("auto", "auto", "cuda", weights[0.001]) == "float32"
 
 
 def test_which_runtime_a_name_means(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,66 @@
+"""Measure what bfloat16 costs, and let weights say so: `python -m pipelines.precision STAGE --config FILE --out WEIGHTS`.
+
+`precision: auto`, the default of every stage, computes in bfloat16 only networks whose weights say that they lose next to nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from parsing.console import say
+from parsing.errors import InputError
+from pipelines.command import CommandParser, add_output_options, add_set_option, claim, run_command
+from pipelines.config_files import read_settings
+from pipelines.trainings import Training, training_config
+
+# The figures that decide, of a report's `all`; a recognizer has the one or the other.
+FIGURES = {"person_detector": ("AP",), "part_detector": ("AP",), "part_states": ("mean_ap",), "recognizer": ("top1", "mean_ap")}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = CommandParser("precision", description="Measure what bfloat16 costs on validation data, and write it into weights.")
+    parser.add_argument("stage", choices=tuple(FIGURES))
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the training config that names the data")
+    parser.add_argument("--weights", metavar="FILE", help="default: the shipped weights of the stage")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the same weights with what they lose in their header")
+    add_set_option(parser, "data.root=DATA")
+    add_output_options(parser)
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> int:
+    # Late: help and usage errors need not wait for the networks' libraries.
+    from parsing.networks.runtimes import has_bfloat16
+    from parsing.networks.weights import read_header, with_header
+
+    training = training_config(arguments.stage, read_settings(arguments.config, arguments.set), str(arguments.config))
+    weights = arguments.weights or f"default/{arguments.stage}"
+    header = read_header(weights)
+    claim(arguments, [arguments.out], training, weights)
+    if not has_bfloat16():
+        raise InputError("precision: OpenVINO has no bfloat16 on this processor; expected one with AVX-512 BF16 or AMX")
+    name, *found = figures(training, arguments.stage, weights)
+    with_header(weights, arguments.out, replace(header, bfloat16_loss=round(found[0] - found[1], 5)))
+    if not arguments.quiet:
+        say(f"{name}  float32 {found[0]:.4f}  bfloat16 {found[1]:.4f}  loss {found[0] - found[1]:+.4f}")
+    return 0
+
+
+def figures(training: Training, stage: str, weights: str) -> tuple[str, float, float]:
+    """The figure that decides and its values in float32 and in bfloat16, both on OpenVINO."""
+    component: Any = training.component(weights)
+    reports = []
+    for precision in ("float32", "bfloat16"):
+        built = replace(component, runtime="openvino", precision=precision).build("cpu")
+        reports.append(training.evaluate(built, device="cpu")["all"])
+    name = next(name for name in FIGURES[stage] if name in reports[0])
+    if None in (reports[0][name], reports[1][name]):
+        raise InputError(f"{stage}: the validation data gives no {name}; expected some that does")
+    return name, float(reports[0][name]), float(reports[1][name])
+
+
+if __name__ == "__main__":
+    run_command(build_parser(), main)
