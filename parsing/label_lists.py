@@ -1,8 +1,9 @@
 """Lists of labels that public weights were trained on, by name.
 
-`kinetics400` and `something_v2` stand in the order of the classes of mmaction2's and torchvision's weights (that of the data
-sets' own lists), `coco` are the 80 categories in the order of their ids. They are lists of facts from the data sets'
-annotations: Kinetics-400 (Kay et al., 2017), Something-Something V2 (Goyal et al., 2017), COCO (Lin et al., 2014).
+`kinetics400`, `something_v1` and `something_v2` stand in the order of the classes of mmaction2's and torchvision's weights (that
+of the data sets' own lists; `something_v1` as in mmaction2's `tools/data/sthv1/label_map.txt`), `coco` are the 80 categories in
+the order of their ids. They are lists of facts from the data sets' annotations: Kinetics-400 (Kay et al., 2017),
+Something-Something V1 and V2 (Goyal et al., 2017), COCO (Lin et al., 2014).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from parsing.errors import InputError
 from parsing.vocabulary import read_list
 
-LABEL_LISTS = ("coco", "kinetics400", "something_v2")
+LABEL_LISTS = ("coco", "kinetics400", "something_v1", "something_v2")
 
 
 def label_list(name: str) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ RECOGNIZERS: Table = {
     "tanet": _VIDEO,
     "uniformer": _VIDEO,
     "video_swin": _VIDEO,
+    "mvit": _VIDEO,
+    "s3d": _VIDEO,
     "r2plus1d": _VIDEO,
     "r3d": _VIDEO,
     "resnet3d": _VIDEO,

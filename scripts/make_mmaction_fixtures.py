@@ -3,6 +3,12 @@
 
     make .venv-openmmlab/installed && .venv-openmmlab/bin/python scripts/make_mmaction_fixtures.py [NAME …]
 
+or, for the models alone, without compiling mmcv:
+
+    .venv/bin/python -m pip install --target SCRATCH --no-deps mmaction2==1.2.0 mmengine==0.10.7 mmcv-lite==2.1.0 \\
+        addict yapf termcolor platformdirs einops decord importlib-metadata==8.7.0 zipp
+    PYTHONPATH=SCRATCH .venv/bin/python scripts/make_mmaction_fixtures.py [NAME …]
+
 Writes tests/data/mmaction_NAME.npz: names and shapes of mmaction2's tensors, and the logits. The weights themselves
 follow from their names (tests/seeded.py).
 """
@@ -80,6 +86,23 @@ SWIN_T = {
     "window_size": (8, 7, 7),
 }
 SLOW_ONLY = pathway(False) | {"type": "ResNet3dSlowOnly", "lateral": False}
+R2PLUS1D = {
+    "type": "ResNet2Plus1d",
+    "depth": 34,
+    "pretrained": None,
+    "pretrained2d": False,
+    "norm_eval": False,
+    "conv_cfg": {"type": "Conv2plus1d"},
+    "norm_cfg": {"type": "SyncBN", "requires_grad": True, "eps": 1e-3},
+    "conv1_kernel": (3, 7, 7),
+    "conv1_stride_t": 1,
+    "pool1_stride_t": 1,
+    "inflate": (1, 1, 1, 1),
+    "spatial_strides": (1, 2, 2, 2),
+    "temporal_strides": (1, 2, 2, 2),
+    "zero_init_residual": False,
+}
+MVIT_HEAD = {"type": "MViTHead", "in_channels": 768, "num_classes": NUM_CLASSES}
 TIMESFORMER = {"type": "TimeSformer", "pretrained": None, "num_frames": 8, "img_size": 224, "patch_size": 16}
 # Name of what it converts to: model config, frames of the clip.
 FRAMEWISE = {"pretrained": None, "depth": 50, "num_segments": 8}
@@ -95,6 +118,9 @@ MODELS_3D = {
     "uniformer_small": (uniformer([3, 4, 8, 3]), 16),
     "uniformer_base": (uniformer([5, 8, 20, 7]), 16),
     "video_swin_tiny": ({"backbone": SWIN_T, "cls_head": i3d_head(768)}, 16),
+    "r2plus1d_34_pooled_8x8": ({"backbone": R2PLUS1D, "cls_head": i3d_head(512)}, 8),
+    "mvit_v2_small": ({"backbone": {"type": "MViT", "arch": "small"}, "cls_head": MVIT_HEAD}, 16),
+    "mvit_v2_base": ({"backbone": {"type": "MViT", "arch": "base", "temporal_size": 32}, "cls_head": MVIT_HEAD}, 8),
     "resnet3d_50_8x8": ({"backbone": SLOW_ONLY, "cls_head": i3d_head(2048)}, 8),
     "timesformer_base": (
         {"backbone": TIMESFORMER, "cls_head": {"type": "TimeSformerHead", "num_classes": NUM_CLASSES, "in_channels": 768}},

@@ -9,11 +9,17 @@ import numpy as np
 import torch
 from seeded import seeded_clip, seeded_tensor
 
-from recognizers.networks.conversion import Origin, convert
+from recognizers.networks.conversion import convert
+from recognizers.networks.tensor_names import Origin
 
 DATA = Path(__file__).parent / "data"
 # How a library's fixtures begin -> what the library is called.
-LIBRARIES: dict[str, Origin] = {"mmaction": "mmaction2", "pytorchvideo": "pytorchvideo", "mfnet": "pytorch_mfnet"}
+LIBRARIES: dict[str, Origin] = {
+    "mmaction": "mmaction2",
+    "pytorchvideo": "pytorchvideo",
+    "pyslowfast": "pyslowfast",
+    "mfnet": "pytorch_mfnet",
+}
 FIXTURES = sorted(path.stem for library in LIBRARIES for path in DATA.glob(f"{library}_*.npz"))
 ACTIONS = [f"action {i}" for i in range(20)]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -22,7 +28,9 @@ MIDDLE, HALF = ((0.45,) * 3, (0.225,) * 3), ((0.5,) * 3, (0.5,) * 3)
 COLOURS = {
     "mmaction_uniformer": MIDDLE,
     "mmaction_timesformer": HALF,
+    "mmaction_mvit_v2_base": MIDDLE,
     "pytorchvideo": MIDDLE,
+    "pyslowfast": MIDDLE,
     "mfnet": ((124 / 255, 117 / 255, 104 / 255), (1 / (255 * 0.0167),) * 3),
 }
 

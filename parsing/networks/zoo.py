@@ -42,7 +42,7 @@ class Entry:
 
     Args:
         stage: what it serves as.
-        network: the component that it becomes; empty where this project has none for it.
+        network: the component that it becomes.
         origin, target: the library that wrote it and what it becomes, as `pipelines.convert` takes them; `onnx` graphs and
             model folders (`huggingface`) stay as they are.
         url: of the file; of a model folder, of its `config.json`.
@@ -113,13 +113,11 @@ def fetch(name: str) -> Path:
     """The weights of an entry, from the cache, else downloaded and converted; of several processes one does the work.
 
     Raises:
-        InputError: it cannot be downloaded, is another file than the table says, or no network of this project takes it.
+        InputError: it cannot be downloaded, or is another file than the table says.
     """
     entry = find(name)
     if entry.is_here:
         return entry.weights
-    if not entry.target:
-        raise InputError(f"{PREFIX}{entry.name}: not loadable, as {entry.checked}; see docs/zoo.md")
     entry.weights.parent.mkdir(parents=True, exist_ok=True)
     with _alone(entry):
         if not entry.is_here:

@@ -16,8 +16,9 @@ from recognizers.clips.frame_sampling import Sampling
 from recognizers.clips.inputs import InputKind
 
 NetworkName = Literal[
-    "tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "r2plus1d", "r3d", "resnet3d", "mfnet", "timesformer", "actionclip"
-]
+    "tsm", "slowfast", "csn", "tanet", "uniformer", "video_swin", "mvit", "s3d", "r2plus1d", "r3d", "resnet3d", "mfnet", "timesformer",
+    "actionclip",
+]  # fmt: skip
 # Name in a config -> its architecture, imported only when chosen.
 NETWORKS: Table = {
     "tsm": "recognizers.networks.tsm:TSMArchitecture",
@@ -26,8 +27,10 @@ NETWORKS: Table = {
     "tanet": "recognizers.networks.tanet:TANetArchitecture",
     "uniformer": "recognizers.networks.uniformer:UniFormerArchitecture",
     "video_swin": "recognizers.networks.reference:VideoSwinArchitecture",
-    "r2plus1d": "recognizers.networks.reference:R2Plus1DArchitecture",
-    "r3d": "recognizers.networks.reference:R3DArchitecture",
+    "mvit": "recognizers.networks.mvit:MViTArchitecture",
+    "s3d": "recognizers.networks.reference:S3DArchitecture",
+    "r2plus1d": "recognizers.networks.video_resnet:R2Plus1DArchitecture",
+    "r3d": "recognizers.networks.video_resnet:R3DArchitecture",
     "resnet3d": "recognizers.networks.slow_only:ResNet3DArchitecture",
     "mfnet": "recognizers.networks.mfnet:MFNetArchitecture",
     "timesformer": "recognizers.networks.timesformer:TimeSformerArchitecture",

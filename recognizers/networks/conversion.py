@@ -1,180 +1,31 @@
-"""Public checkpoints of recognizers as weights of this project: mmaction2, torchvision, PyTorchVideo, transformers, PyTorch-MFNet.
+"""Public checkpoints of recognizers as weights of this project: mmaction2, torchvision, PyTorchVideo, PySlowFast, transformers and
+PyTorch-MFNet.
 
-Names are rewritten by rule; the order of tensors' values is the same on both sides, but for the classifier of PyTorchVideo's
-SlowFast. mmaction2's own R(2+1)D counts its widths in another way than the published one, which torchvision follows;
-PyTorchVideo's is made of bottlenecks. Neither is read.
+Names are rewritten by rule (`tensor_names`); the order of tensors' values is the same on both sides, but for the classifier of
+PyTorchVideo's and PySlowFast's SlowFast, and attention of MViT. PyTorchVideo's R(2+1)D is made of bottlenecks and not read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from parsing.errors import InputError
 from parsing.label_lists import labels_for
-from parsing.networks.checkpoints import Rule, fill, rewrite
+from parsing.networks.checkpoints import fill, rewrite
 from parsing.networks.converters import Converted
 from recognizers.networks import NetworkName, parse_architecture
+from recognizers.networks.mvit import MViT
+from recognizers.networks.reference import S3D
 from recognizers.networks.slowfast import SlowFast
+from recognizers.networks.tensor_names import RULES, Origin
 
-Origin = Literal["mmaction2", "torchvision", "pytorchvideo", "transformers", "pytorch_mfnet"]
-
-
-def _one_less(prefix: str) -> Callable[[re.Match[str]], str]:
-    return lambda found: f"{prefix}{int(found[1]) - 1}."
-
-
-def _doubled(found: re.Match[str]) -> str:
-    """Stages of Swin lie between the mergings of patches in one list."""
-    return f"trunk.features.{2 * int(found[1])}."
-
-
-def _pathway(found: re.Match[str]) -> str:
-    return f"{'fast' if int(found[2]) else 'slow'}.stages.{int(found[1]) - 1}."
-
-
-def _multi_fiber(found: re.Match[str]) -> str:
-    """Norm and convolution of a unit's steps lie in one row, with an activation between them."""
-    kind, step, layer = found.groups()
-    place = 3 * (int(step) - 1) + (2 if layer == "conv" else 0)
-    return f".{ {'i': 'mix', 'm': 'fibers', 'w': 'skip'}[kind] }.{place}."
-
-
-def _bottleneck(found: re.Match[str]) -> str:
-    return f".conv{'abc'.index(found[2]) + 1}.{int(found[1] == 'norm')}."
-
-
-_HEAD: Rule = (r"^cls_head\.fc_cls\.", "classifier.")
-_RESNET3D: tuple[Rule, ...] = (
-    (r"\.layer(\d)\.", _one_less(".stages.")),
-    (r"\.conv\.(weight|bias)$", r".0.\1"),
-    (r"\.bn\.(\w+)$", r".1.\1"),
-)
-_ONE_PATHWAY: tuple[Rule, ...] = ((r"^backbone\.conv1\.", "trunk.stem."), (r"^backbone\.", "trunk."), *_RESNET3D, _HEAD)
-_RESNET2D: tuple[Rule, ...] = (
-    (r"conv(\d)\.conv\.(net\.)?(\w+)$", r"conv\1.\3"),
-    (r"conv(\d)\.bn\.", r"bn\1."),
-    (r"downsample\.conv\.", "downsample.0."),
-    (r"downsample\.bn\.", "downsample.1."),
-)
-_MMACTION: dict[NetworkName, tuple[Rule, ...]] = {
-    "slowfast": (
-        (r"^backbone\.slow_path\.conv1_lateral\.conv\.", "lateral.0."),
-        (r"^backbone\.slow_path\.layer(\d)_lateral\.conv\.", r"lateral.\1."),
-        (r"^backbone\.(slow|fast)_path\.conv1\.", r"\1.stem."),
-        (r"^backbone\.(slow|fast)_path\.", r"\1."),
-        *_RESNET3D,
-        _HEAD,
-    ),
-    "csn": _ONE_PATHWAY,
-    "resnet3d": _ONE_PATHWAY,
-    "tanet": ((r"^backbone\.", "trunk."), (r"\.tam\.", ".act1.1.tam."), (r"\.block\.", "."), *_RESNET2D, _HEAD),
-    "tsm": ((r"^backbone\.", "backbone.net."), *_RESNET2D, _HEAD),
-    "uniformer": (
-        (r"^backbone\.patch_embed(\d)\.", _one_less("embeddings.")),
-        (r"^backbone\.blocks(\d)\.", _one_less("stages.")),
-        (r"\.attn\.(qkv|proj)\.", r".\1."),
-        (r"\.mlp\.", "."),
-        (r"^backbone\.norm\.", "norm."),
-        _HEAD,
-    ),
-    "video_swin": (
-        (r"^backbone\.layers\.(\d)\.downsample\.", lambda found: f"trunk.features.{2 * int(found[1]) + 1}."),
-        (r"^backbone\.layers\.(\d)\.blocks\.", _doubled),
-        (r"\.mlp\.fc1\.", ".mlp.0."),
-        (r"\.mlp\.fc2\.", ".mlp.3."),
-        (r"^backbone\.norm3\.", "trunk.norm."),
-        (r"^backbone\.", "trunk."),
-        (r"^cls_head\.fc_cls\.", "trunk.head.1."),
-    ),
-    "timesformer": (
-        (r"^backbone\.patch_embed\.projection\.", "patch_embed."),
-        (r"^backbone\.transformer_layers\.layers\.", "blocks."),
-        (r"\.attentions\.0\.temporal_fc\.", ".time_fc."),
-        (r"\.attentions\.0\.", ".time."),
-        (r"\.attentions\.1\.", ".space."),
-        (r"\.attn\.in_proj_", ".qkv."),
-        (r"\.attn\.out_proj\.", ".proj."),
-        (r"\.ffns\.0\.layers\.0\.0\.", ".fc1."),
-        (r"\.ffns\.0\.layers\.1\.", ".fc2."),
-        (r"\.ffns\.0\.norm\.", ".norm."),
-        (r"^backbone\.", ""),
-        _HEAD,
-    ),
-}
-_VIDEO_RESNET: tuple[Rule, ...] = ((r"^fc\.", "fc.1."), (r"^", "trunk."))
-_TORCHVISION: dict[NetworkName, tuple[Rule, ...]] = {
-    "video_swin": ((r"^head\.", "head.1."), (r"^", "trunk.")),
-    "r2plus1d": _VIDEO_RESNET,
-    "r3d": _VIDEO_RESNET,
-}
-_BOTTLENECK: tuple[Rule, ...] = (
-    (r"\.branch1_conv\.", ".downsample.0."),
-    (r"\.branch1_norm\.", ".downsample.1."),
-    (r"\.branch2\.(conv|norm)_([abc])\.", _bottleneck),
-    (r"^blocks\.\d\.proj\.", "classifier."),
-)
-_PLAIN: tuple[Rule, ...] = (
-    (r"^blocks\.0\.conv\.", "trunk.stem.0."),
-    (r"^blocks\.0\.norm\.", "trunk.stem.1."),
-    (r"^blocks\.(\d)\.res_blocks\.", _one_less("trunk.stages.")),
-    *_BOTTLENECK,
-)
-_PYTORCHVIDEO: dict[NetworkName, tuple[Rule, ...]] = {
-    "slowfast": (
-        (r"^blocks\.(\d)\.multipathway_fusion\.conv_fast_to_slow\.", r"lateral.\1.0.0."),
-        (r"^blocks\.(\d)\.multipathway_fusion\.norm\.", r"lateral.\1.0.1."),
-        (r"^blocks\.0\.multipathway_blocks\.0\.", "slow.stem."),
-        (r"^blocks\.0\.multipathway_blocks\.1\.", "fast.stem."),
-        (r"\.stem\.conv\.", ".stem.0."),
-        (r"\.stem\.norm\.", ".stem.1."),
-        (r"^blocks\.(\d)\.multipathway_blocks\.(\d)\.res_blocks\.", _pathway),
-        *_BOTTLENECK,
-    ),
-    "csn": (*_PLAIN, (r"\.conv2\.", ".conv2.0.")),
-    "resnet3d": _PLAIN,
-}
-_TRANSFORMERS: dict[NetworkName, tuple[Rule, ...]] = {
-    "timesformer": (
-        (r"^timesformer\.embeddings\.patch_embeddings\.projection\.", "patch_embed."),
-        (r"^timesformer\.embeddings\.position_embeddings$", "pos_embed"),
-        (r"^timesformer\.embeddings\.time_embeddings$", "time_embed"),
-        (r"^timesformer\.embeddings\.", ""),
-        (r"^timesformer\.encoder\.layer\.", "blocks."),
-        (r"^timesformer\.layernorm\.", "norm."),
-        (r"\.temporal_dense\.", ".time_fc."),
-        (r"\.temporal_layernorm\.", ".time.norm."),
-        (r"\.temporal_attention\.", ".time."),
-        (r"\.layernorm_before\.", ".space.norm."),
-        (r"\.layernorm_after\.", ".norm."),
-        (r"\.(\d+)\.attention\.", r".\1.space."),
-        (r"\.attention\.qkv\.", ".qkv."),
-        (r"(space|time)\.output\.dense\.", r"\1.proj."),
-        (r"\.intermediate\.dense\.", ".fc1."),
-        (r"(\d+)\.output\.dense\.", r"\1.fc2."),
-    ),
-}
-_PYTORCH_MFNET: dict[NetworkName, tuple[Rule, ...]] = {
-    "mfnet": (
-        (r"^conv1\.conv\.", "stem.0."),
-        (r"^conv1\.bn\.", "stem.1."),
-        (r"^tail\.bn\.", "norm."),
-        (r"^conv(\d)\.B(\d+)\.", lambda found: f"stages.{int(found[1]) - 2}.{int(found[2]) - 1}."),
-        (r"\.conv_(\w)(\d)\.(bn|conv)\.", _multi_fiber),
-    ),
-}
-RULES: dict[Origin, dict[NetworkName, tuple[Rule, ...]]] = {
-    "mmaction2": _MMACTION,
-    "torchvision": _TORCHVISION,
-    "pytorchvideo": _PYTORCHVIDEO,
-    "transformers": _TRANSFORMERS,
-    "pytorch_mfnet": _PYTORCH_MFNET,
-}
+_POOLED: dict[str, Any] = {"layout": "pooled", "colours": "imagenet", "input_px": 224}
 # What a converted checkpoint becomes: network, and fields of its architecture.
 TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "slowfast_r50_4x16": ("slowfast", {}),
@@ -187,6 +38,7 @@ TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "csn_ir_152": ("csn", {}),
     "csn_ip_152": ("csn", {"mode": "ip"}),
     "tanet_r50": ("tanet", {}),
+    "tanet_r50_16": ("tanet", {"segments": 16}),
     "tsm_r50": ("tsm", {"backbone": "resnet50", "num_segments": 8}),
     "tsm_r50_16": ("tsm", {"backbone": "resnet50", "num_segments": 16}),
     "tsm_r101": ("tsm", {"backbone": "resnet101", "num_segments": 8}),
@@ -199,6 +51,15 @@ TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "video_swin_large": ("video_swin", {"size": "large"}),
     "r2plus1d_18": ("r2plus1d", {"depth": 18, "frames": 16}),
     "r2plus1d_34": ("r2plus1d", {}),
+    "r2plus1d_34_pooled_8x8": ("r2plus1d", _POOLED | {"frames": 8, "interval": 8}),
+    "r2plus1d_34_pooled_32x2": ("r2plus1d", _POOLED),
+    "mvit_v1_base": ("mvit", {"size": "v1_base"}),
+    "mvit_v1_base_32x3": ("mvit", {"size": "v1_base", "frames": 32, "interval": 3}),
+    "mvit_v1_base_24_32x3": ("mvit", {"size": "v1_base_24", "frames": 32, "interval": 3}),
+    "mvit_v2_small": ("mvit", {"size": "v2_small"}),
+    "mvit_v2_base": ("mvit", {"size": "v2_base", "frames": 32, "interval": 3}),
+    "mvit_v2_base_uniform": ("mvit", {"size": "v2_base", "frames": 32, "sampler": "uniform"}),
+    "s3d": ("s3d", {}),
     "r3d_18": ("r3d", {}),
     "resnet3d_50_4x16": ("resnet3d", {"frames": 4, "interval": 16}),
     "resnet3d_50_8x8": ("resnet3d", {}),
@@ -208,24 +69,45 @@ TARGETS: dict[str, tuple[NetworkName, dict[str, Any]]] = {
     "timesformer_hr": ("timesformer", {"frames": 16, "interval": 16, "input_px": 448}),
 }
 _SLOWFAST: dict[str, Any] = {"slow_frames": "spread", "lateral_norm": True, "colours": "middle"}
-# Targets that a library has weights of, and how they differ from the above; of libraries that are not named here, all, and in nothing.
+# How what a library has weights of differs from the above.
 DIFFERING: dict[Origin, dict[str, dict[str, Any]]] = {
+    "mmaction2": {"mvit_v2_small": {"colours": "imagenet"}},
     "pytorchvideo": {
         "slowfast_r50_4x16": _SLOWFAST,
         "slowfast_r50_8x8": _SLOWFAST,
         "slowfast_r101_8x8": _SLOWFAST | {"lateral_kernel": 5},
         "csn_ir_101": {"norm_eps": 1e-5, "colours": "middle"},
         "resnet3d_50_8x8": {"colours": "middle"},
+        "mvit_v1_base": {},
+        "mvit_v1_base_32x3": {},
+    },
+    "pyslowfast": {
+        "slowfast_r50_4x16": _SLOWFAST,
+        "slowfast_r50_8x8": _SLOWFAST,
+        "resnet3d_50_4x16": {"colours": "middle"},
+        "resnet3d_50_8x8": {"colours": "middle"},
+        "mvit_v1_base": {},
+        "mvit_v1_base_32x3": {},
+        "mvit_v1_base_24_32x3": {},
+        "mvit_v2_small": {},
+        "mvit_v2_base": {},
     },
     "transformers": {"timesformer_base": {"colours": "middle"}, "timesformer_hr": {"colours": "middle"}},
 }
+LISTED: tuple[Origin, ...] = ("pytorchvideo", "pyslowfast", "transformers")  # which have weights of what is named above alone
+_CLASSIFIERS = (
+    "cls_head.fc_cls.bias", "head.bias", "fc.bias", "classifier.bias", "classifier.1.bias", "blocks.6.proj.bias", "blocks.5.proj.bias",
+    "head.projection.bias", "head.proj.bias", "head.1.bias",
+)  # fmt: skip
 _DROPPED = re.compile(r"^data_preprocessor\.|relative_position_index$")
 
 
 def targets() -> dict[str, Collection[str]]:
     """What the checkpoints of each library can become."""
-    found: dict[str, Collection[str]] = {o: [name for name, (network, _) in TARGETS.items() if network in RULES[o]] for o in RULES}
-    return found | dict(DIFFERING.items())
+    return {
+        origin: list(DIFFERING[origin]) if origin in LISTED else [name for name, (network, _) in TARGETS.items() if network in rules]
+        for origin, rules in RULES.items()
+    }
 
 
 def to_network(
@@ -242,7 +124,7 @@ def num_actions_of(tensors: Mapping[str, Tensor], path: Path) -> int:
     Raises:
         InputError: there is no classification layer.
     """
-    for name in ("cls_head.fc_cls.bias", "head.bias", "fc.bias", "classifier.bias", "blocks.6.proj.bias", "blocks.5.proj.bias"):
+    for name in _CLASSIFIERS:
         if name in tensors:
             return len(tensors[name])
     raise InputError(f"{path}: no classification layer of a recognizer in it")
@@ -265,12 +147,26 @@ def convert(tensors: Mapping[str, Tensor], origin: Origin, target: str, actions:
     network = parse_architecture(name, fields, target).build(actions)
     computed = {key: value for key, value in network.state_dict().items() if _DROPPED.search(key)}
     renamed = {rewrite(key, RULES[origin][name]): value for key, value in tensors.items() if not _DROPPED.search(key)}
-    if isinstance(network, SlowFast) and origin == "pytorchvideo":
+    if isinstance(network, SlowFast) and origin in ("pytorchvideo", "pyslowfast"):
         renamed = _fast_first(renamed, network.fast.out_channels)
+    if isinstance(network, MViT):
+        renamed = _joined(renamed)
+    if isinstance(network, S3D):
+        renamed = {key: value.flatten(1) if key == "trunk.classifier.1.weight" else value for key, value in renamed.items()}
     fill(network, renamed | computed, target, path)
     return network.eval()
 
 
 def _fast_first(tensors: dict[str, Tensor], num_fast: int) -> dict[str, Tensor]:
-    """The classifier's columns with the fast pathway's in front; PyTorchVideo has them behind the slow one's."""
+    """The classifier's columns with the fast pathway's in front, which its authors have behind the slow one's."""
     return {key: torch.roll(value, num_fast, 1) if key == "classifier.weight" else value for key, value in tensors.items()}
+
+
+def _joined(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """MViT's tensors with one layer for queries, keys and values, and positions without axes of one."""
+    joined = {key: value for key, value in tensors.items() if not re.search(r"\.attn\.[qkv]\.", key)}
+    for key in tensors:
+        if ".attn.q." in key:
+            parts = [tensors.get(key.replace(".q.", f".{part}.")) for part in "qkv"]
+            joined[key.replace(".q.", ".qkv.")] = torch.cat([part for part in parts if part is not None])
+    return {key: value.squeeze() if ".pos_encoding." in key else value for key, value in joined.items()}

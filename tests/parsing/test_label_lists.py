@@ -9,11 +9,17 @@ from parsing.label_lists import LABEL_LISTS, label_list, labels_for
 
 
 def test_lists_are_those_of_published_weights() -> None:
-    assert {name: len(label_list(name)) for name in LABEL_LISTS} == {"coco": 80, "kinetics400": 400, "something_v2": 174}
+    assert {name: len(label_list(name)) for name in LABEL_LISTS} == {
+        "coco": 80,
+        "kinetics400": 400,
+        "something_v1": 174,
+        "something_v2": 174,
+    }
     assert list(label_list("kinetics400")) == R2Plus1D_18_Weights.KINETICS400_V1.meta["categories"]
     drawn = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
     assert list(label_list("coco")) == [name for name in drawn if name not in ("__background__", "N/A")]
     assert label_list("something_v2")[0] == "Approaching something with your camera"
+    assert set(label_list("something_v1")) - set(label_list("something_v2")) == set()
 
 
 def test_names_of_a_checkpoint(tmp_path: Path) -> None:

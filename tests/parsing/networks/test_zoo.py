@@ -290,8 +290,6 @@ def test_of_two_processes_one_downloads(cache: Path) -> None:
 def test_names_that_do_not_exist() -> None:
     with pytest.raises(InputError, match=r"^zoo/gfl_r50_fpn_1x: no such entry; did you mean 'gfl_r50_fpn_1x_coco'\?"):
         weights_path("zoo/gfl_r50_fpn_1x")
-    with pytest.raises(InputError, match=r"^zoo/x3d_s.*: not loadable, as no network of this project has this layout; see docs/zoo\.md$"):
-        zoo.fetch("x3d_s_13x6x1_facebook-kinetics400-rgb")
 
 
 def test_a_second_process_says_that_it_waits(caplog: pytest.LogCaptureFixture) -> None:

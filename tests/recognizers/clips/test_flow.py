@@ -29,6 +29,8 @@ TINY: dict[NetworkName, dict[str, object]] = {
     "tanet": {"segments": 4},
     "uniformer": {"frames": 4, "size": "tiny"},
     "video_swin": {"frames": 4, "size": "tiny"},
+    "mvit": {"frames": 4},
+    "s3d": {"frames": 4},
     "r2plus1d": {"frames": 4, "depth": 18},
     "r3d": {"frames": 4},
     "resnet3d": {"frames": 4, "depth": 26, "width": 8},

@@ -37,7 +37,7 @@ def test_slow_frames_spread_from_the_first_to_the_last() -> None:
 def test_other_networks_and_checkpoints_are_refused() -> None:
     tensors = seeded_checkpoint("pytorchvideo_csn_ir_101")
     assert num_actions_of(tensors, HERE) == 20
-    listed = "csn_ir_101, resnet3d_50_8x8, slowfast_r101_8x8, slowfast_r50_4x16, slowfast_r50_8x8"
+    listed = "csn_ir_101, mvit_v1_base, mvit_v1_base_32x3, resnet3d_50_8x8, slowfast_r101_8x8, slowfast_r50_4x16, slowfast_r50_8x8"
     for target in ("csn_ir_152", "slowfast_r101_4x16", "r2plus1d_34"):
         with pytest.raises(InputError, match=f"--to {target}: pytorchvideo has no such network; .*valid: {listed}$"):
             convert_checkpoint(HERE, "pytorchvideo", target, ACTIONS)
@@ -68,6 +68,7 @@ def test_published_sizes() -> None:
         "slowfast_r101_8x8": 62.83,
         "csn_ir_101": 22.21,
         "resnet3d_50_8x8": 32.45,
+        "mvit_v1_base": 36.61,
     }
     for target, size in sizes.items():
         name, fields = TARGETS[target]

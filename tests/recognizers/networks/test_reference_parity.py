@@ -29,7 +29,7 @@ def test_every_fixture_is_a_target() -> None:
     for fixture in FIXTURES:
         library, target = library_and_target(fixture)
         assert target in targets()[library]
-    assert len(FIXTURES) == 17
+    assert len(FIXTURES) == 24
 
 
 @pytest.mark.parametrize("target", ["r2plus1d_18", "r3d_18", "video_swin_tiny"])
@@ -40,6 +40,61 @@ def test_torchvisions_weights_give_torchvisions_outputs(target: str) -> None:
     clips = torch.rand(1, 8, 3, 64, 64)
     with torch.inference_mode():
         assert torch.allclose(network(clips), reference(network.normalise(clips)), atol=1e-5)
+
+
+def test_torchvisions_s3d_gives_torchvisions_outputs_and_takes_shorter_clips() -> None:
+    torch.manual_seed(0)
+    reference = video.s3d(num_classes=20).eval()
+    network = convert(reference.state_dict(), "torchvision", "s3d", ACTIONS, HERE)
+    clips = torch.rand(1, 18, 3, 224, 224)
+    with torch.inference_mode():
+        assert torch.allclose(network(clips), reference(network.normalise(clips)), atol=1e-5)
+        assert network(clips[:, :1, :, :40, :40]).isfinite().all()
+
+
+@pytest.mark.parametrize("target", ["mvit_v1_base", "mvit_v2_small"])
+def test_torchvisions_mvit_gives_torchvisions_outputs_on_clips_of_another_size(target: str) -> None:
+    torch.manual_seed(0)
+    reference = {"mvit_v1_base": video.mvit_v1_b, "mvit_v2_small": video.mvit_v2_s}[target](num_classes=20).eval()
+    places = reference.pos_encoding
+    for parameter in (places.spatial_pos, places.temporal_pos):
+        torch.nn.init.constant_(parameter, 0.1) if parameter is not None else None  # so that they need no interpolation
+    network = convert(reference.state_dict(), "torchvision", target, ACTIONS, HERE)
+    places.temporal_size, places.spatial_size = 4, (8, 8)  # torchvision takes no other clips than it was made for
+    if places.spatial_pos is not None:
+        places.spatial_pos, places.temporal_pos = (torch.nn.Parameter(torch.full((n, 96), 0.1)) for n in (64, 4))
+    clips = torch.rand(1, 8, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(network(clips), reference(network.normalise(clips)), atol=1e-5)
+
+
+def pyslowfasts_name(name: str) -> str:
+    """What PySlowFast calls a tensor of torchvision's MViT, by slowfast/models/attention.py and video_model_builder.py."""
+    for ours, theirs in (
+        ("pos_encoding.class_token", "cls_token"), ("pos_encoding.class_pos", "pos_embed_class"), ("conv_proj.", "patch_embed.proj."),
+        ("pos_encoding.spatial_pos", "pos_embed_spatial"), ("pos_encoding.temporal_pos", "pos_embed_temporal"),
+        (".attn.project.0.", ".attn.proj."), (".project.", ".proj."), (".mlp.0.", ".mlp.fc1."), (".mlp.3.", ".mlp.fc2."),
+        (".pool_q.pool.", ".pool_q."), (".pool_k.pool.", ".pool_k."), (".pool_v.pool.", ".pool_v."),
+        (".pool_q.norm_act.0.", ".norm_q."), (".pool_k.norm_act.0.", ".norm_k."), (".pool_v.norm_act.0.", ".norm_v."),
+        ("head.1.", "head.projection."),
+    ):  # fmt: skip
+        name = name.replace(ours, theirs)
+    return name
+
+
+@pytest.mark.parametrize(("target", "apart"), [("mvit_v1_base", True), ("mvit_v2_small", False)])
+def test_pyslowfasts_names_of_mvit_are_known(target: str, apart: bool) -> None:
+    """With queries, keys and values in one layer, and apart, as it had them first."""
+    torch.manual_seed(0)
+    reference = {"mvit_v1_base": video.mvit_v1_b, "mvit_v2_small": video.mvit_v2_s}[target](num_classes=20).state_dict()
+    named = {pyslowfasts_name(key): value for key, value in reference.items()}
+    axes = {"cls_token": 3, "pos_embed_class": 3, "pos_embed_spatial": 3, "pos_embed_temporal": 3}
+    named = {key: value.reshape(1, -1, 96) if key in axes else value for key, value in named.items()}
+    for key in [key for key in named if ".qkv." in key and apart]:
+        named |= {key.replace("qkv", part): value for part, value in zip("qkv", named.pop(key).chunk(3), strict=True)}
+    assert num_actions_of(named, HERE) == 20
+    network = convert(named, "pyslowfast", target, ACTIONS, HERE)
+    assert all(torch.equal(value, reference[key.removeprefix("trunk.")]) for key, value in network.state_dict().items())
 
 
 def test_other_checkpoints_are_named() -> None:

@@ -15,12 +15,14 @@ from recognizers.networks import parse_architecture
 from recognizers.networks.blocks import MixedConv, NonLocal, SpaceTimeAttention, SqueezeExcite, TemporalAdaptive, Variants
 from recognizers.networks.csn import CSN, CSNArchitecture
 from recognizers.networks.mfnet import MFNet, MFNetArchitecture
-from recognizers.networks.reference import R3D, R2Plus1DArchitecture, R3DArchitecture, VideoSwin, VideoSwinArchitecture
+from recognizers.networks.mvit import MViT, MViTArchitecture
+from recognizers.networks.reference import S3D, S3DArchitecture, VideoSwin, VideoSwinArchitecture
 from recognizers.networks.slow_only import ResNet3D, ResNet3DArchitecture
 from recognizers.networks.slowfast import SlowFast, SlowFastArchitecture
 from recognizers.networks.tanet import TANet, TANetArchitecture
 from recognizers.networks.timesformer import IMAGES, TimeSformer, TimeSformerArchitecture
 from recognizers.networks.uniformer import UniFormer, UniFormerArchitecture
+from recognizers.networks.video_resnet import R3D, R2Plus1DArchitecture, R3DArchitecture
 
 TINY = SlowFastArchitecture(frames=8, depth=26, width=16, alpha=4, input_px=32)
 VARIANTS = [
@@ -72,13 +74,19 @@ def test_published_sizes() -> None:
             "csn_ir_152": CSN(CSNArchitecture(), 400),
             "tanet_r50": TANet(TANetArchitecture(), 400),
             "r2plus1d_34": R3D(R2Plus1DArchitecture(), 400),
+            "r2plus1d_34_pooled": R3D(R2Plus1DArchitecture(layout="pooled"), 400),
+            "mvit_v1_base": MViT(MViTArchitecture("v1_base"), 400),
+            "mvit_v2_small": MViT(MViTArchitecture(), 400),
+            "mvit_v2_base": MViT(MViTArchitecture("v2_base"), 400),
+            "s3d": S3D(S3DArchitecture(), 400),
             "r3d_18": R3D(R3DArchitecture(), 400),
             "resnet3d_50": ResNet3D(ResNet3DArchitecture(), 400),
             "mfnet": MFNet(MFNetArchitecture(), 400),
         }
     counts = {name: round(sum(p.numel() for p in net.parameters()) / 1e6, 2) for name, net in sizes.items()}
     first = {"slowfast_r50": 34.48, "csn_ir_152": 29.70, "tanet_r50": 25.59, "r2plus1d_34": 63.70}
-    assert counts == first | {"r3d_18": 33.37, "resnet3d_50": 32.45, "mfnet": 8.0}
+    torchvisions = {"mvit_v1_base": 36.61, "mvit_v2_small": 34.54, "s3d": 8.32, "r3d_18": 33.37}
+    assert counts == first | torchvisions | {"r2plus1d_34_pooled": 63.76, "mvit_v2_base": 51.19, "resnet3d_50": 32.45, "mfnet": 8.0}
 
 
 @pytest.mark.parametrize(
@@ -148,6 +156,9 @@ def test_tanet_and_uniformer_and_torchvisions() -> None:
         UniFormer(UniFormerArchitecture("tiny"), 5),
         VideoSwin(VideoSwinArchitecture("tiny"), 5),
         R3D(R2Plus1DArchitecture(18), 5),
+        MViT(MViTArchitecture(), 5),
+        S3D(S3DArchitecture(), 5),
+        R3D(R2Plus1DArchitecture(18, "pooled"), 5),
         R3D(R3DArchitecture(), 5),
         ResNet3D(ResNet3DArchitecture(depth=26, width=8), 5),
         MFNet(MFNetArchitecture(width=16), 5),
@@ -199,6 +210,20 @@ def test_timesformer_starts_from_a_vision_transformer_of_timm(tmp_path: Path) ->
     assert torch.equal(network.blocks[1].time.qkv.weight, network.blocks[1].space.qkv.weight)
     with pytest.raises(InputError, match="pretrained: nowhere not found; expected none, imagenet or a safetensors file"):
         SMALL_TIMESFORMER.build("abcde", "nowhere")
+
+
+def test_the_first_mvit_interpolates_places_and_times() -> None:
+    torch.manual_seed(0)
+    network = MViT(MViTArchitecture("v1_base", frames=4, input_px=64), 5).eval()
+    own, patches = network.trunk.pos_encoding, torch.zeros(1, 4 * 8 * 8, 96)
+    with torch.inference_mode():
+        assert network(clips(1, 8, 32)).shape == (1, 5)
+        torch.nn.init.constant_(own.spatial_pos, 2.0)
+        placed = network._placed(patches, (4, 8, 8))[0]
+        assert torch.allclose(placed[0], own.class_token + own.class_pos)
+        first, last = placed[1:].view(4, 64, 96)[[0, -1]].unbind()
+        assert torch.allclose(first, (own.temporal_pos[0] + 2).expand(64, 96), atol=1e-5)
+        assert torch.allclose(last, (own.temporal_pos[1] + 2).expand(64, 96), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["timesformer", "actionclip"])
