@@ -62,12 +62,15 @@ class DetectorTraining:
     frozen_level: Annotated[int, Field(ge=-1, le=9)] = -1
     eval_every: Count = 1
 
-    def prepare(self, device: str) -> Prepared:
+    def prepare(self, device: str, resumed: bool = False) -> Prepared:
         a, pose, pretrained = self.architecture, self._pose(device), pretrained_of(self.pretrained, self.initial)
         records, val = self.data.splits(self.target, a.class_names)
         views = self.data.views(records, self.target, a)
-        network, labels = build_network(self.name, a, pretrained, self.frozen_level), {"classes": list(a.class_names)}
-        start_from(network, self.initial, self.name, labels, cast(DetectionNetwork, network).named_rows)
+        network, labels = (
+            build_network(self.name, a, "none" if resumed else pretrained, self.frozen_level),
+            {"classes": list(a.class_names)},
+        )
+        start_from(network, "" if resumed else self.initial, self.name, labels, cast(DetectionNetwork, network).named_rows)
 
         def score(task: nn.Module) -> Scored:
             network = cast(DetectionTask, task).network

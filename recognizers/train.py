@@ -96,10 +96,10 @@ class RecognizerTraining:
     num_clips: Annotated[int, Field(ge=1, le=256)] = 2
     eval_every: Count = 1
 
-    def prepare(self, device: str) -> Prepared:
+    def prepare(self, device: str, resumed: bool = False) -> Prepared:
         a, records = self.architecture, self.data.records()
         labels = self.data.learned(records, self.loss)
-        network = self._network(labels)
+        network = self._network(labels, resumed)
         train = readable(self.data.split_records("train", labels, records))
         if not train:
             raise InputError(f"{self.data.root}: no clip to train on can be read")
@@ -184,10 +184,12 @@ class RecognizerTraining:
         """ActionCLIP's folder reads the names of actions, also of those that `initial` does not know."""
         return self.pretrained if self.name == "actionclip" else pretrained_of(self.pretrained, self.initial)
 
-    def _network(self, labels: ActionLabels) -> nn.Module:
-        network = self.architecture.build(labels.names, self._pretrained, self.frozen_level)
+    def _network(self, labels: ActionLabels, resumed: bool) -> nn.Module:
+        network = self.architecture.build(labels.names, "none" if resumed else self._pretrained, self.frozen_level)
         classifier = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
-        start_from(network, self.initial, self.name, labels.to_header(), {rf"{re.escape(classifier)}\..*": (Rows("actions"),)})
+        start_from(
+            network, "" if resumed else self.initial, self.name, labels.to_header(), {rf"{re.escape(classifier)}\..*": (Rows("actions"),)}
+        )
         if self.checkpoint and not checkpoint_blocks(network):
             raise InputError(f"checkpoint: {self.name!r} has no blocks that repeat")
         return network

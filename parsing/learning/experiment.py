@@ -85,8 +85,11 @@ class Trainer(Protocol):
     def initial(self) -> str:
         """Weights of the same component that the training starts from (`parsing.networks.initial`); empty for none."""
 
-    def prepare(self, device: str) -> Prepared:
+    def prepare(self, device: str, resumed: bool = False) -> Prepared:
         """Read the data and build the network.
+
+        Args:
+            resumed: the network is filled with the state of a run, so nothing that it once started from is asked for.
 
         Raises:
             InputError: data, weights or settings do not fit.
@@ -101,7 +104,7 @@ def experiment(trainer: Trainer, out: Path, *, device: str = "cpu", resume: bool
         FloatingPointError: a loss is not finite.
     """
     torch.manual_seed(trainer.fit.seed)  # initial weights too
-    ready = trainer.prepare(device)
+    ready = trainer.prepare(device, resume)
     run = RunFolder(out, asdict(trainer), resume, default_facts(trainer))  # type: ignore[call-overload]
     best = run.best(ready.figures[0]) if run.writes else -1.0
     if best >= 0 and not (out / "best.safetensors").is_file():

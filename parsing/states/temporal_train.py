@@ -54,13 +54,13 @@ class StateFilterTraining:
     fps: Annotated[float, Field(gt=0, le=1000)] = 25.0
     most_gap: Count = 10
 
-    def prepare(self, device: str) -> Prepared:
+    def prepare(self, device: str, resumed: bool = False) -> Prepared:
         base = self._base(device)
         vocabulary = base.vocabulary
         sizes = {"steps": self.steps, "window_s": self.window_s, "dim": self.dim, "depth": self.depth}
         a = TemporalArchitecture(base.network.architecture.head, motion=self.motion, **sizes)  # type: ignore[arg-type]
         head = TemporalHead(a, torch.from_numpy(vocabulary.allowed))
-        start_from(head, self.initial, self.name, vocabulary.to_json(), head.named_rows)
+        start_from(head, "" if resumed else self.initial, self.name, vocabulary.to_json(), head.named_rows)
         train, val = (self._windows(split, base) for split in ("train", "val"))
 
         def score(task: nn.Module) -> Scored:

@@ -52,15 +52,15 @@ class PartStateTraining:
     initial: str = ""
     eval_every: Count = 1
 
-    def prepare(self, device: str) -> Prepared:
+    def prepare(self, device: str, resumed: bool = False) -> Prepared:
         a = self.architecture
         if a.head == "softmax" and self.loss.kind == "asymmetric":
             raise InputError("loss.kind: asymmetric is for independent states; expected architecture.head sigmoid")
         vocabulary = self.data.vocabulary()
         train, val = self.data.table("train", vocabulary), self.data.table("val", vocabulary)
         pretrained = pretrained_of(self.pretrained, self.initial)
-        network = PartStateNet(a, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions), pretrained)
-        start_from(network, self.initial, self.name, vocabulary.to_json(), network.named_rows)
+        network = PartStateNet(a, torch.from_numpy(vocabulary.allowed), len(vocabulary.actions), "none" if resumed else pretrained)
+        start_from(network, "" if resumed else self.initial, self.name, vocabulary.to_json(), network.named_rows)
         network.decoder.fit_prior(train.holds, train.known, train.actions)
 
         def score(task: nn.Module) -> Scored:

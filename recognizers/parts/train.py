@@ -48,13 +48,13 @@ class PartActionTraining:
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     eval_every: Count = 1
 
-    def prepare(self, device: str) -> Prepared:
+    def prepare(self, device: str, resumed: bool = False) -> Prepared:
         records = self.data.records()
         labels = self.data.learned(records)
         train, val = (self.data.clips(split, labels, records) for split in ("train", "val"))
         vocabulary = train.vocabulary
         network = PartTracksNet(self.architecture, len(vocabulary.parts), len(vocabulary.states), len(labels.names))
-        start_from(network, self.initial, self.name, header_labels(vocabulary, labels), network.named_rows)
+        start_from(network, "" if resumed else self.initial, self.name, header_labels(vocabulary, labels), network.named_rows)
 
         def score(task: nn.Module) -> Scored:
             current = cast(PartActionTask, task).network

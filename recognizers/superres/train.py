@@ -51,12 +51,12 @@ class SuperResolutionTraining:
     perceptual_weight: Weight = 1.0
     eval_every: Count = 1
 
-    def prepare(self, device: str) -> Prepared:
+    def prepare(self, device: str, resumed: bool = False) -> Prepared:
         a = self.architecture
         if self.flow_weight and a.flow == "none":
             raise InputError(f"flow_weight: {self.flow_weight}, but the network has no flow; expected 0")
         task = SuperResolutionTask(
-            self._network(), self.freeze_flow, self.flow_weight, self.cleaning_weight, self.vgg, self.perceptual_weight
+            self._network(resumed), self.freeze_flow, self.flow_weight, self.cleaning_weight, self.vgg, self.perceptual_weight
         )
         pairs = TrainingPairs(self.data.clips("train", a.scale), a.scale, self.data)
         val = validation_pairs(self.data.clips("val", a.scale), a.scale, self.data)
@@ -77,7 +77,7 @@ class SuperResolutionTraining:
         """PSNR and SSIM on the validation clips beside those of bicubic interpolation, by degradation."""
         return evaluate_resolver(stage, validation_pairs(self.data.clips("val", stage.scale), stage.scale, self.data))
 
-    def _network(self) -> nn.Module:
+    def _network(self, resumed: bool) -> nn.Module:
         network = self.architecture.build()
-        start_from(network, self.initial, self.name, {}, {})
+        start_from(network, "" if resumed else self.initial, self.name, {}, {})
         return network

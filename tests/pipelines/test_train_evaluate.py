@@ -1,13 +1,16 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import cv2
 import pytest
+import timm
 import torch
 import yaml
 from builders import TINY_DETECTOR
+from safetensors.torch import save_file
 
 from detectors.inputs import find_candidates
 from detectors.networks import load_network
@@ -45,6 +48,31 @@ def test_train_resume_and_evaluate(people: Path, tmp_path: Path, capsys: pytest.
     assert evaluate.main(evaluate.build_parser().parse_args([*base, *weights])) == 0
     assert "AP50" in capsys.readouterr().out
     assert json.loads(report.read_text())["made"]["num_images"] == 3
+
+
+@pytest.mark.parametrize("key", ["pretrained", "initial"])
+def test_a_resumed_training_asks_for_nothing_that_it_started_from(people: Path, tmp_path: Path, key: str, tiny_pipeline: Path) -> None:
+    """It goes on in the same way, and its weights still name what it started from."""
+    start = tmp_path / "start.safetensors"
+    if key == "pretrained":
+        save_file(timm.create_model("test_efficientnet", features_only=True, out_indices=(1, 2)).state_dict(), start)
+    else:
+        shutil.copy(tiny_pipeline.parent / "person.safetensors", start)
+    config = write_config(tmp_path / "c.yaml", people, **{key: str(start)})
+
+    def run(name: str, *arguments: str) -> bytes:
+        base = ["person_detector", "--config", str(config), "--out", str(tmp_path / name), "--quiet", *arguments]
+        assert train.main(train.build_parser().parse_args(base)) == 0
+        return (tmp_path / name / "weights.safetensors").read_bytes()
+
+    run("run", "--set", "fit.epochs=1")
+    shutil.copytree(tmp_path / "run", tmp_path / "with")
+    expected = run("with", "--resume")
+    start.unlink()
+    assert run("run", "--resume") == expected
+    assert read_header(str(tmp_path / "run/weights.safetensors"), "cascade_rcnn").training[key] == str(start)
+    with pytest.raises(InputError, match=r"start\.safetensors: weights not found|start\.safetensors not found"):
+        run("new")
 
 
 @pytest.mark.parametrize(

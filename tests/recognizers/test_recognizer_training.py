@@ -263,6 +263,7 @@ SMALL_3D = {
     "csn": {"frames": 4, "interval": 1, "depth": 26, "width": 8, "input_px": 32},
     "r2plus1d": {"depth": 18, "frames": 4, "interval": 1, "input_px": 32},
     "mfnet": {"width": 16, "frames": 4, "interval": 1, "input_px": 32},
+    "s3d": {"frames": 4, "interval": 1, "input_px": 32},
 }
 
 
@@ -282,7 +283,9 @@ def test_other_networks_train_and_go_on_from_weights(name: str, tmp_path: Path) 
     experiment(again, tmp_path / "second", quiet=True)
     second = again.component(str(tmp_path / "second/weights.safetensors")).build("cpu")
     assert again.evaluate(second, device="cpu")["all"]["num_videos"] == 2
+    parse_config(RecognizerTraining, settings | {"initial": "gone.safetensors"}, "t").prepare("cpu", resumed=True)
     images = parse_config(RecognizerTraining, settings | {"pretrained": "imagenet"}, "t")
+    images.prepare("cpu", resumed=True)
     with pytest.raises(InputError, match="no weights of single images"):
         experiment(images, tmp_path / "third", quiet=True)
 

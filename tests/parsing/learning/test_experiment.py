@@ -65,7 +65,7 @@ class Training:
     keep_epochs: int = 0
     stop_at: float | None = None
 
-    def prepare(self, device: str) -> Prepared:  # noqa: ARG002  # as every trainer
+    def prepare(self, device: str, resumed: bool = False) -> Prepared:  # noqa: ARG002  # as every trainer
         def score(task: nn.Module) -> Scored:
             metrics = {"all": {"ap": next(self.figures), "ar": None}}
             return Scored(task, metrics, {"dot": np.zeros((2, 2, 3), np.uint8)}, lambda folder: (folder / "scores.txt").touch())

@@ -226,6 +226,7 @@ def test_it_learns_what_moves(tmp_path: Path) -> None:
     }
     with pytest.raises(InputError, match="motion_states: 'sway': unknown state"):
         parse_config(StateFilterTraining, settings | {"motion_states": ["sway"]}, "t").prepare("cpu")
+    parse_config(StateFilterTraining, settings | {"initial": "gone.safetensors"}, "t").prepare("cpu", resumed=True)
     training = parse_config(StateFilterTraining, settings, "t")
     experiment(training, tmp_path / "run", quiet=True)
     trained = training.component(str(tmp_path / "run/weights.safetensors"))

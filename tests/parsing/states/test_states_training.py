@@ -148,6 +148,8 @@ def test_training_learns_and_evaluates(tmp_path: Path) -> None:
         "fit": {"epochs": 3, "batch_size": 4, "lr": 0.01, "precision": "bf16-mixed"},
         "pretrained": "none",
     }
+    for gone in ({"pretrained": "gone.safetensors"}, {"initial": "gone.safetensors"}):
+        parse_config(PartStateTraining, settings | gone, "t").prepare("cpu", resumed=True)
     torch.manual_seed(0)
     training = parse_config(PartStateTraining, settings, "t")
     experiment(training, tmp_path / "run", quiet=True)

@@ -192,6 +192,13 @@ def test_settings_that_do_not_fit(parses: Path, data: dict[str, object], message
         training.prepare("cpu")
 
 
+def test_a_resumed_training_does_not_ask_for_what_it_started_from(parses: Path) -> None:
+    training = parse_config(PartActionTraining, settings(parses, initial="gone.safetensors"), "")
+    training.prepare("cpu", resumed=True)
+    with pytest.raises(InputError, match=r"gone\.safetensors"):
+        training.prepare("cpu")
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"lost\.safetensors"):
         PartTracksConfig("part_tracks", str(tmp_path / "lost.safetensors")).build("cpu")

@@ -86,6 +86,7 @@ def test_a_resumed_training_equals_one_never_stopped(clips: Path, tmp_path: Path
         patch.setattr(module, "fit", stop_after_first)
         experiment(config, tmp_path / "parts", quiet=True)
     train(settings, tmp_path / "parts", resume=True)
+    parse_config(SuperResolutionTraining, settings | {"initial": "gone.safetensors"}, "test").prepare("cpu", resumed=True)
     found = [(tmp_path / run / "weights.safetensors").read_bytes() for run in ("whole", "parts")]
     assert found[0] == found[1]
 
