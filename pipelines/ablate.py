@@ -35,9 +35,10 @@ from parsing.learning.runs import figure_at, run_files
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.config_files import config_path, read_settings
 from pipelines.stages import STAGES
-from pipelines.trainings import Training, forget_runs, is_finished, train_once, training_config
+from pipelines.trainings import forget_runs, is_finished, train_once, training_config
 
 if TYPE_CHECKING:
+    from pipelines.trainings import Training
     from recognizers.train import RecognizerTraining
 
 log = logging.getLogger(__name__)

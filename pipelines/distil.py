@@ -12,16 +12,17 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from parsing.console import say
 from parsing.json_files import read_json_lines
 from parsing.learning.runs import run_files
-from parsing.measures.report import write_report
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.config_files import read_settings
 from pipelines.trainings import forget_runs, train_once, training_config
-from recognizers.train import RecognizerTraining
+
+if TYPE_CHECKING:
+    from recognizers.train import RecognizerTraining
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ def main(arguments: argparse.Namespace) -> int:
         log.info("scores of the training clips")
         teacher.save_knowledge(str(out / "teacher/weights.safetensors"), out / "knowledge.npz", device=device)
     train_once(student, out / "student", device, arguments.quiet)
+    from parsing.measures.report import write_report  # late: it loads Matplotlib
+
     report = {name: _figures(out / name) for name in ("teacher", "student")}
     write_report(report, out)
     if not arguments.quiet:
@@ -63,7 +66,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _config(path: Path, assignments: list[str]) -> RecognizerTraining:
-    return cast(RecognizerTraining, training_config("recognizer", read_settings(path, assignments), str(path)))
+    return cast("RecognizerTraining", training_config("recognizer", read_settings(path, assignments), str(path)))
 
 
 def _figures(run: Path) -> dict[str, Any]:

@@ -27,9 +27,10 @@ from pipelines.command import CommandParser, add_device_option, add_output_optio
 from pipelines.config_files import read_settings
 from pipelines.options import add_options, names_to_offer, read_options
 from pipelines.stages import COMPONENTS, STAGES
-from pipelines.trainings import Training, training_config
+from pipelines.trainings import training_config
 
 if TYPE_CHECKING:
+    from pipelines.trainings import Training
     from recognizers.scores import SavedScores
     from recognizers.train import RecognizerTraining
 

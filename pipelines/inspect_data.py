@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from detectors.labelling.inspection import sheet, summary_lines
 from parsing.console import say
 from parsing.datasets import DataSplit, Format, Problems, default_images, read_records, usable
 from parsing.media.images import write_image
@@ -31,6 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from detectors.labelling.inspection import sheet, summary_lines  # late, as PyTorch comes with it
+
     problems = Problems(arguments.on_error, quiet=True)  # the summary lists them
     images = arguments.images or default_images(arguments.annotations)
     records = read_records(arguments.format, arguments.annotations, images, problems, arguments.split)

@@ -5,6 +5,7 @@ Only the module of the chosen command is imported.
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 
@@ -34,6 +35,10 @@ OPTIONS = (("-h, --help", "this list; `partwise COMMAND --help` says more of one
 
 def main() -> None:
     """Run the command that the first word of the command line names."""
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what could come next
+        from pipelines.completion import complete
+
+        complete()
     name, *words = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(usage())

@@ -8,13 +8,16 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parsing.console import say
 from parsing.errors import InputError
 from pipelines.command import CommandParser, add_output_options, add_set_option, claim, run_command
 from pipelines.config_files import read_settings
-from pipelines.trainings import Training, training_config
+from pipelines.trainings import training_config
+
+if TYPE_CHECKING:
+    from pipelines.trainings import Training
 
 # The figures that decide, of a report's `all`; a recognizer has the one or the other.
 FIGURES = {"person_detector": ("AP",), "part_detector": ("AP",), "part_states": ("mean_ap",), "recognizer": ("top1", "mean_ap")}

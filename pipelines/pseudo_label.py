@@ -6,21 +6,22 @@ import argparse
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from detectors import PART_DETECTORS
-from detectors.labelling.pseudo_labels import Additions, PseudoLabelConfig, add_pseudo_labels
 from parsing.configs import override, parse_config, resolve
 from parsing.console import say
 from parsing.datasets.records import ImageRecord
 from parsing.datasets.writing import write_coco
-from parsing.learning.experiment import experiment
 from parsing.learning.runs import run_files
 from parsing.progress import track
 from parsing.stages import PartDetector
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.config_files import read_settings
 from pipelines.trainings import training_config
+
+if TYPE_CHECKING:
+    from detectors.labelling.pseudo_labels import PseudoLabelConfig
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,6 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from detectors.labelling.pseudo_labels import PseudoLabelConfig  # late, as PyTorch comes with it
+    from parsing.learning.experiment import experiment
+
     settings = read_settings(arguments.config, arguments.set)
     if arguments.rounds > 1 and arguments.student is None:
         build_parser().error("--rounds above 1 trains a student: --student names its config")
@@ -62,6 +66,8 @@ def student_run(out: Path, number: int) -> Path:
 
 def label(settings: PseudoLabelConfig, out: Path, device: str, quiet: bool) -> None:
     """One round: read, label, write, and say what was added."""
+    from detectors.labelling.pseudo_labels import Additions, add_pseudo_labels
+
     named = asdict(cast(Any, settings.teacher))
     teacher = cast(PartDetector, resolve(PART_DETECTORS, named | {"score_threshold": settings.ignore}, "teacher").build(device))
     records = settings.data.read("train")

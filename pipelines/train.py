@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
-from parsing.learning.experiment import experiment
 from parsing.learning.runs import run_files
 from pipelines.command import CommandParser, add_device_option, add_output_options, add_set_option, claim, run_command, torch_device
 from pipelines.config_files import read_settings
@@ -28,6 +25,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    import torch  # late, with all that needs it: help and usage errors need not wait for it
+
+    from parsing.learning.experiment import experiment
+
     settings = read_settings(arguments.config, arguments.set)
     training = training_config(arguments.stage, settings, str(arguments.config))
     claim(arguments, run_files(arguments.out), training, going_on=arguments.resume)

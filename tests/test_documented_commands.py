@@ -16,7 +16,8 @@ from pages import PAGES, ROOT, code_blocks, quoted
 
 from pipelines.main import COMMANDS
 
-COMMAND = re.compile(r"^(?:\w+=\S+ )*(?:\$ )?(?:python -m pipelines\.(?P<module>\w+)|partwise (?P<name>[\w-]+))(?P<words>.*)")
+BEFORE = r"^(?:\w+=\S+ )*(?:\$ )?(?:docker run (?:-\S+ |'[^']*' |\"[^\"]*\" )*)?"
+COMMAND = re.compile(BEFORE + r"(?:python -m pipelines\.(?P<module>\w+)|partwise (?P<name>[\w-]+))(?P<words>.*)")
 NAMES = {module.rpartition(".")[2]: name for name, (module, _) in COMMANDS.items()}
 ENDS = ("|", "||", "&&", ";", ">", "#")
 PLACES = {"STAGE", "FORMAT", "NAME", "…", "..."}  # words that stand for others

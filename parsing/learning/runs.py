@@ -12,16 +12,16 @@ import weakref
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch.utils.tensorboard import SummaryWriter
+from typing import TYPE_CHECKING, Any
 
 from parsing.errors import InputError
 from parsing.files import atomic, naming_full_disk
 from parsing.json_files import parse_json
 from parsing.media.images import write_image
 from parsing.types import Array
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _EVENT_BYTES = 1000  # of a point of a curve, about
 
@@ -91,6 +91,8 @@ class RunFolder:
 
     @cached_property
     def board(self) -> SummaryWriter:
+        from torch.utils.tensorboard import SummaryWriter  # late, as PyTorch below: command lines ask here for names of files
+
         return SummaryWriter(str(self.path))
 
     def add_scalars(self, values: dict[str, float | None], epoch: int) -> None:
@@ -164,6 +166,8 @@ def lock(folder: Path) -> int:
 
 def environment() -> dict[str, Any]:
     """What a result depends on beside the config: commit, versions, threads."""
+    import torch
+
     command = ["git", "rev-parse", "HEAD"]
     found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return {
