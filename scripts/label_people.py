@@ -35,6 +35,7 @@ from parsing.types import Array
 
 Document = dict[str, Any]
 
+SHOW_SOMEBODY = (GYM, "clips")
 # Pictures of the gym in which a person was seen to be labelled wrongly.
 WRONG = {"train": {1102, 1165, 1174, 1300, 1734, 1993}, "val": {142}}
 METHOD = "; boxes YOLOX-nano and MultiPose, points Thunder and BlazePose heavy where they agree"
@@ -73,7 +74,7 @@ def main() -> None:
 
 
 def label(people: Path, split: str, teachers: Teachers) -> Document:
-    """The split's document with new annotations; pictures of the gym without a sure person go."""
+    """The split's document with new annotations; pictures of the gym and of clips, which show somebody, go without a sure person."""
     document = json.loads((people / f"annotations_{split}.json").read_text(encoding="utf-8"))
     old = defaultdict(list)
     for annotation in document["annotations"]:
@@ -83,7 +84,7 @@ def label(people: Path, split: str, teachers: Teachers) -> Document:
     for number, record in enumerate(document["images"], 1):
         image = cv2.imread(str(people / "images" / record["file_name"]))[:, :, ::-1]
         persons = teachers.persons(record, image, old[record["id"]])
-        if record["source"] != GYM or (record["id"] not in WRONG[split] and any(map(is_sure, persons))):
+        if record["source"] not in SHOW_SOMEBODY or (record["id"] not in WRONG[split] and any(map(is_sure, persons))):
             images.append(record)
             for person in persons:
                 labels.add(record, image, person)
