@@ -8,7 +8,7 @@ import importlib
 import inspect
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,16 +23,21 @@ ENDS = ("|", "||", "&&", ";", ">", "#")
 PLACES = {"STAGE", "FORMAT", "NAME", "…", "..."}  # words that stand for others
 
 
-def lines(page: Path) -> Iterator[str]:
-    """Lines of the code blocks of a page, and what stands as code in its text."""
+def whole_lines(page: Path) -> Iterator[str]:
+    """Lines of the code blocks of a page."""
     for block in code_blocks(page):
         yield from block.lines
+
+
+def lines(page: Path) -> Iterator[str]:
+    """Lines of the code blocks of a page, and what stands as code in its text."""
+    yield from whole_lines(page)
     yield from quoted(page)
 
 
-def commands(page: Path) -> list[tuple[str, list[str]]]:
+def commands(page: Path, of: Callable[[Path], Iterable[str]] = lines) -> list[tuple[str, list[str]]]:
     found = []
-    for line in lines(page):
+    for line in of(page):
         match = COMMAND.match(line.strip())
         if match and match["module"] != "main":
             name = match["name"] or NAMES.get(match["module"], f"no command for pipelines.{match['module']}")
@@ -78,6 +83,16 @@ def test_commands_exist_with_their_options(page: Path) -> None:
         known = options_for(parser_of(name), words)
         given = [re.split(r"[=|\]]", word.strip("[]"))[0] for word in words if word.strip("[").startswith("--")]
         assert not [option for option in given if option not in known | {"--"}], f"{name} {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_whole_lines_are_parsed(page: Path) -> None:
+    for name, words in commands(page, whole_lines):
+        stands_for_others = any(re.search(r"…|\.\.\.|\||^\$", word) for word in words) or set(words) & PLACES
+        if name in COMMANDS and not stands_for_others:
+            build = importlib.import_module(COMMANDS[name][0]).build_parser
+            parser = build(words) if inspect.signature(build).parameters else build()
+            assert parser.parse_args(words) is not None, words  # which ends the test where they do not fit
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
