@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from parsing.configs import Share, config
@@ -89,6 +88,8 @@ def fit_floor(probabilities: Array, labels: Array, background: Array, most_answe
     Raises:
         ValueError: no clip is of the background.
     """
+    from scipy.optimize import minimize_scalar  # late: a run does not fit anything
+
     none = background[labels]
     if not none.any():
         raise ValueError("no clip of the background, expected some that should get no answer")

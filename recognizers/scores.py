@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logit, softmax
 
 from parsing.array_files import read_npz
@@ -264,6 +263,8 @@ def fit_weights(members: Sequence[SavedScores], mix: Mix = "logits", rows: Array
     Args:
         rows: the videos to fit on; None takes all whose truth is known.
     """
+    from scipy.optimize import minimize  # late: a run does not fit anything
+
     first = members[0]
     rows = np.flatnonzero(first.known) if rows is None else rows[first.known[rows]]
     if len(members) == 1 or not len(rows):
