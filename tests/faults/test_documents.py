@@ -18,7 +18,7 @@ from parsing.array_files import read_npy, read_npz
 from parsing.configs import override
 from parsing.document import VideoParse, read_parse
 from parsing.errors import InputError
-from parsing.json_files import parse_json, read_json, read_json_lines
+from parsing.json_files import parse_json, read_json, read_json_lines, read_json_texts
 from parsing.memory import memory_budget, read_bounded
 from parsing.types import Detections, FrameParse, Parts, PartStates, VideoFacts
 from parsing.vocabulary import Vocabulary, read_list
@@ -68,6 +68,28 @@ def test_json_keys_that_stand_twice(tmp_path: Path) -> None:
     assert read_json(tmp_path / "a.json") == {"a": {"b": 2}}
     with pytest.raises(InputError, match=r"a\.json: the key 'b' stands twice"):
         read_json(tmp_path / "a.json", unique_keys=True)
+
+
+def test_colons_do_not_hide_a_key_that_stands_twice(tmp_path: Path) -> None:
+    """Keys are counted by their colons: those of a text, and those that it writes as escapes, must not make up for a lost one."""
+    for text in (r'{"a": {"b": "\u003a", "b": "\u003a\u003a"}}', r'{"a": "\u003a", "a": "\u003a\u003a"}', r'{"a": ":", "a": "::"}'):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(InputError, match=r"a\.json: the key '[ab]' stands twice"):
+            read_json(tmp_path / "a.json", unique_keys=True)
+    for text in (r'{"a": "\u003A:", "b": ["::"]}', '{"a:": {"::": 10000000000000000000000000}, "b": NaN}'):
+        (tmp_path / "a.json").write_text(text)
+        assert repr(read_json(tmp_path / "a.json", unique_keys=True)) == repr(json.loads(text))
+
+
+def test_members_of_an_object_come_as_texts(tmp_path: Path) -> None:
+    for text in ('{"a": {"b:": [1]}, "b:": "x"}', '{"a": NaN}', '\ufeff{"a": 1}', "{}"):
+        (tmp_path / "a.json").write_text(text)
+        texts = read_json_texts(tmp_path / "a.json")
+        assert repr({key: parse_json(value, key) for key, value in texts.items()}) == repr(read_json(tmp_path / "a.json"))
+    for text, message in (("[1]", "expected an object"), ('{"a": 1, "a": 2}', "stands twice"), ('{"a": [1', "cut off"), ("", "cut off")):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(InputError, match=rf"a\.json: .*{message}"):
+            read_json_texts(tmp_path / "a.json")
 
 
 def test_json_lines_name_their_line(tmp_path: Path) -> None:

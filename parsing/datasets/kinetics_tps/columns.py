@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def columns_of(frames: Sequence[Any], where: Sequence[str], verbs: VerbTable, *,
     """Flat columns of the frames of a video.
 
     Args:
-        frames: JSON objects of frames in any known form.
+        frames: JSON objects of frames in any known form, or structs of `decode_frames`.
         where: file, video and frame of each, for messages.
         limits: as in `read_frame`.
 
@@ -75,7 +75,7 @@ def columns_of(frames: Sequence[Any], where: Sequence[str], verbs: VerbTable, *,
     except (KeyError, TypeError, IndexError, ValueError, AttributeError):
         columns = None
     if columns is None:  # a rare form, or wrong: the careful reader tells
-        read = [read_frame(frame, place, limits=limits) for frame, place in zip(frames, where, strict=True)]
+        read = [read_frame(_as_json(frame), place, limits=limits) for frame, place in zip(frames, where, strict=True)]
         columns = _gather([{"humans": [_plain(human) for human in humans]} for humans in read], verbs, limits)
     if columns is None:
         raise InputError(f"{where[0]}: cannot be read")
@@ -87,13 +87,14 @@ def _gather(frames: Sequence[Any], table: VerbTable, limits: bool) -> Columns | 
 
     Columns are gathered by maps and chains, which run in C: a loop over parts would take most of the evaluation's time.
     """
-    listed = [frame["humans"] for frame in frames]
+    listed = [frame["humans"] if isinstance(frame, dict) else frame.humans for frame in frames]
     if set(map(type, listed)) - {list} or (limits and max(map(len, listed), default=0) > MAX_PERSONS):
         return None
     humans = list(chain.from_iterable(listed))
-    named = [human["parts"] for human in humans]
+    field: Any = itemgetter if humans and isinstance(humans[0], dict) else attrgetter
+    named = list(map(field("parts"), humans))
     parts = list(chain.from_iterable(part.values() for part in named))
-    boxes, verbs = list(map(itemgetter("box"), parts)), list(map(itemgetter("verb"), parts))
+    boxes, verbs = list(map(field("box"), parts)), list(map(field("verb"), parts))
     count = np.ones(len(parts), np.int64)
     if list in set(map(type, map(itemgetter(0), boxes))):  # lists of proposals, the form of 2021
         if not all(type(b[0]) is list and type(v) is list and len(b) == len(v) for b, v in zip(boxes, verbs, strict=True)):
@@ -104,7 +105,7 @@ def _gather(frames: Sequence[Any], table: VerbTable, limits: bool) -> Columns | 
         boxes, verbs = list(chain.from_iterable(boxes)), list(chain.from_iterable(verbs))
     columns = Columns(
         np.repeat(np.arange(len(frames)), list(map(len, listed))),
-        _box_rows([human["box"] for human in humans]).astype(np.float32),
+        _box_rows(list(map(field("box"), humans))).astype(np.float32),
         np.repeat(np.arange(len(humans)), list(map(len, named))),
         np.array(list(map(_PART_IDS.__getitem__, chain.from_iterable(named))), np.int64),
         np.cumsum(count) - count,
@@ -113,6 +114,15 @@ def _gather(frames: Sequence[Any], table: VerbTable, limits: bool) -> Columns | 
         np.array(table.numbers(verbs), np.int64),
     )
     return columns if _sane(columns.boxes) and _sane(columns.part_boxes) and all(map(_is_verb, table.ids)) else None
+
+
+def _as_json(frame: Any) -> Any:
+    """A struct of `decode_frames` as the object that it was decoded from."""
+    if not hasattr(frame, "humans"):
+        return frame
+    from msgspec import to_builtins  # late, as result files alone need it
+
+    return to_builtins(frame)
 
 
 def _box_rows(boxes: list[Any]) -> Array:

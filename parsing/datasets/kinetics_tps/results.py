@@ -1,8 +1,8 @@
-"""Result files of the benchmark: ground truth and predictions, read whole and checked against each other."""
+"""Result files of the benchmark: ground truth and predictions, read video by video and checked against each other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from parsing.configs import nearest
 from parsing.datasets.kinetics_tps.annotations import frame_number, verb_names
 from parsing.errors import InputError
-from parsing.json_files import read_json
+from parsing.json_files import parse_json, read_json, read_json_texts
 
 SAMPLE_EVERY = 5
 Missing = Literal["error", "zero"]
@@ -21,7 +21,8 @@ class Results:
     """One side of the comparison.
 
     Args:
-        parts: video to frame name to the frame's JSON object, still unchecked inside.
+        parts: video to frame name to the frame's JSON object, or a struct of `decode_frames`, still unchecked inside; of a file, it is
+            parsed at each look-up.
         actions: video to action.
         parts_path, actions_path: the files, for messages.
     """
@@ -65,20 +66,44 @@ def read_results(parts_path: Path, actions_path: Path) -> Results:
     """A part file `{video: {"img_00001.json": {"humans": […]}}}` and an action file `{video: class}`.
 
     Raises:
-        InputError: a file cannot be read or has another form.
+        InputError: a file cannot be read or has another form; of a video's frames, when they are looked up.
     """
-    parts, actions = (read_json(path, unique_keys=True) for path in (parts_path, actions_path))
-    if not isinstance(parts, dict) or not all(isinstance(frames, dict) for frames in parts.values()):
-        raise InputError(f"{parts_path}: expected an object of videos, each an object of frames")
+    texts, actions = read_json_texts(parts_path), read_json(actions_path, unique_keys=True)
     if not isinstance(actions, dict):
         raise InputError(f"{actions_path}: expected an object of actions by video")
     for video, action in actions.items():
         if not isinstance(action, str):
             raise InputError(f"{actions_path}: {video}: action {action!r:.60}, expected a text")
-    for video, frames in parts.items():
+    return Results(_Videos(texts, parts_path), actions, parts_path, actions_path)
+
+
+class _Videos(Mapping[str, Mapping[str, Any]]):
+    """The frames of each video of a part file, parsed when they are looked up, so that memory holds one video's objects."""
+
+    def __init__(self, texts: Mapping[str, bytes], path: Path) -> None:
+        self._texts, self._path = texts, path
+
+    def __getitem__(self, video: str) -> Mapping[str, Any]:
+        from parsing.datasets.kinetics_tps.forms import decode_frames  # late, as result files alone need it
+
+        text, where = self._texts[video], f"{self._path}: {video}"
+        frames = decode_frames(text)
+        if frames is None:
+            frames = parse_json(text, where, unique_keys=True)
+        if not isinstance(frames, dict):
+            raise InputError(f"{where}: expected an object of frames")
         for name in frames:
-            frame_number(name, f"{parts_path}: {video}")
-    return Results(parts, actions, parts_path, actions_path)
+            frame_number(name, where)
+        return frames
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __contains__(self, video: object) -> bool:
+        return video in self._texts
 
 
 def check_videos(truth: Results, found: Results, missing: Missing) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import warnings
 from collections.abc import Mapping, Sequence
@@ -53,10 +54,11 @@ def evaluate(
     videos = list(truth.actions)
     if not videos:
         raise InputError(f"{truth.actions_path}: no video")
-    notes += _missing_frames(truth, found)
     scored = _score_all(_Scorer(truth, found, frozenset(states)), videos, workers)
-    names = sorted({verb for _, verbs in scored for verb in verbs} | set(states))
-    scores = [score for score, _ in scored]
+    if lost := [f"{video}: {name}" for video, one in zip(videos, scored, strict=True) if video in found.parts for name in one.lost]:
+        notes.append(f"{found.parts_path}: lacks {len(lost)} frames, which count 0, the first {lost[0]}")
+    names = sorted({verb for one in scored for verb in one.verbs} | set(states))
+    scores = [one.score for one in scored]
     right = np.array([found.actions.get(video) == truth.actions[video] for video in videos])
     pscs = np.array([score.psc for score in scores])
     thresholds, accuracies = accuracy_curve(pscs, right)
@@ -85,14 +87,23 @@ def evaluate(
 
 
 @dataclass(frozen=True, eq=False)
+class _Scored:
+    """One video: its score, the verbs that the score's numbers stand for, and frames with persons that its prediction lacks."""
+
+    score: VideoScore
+    verbs: list[str]
+    lost: list[str]
+
+
+@dataclass(frozen=True, eq=False)
 class _Scorer:
-    """Scores one video; gives also the verbs that the score's numbers stand for."""
+    """Reads and scores one video."""
 
     truth: Results
     found: Results
     states: frozenset[str]
 
-    def __call__(self, video: str) -> tuple[VideoScore, list[str]]:
+    def __call__(self, video: str) -> _Scored:
         frames, given = self.truth.parts[video], self.found.parts.get(video, {})
         verbs = VerbTable()
         true_columns = self._columns(self.truth, video, frames, verbs, limits=False)
@@ -101,7 +112,8 @@ class _Scorer:
         columns = self._columns(self.found, video, {name: given.get(name, _EMPTY) for name in frames}, verbs, limits=True)
         has = np.array([name in given for name in frames], bool)
         num_persons = np.bincount(true_columns.frame_of, minlength=len(frames))
-        return score_video(true_columns, columns, has, num_persons), verbs.names
+        lost = [name for name, n, here in zip(frames, num_persons, has, strict=True) if n and not here]
+        return _Scored(score_video(true_columns, columns, has, num_persons), verbs.names, lost)
 
     def _columns(self, side: Results, video: str, frames: Mapping[str, Any], verbs: VerbTable, *, limits: bool) -> Columns:
         places = [f"{side.parts_path}: {video}: {name}" for name in frames]
@@ -116,13 +128,14 @@ class _Scorer:
         return columns
 
 
-def _score_all(score: _Scorer, videos: list[str], workers: int) -> list[tuple[VideoScore, list[str]]]:
+def _score_all(score: _Scorer, videos: list[str], workers: int) -> list[_Scored]:
     if workers <= 1 or len(videos) < workers:
         return [score(video) for video in videos]
     _Shared.score = score  # forked processes see it; nothing is pickled but names and scores
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking beside numpy's idle threads: the children only compute
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+        # What is decoded of JSON holds no cycles, and looking for some would take most of the time.
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), gc.disable) as pool:
             return list(pool.map(_score_shared, videos, chunksize=max(1, len(videos) // (workers * 8))))
 
 
@@ -130,20 +143,8 @@ class _Shared:
     score: _Scorer
 
 
-def _score_shared(video: str) -> tuple[VideoScore, list[str]]:
+def _score_shared(video: str) -> _Scored:
     return _Shared.score(video)
-
-
-def _missing_frames(truth: Results, found: Results) -> list[str]:
-    """A line on frames with persons that a predicted video lacks: by the rules they count 0."""
-    lost = [
-        f"{video}: {name}"
-        for video in truth.actions
-        if video in found.parts
-        for name, frame in truth.parts[video].items()
-        if name not in found.parts[video] and (not isinstance(frame, dict) or frame.get("humans"))
-    ]
-    return [f"{found.parts_path}: lacks {len(lost)} frames, which count 0, the first {lost[0]}"] if lost else []
 
 
 def _per_action(truth: Results, videos: list[str], pscs: Array, right: Array) -> dict[str, dict[str, float]]:
@@ -158,15 +159,15 @@ def _per_action(truth: Results, videos: list[str], pscs: Array, right: Array) ->
     }
 
 
-def _breakdown(scored: list[tuple[VideoScore, list[str]]], names: list[str]) -> dict[str, Any]:
+def _breakdown(scored: list[_Scored], names: list[str]) -> dict[str, Any]:
     """Mean correctness for each part and state, how many persons were found, and which state was predicted for which."""
     number = {name: i for i, name in enumerate(names)}
-    maps = [np.array([*(number[name] for name in verbs), len(names)]) for _, verbs in scored]  # -1 picks the last: not found
-    part = np.concatenate([score.part for score, _ in scored])
-    verb = np.concatenate([lookup[score.verb] for (score, _), lookup in zip(scored, maps, strict=True)])
-    predicted = np.concatenate([lookup[score.predicted] for (score, _), lookup in zip(scored, maps, strict=True)])
-    correctness = np.concatenate([score.correctness for score, _ in scored])
-    found = np.concatenate([score.found for score, _ in scored])
+    maps = [np.array([*(number[name] for name in one.verbs), len(names)]) for one in scored]  # -1 picks the last: not found
+    part = np.concatenate([one.score.part for one in scored])
+    verb = np.concatenate([lookup[one.score.verb] for one, lookup in zip(scored, maps, strict=True)])
+    predicted = np.concatenate([lookup[one.score.predicted] for one, lookup in zip(scored, maps, strict=True)])
+    correctness = np.concatenate([one.score.correctness for one in scored])
+    found = np.concatenate([one.score.found for one in scored])
     confusion = confusion_counts(verb, predicted, len(names), len(names) + 1)
     return {
         "parts_on_matched_persons": float(found.mean()) if len(found) else None,

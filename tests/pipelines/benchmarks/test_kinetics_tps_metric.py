@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import plain_kinetics_tps as plain
 import pytest
@@ -181,7 +182,81 @@ def test_files_that_are_cut_off_or_repeat_a_key_are_refused(tmp_path: Path) -> N
         read_results(parts, actions)
     parts.write_text('{"v": {"frame_1.json": {"humans": []}}}')
     with pytest.raises(InputError, match=r"v: frame 'frame_1\.json', expected a name like img_00001\.json"):
-        read_results(parts, actions)
+        read_results(parts, actions).parts["v"]
+    parts.write_text('{"v": 7}')
+    with pytest.raises(InputError, match=r"v: expected an object of frames"):
+        read_results(parts, actions).parts["v"]
+    for text in ("[]", "7"):
+        parts.write_text(text)
+        with pytest.raises(InputError, match=r"p\.json: expected an object"):
+            read_results(parts, actions)
+
+
+@pytest.mark.parametrize("twice", ['"box": [0, 0, 1, 1]', '"verb": "bend"', '"number": 1'])
+def test_a_key_that_a_part_has_twice_is_refused(tmp_path: Path, twice: str) -> None:
+    """The decoder of the usual forms takes the last of both; the number of colons tells."""
+    parts, actions = tmp_path / "p.json", tmp_path / "a.json"
+    actions.write_text('{"v": "run"}')
+    for more in ("", '"number": 1, "name": "head", ', '"at": "\\u003a", '):
+        text = f'{{"box": [0, 0, 1, 1], {more}"verb": "bend", {twice}, {twice}}}'
+        parts.write_text(f'{{"v": {{"img_00001.json": {{"humans": [{{"box": [0, 0, 9, 9], "parts": {{"head": {text}}}}}]}}}}}}')
+        with pytest.raises(InputError, match=r"p\.json: v: the key '.*' stands twice"):
+            read_results(parts, actions).parts["v"]
+
+
+def numbered(frames: Any) -> Any:
+    """With the keys that the organisers' form has besides."""
+    return {
+        name: {
+            "humans": [
+                {"number": i, **human, "parts": {part: {"number": 3, **one, "name": part} for part, one in human["parts"].items()}}
+                for i, human in enumerate(frame["humans"])
+            ]
+        }
+        for name, frame in frames.items()
+    }
+
+
+@pytest.mark.parametrize("proposals", [1, 3])
+@pytest.mark.parametrize("change", [lambda frames: frames, numbered], ids=["plain", "numbered"])
+@pytest.mark.parametrize(
+    "written", [json.dumps, lambda value: json.dumps(value) + " ", lambda value: json.dumps(value)[:-1] + ', "x:": {}}']
+)
+def test_files_score_as_what_they_hold(tmp_path: Path, proposals: int, change: Any, written: Any) -> None:
+    true, actions, said, guesses = plain.random_results(5, videos=4, frames=4, persons=3, proposals=proposals)
+    true, said = ({video: change(frames) for video, frames in side.items()} for side in (true, said))
+    for name, value in (("gt_part_result", true), ("gt_vid_result", actions), ("vid", guesses)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    (tmp_path / "part.json").write_text(written(said))
+    found = evaluate(read_truth(tmp_path), read_results(tmp_path / "part.json", tmp_path / "vid.json"), missing="zero", workers=2)
+    expected = report(true, actions, said, guesses)
+    notes, other = found.pop("notes"), expected.pop("notes")
+    assert found == expected
+    assert [note.split("json: ")[-1] for note in other] == [note.split("json: ")[-1] for note in notes if "'x:'" not in note]
+
+
+def test_the_usual_forms_are_decoded_by_their_types_and_others_still_read(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"v": "run"}')
+    for parts, usual in (
+        ({"head": {"box": ARM, "verb": "turn"}}, True),
+        ({"head": {"box": [ARM, ARM], "verb": ["turn", "bend"]}}, True),
+        ({"head": {"box": ARM, "verb": "a:b"}}, False),
+        ({"head": {"box": ARM, "verb": ["turn", "bend"]}}, False),
+        ({"head": {"box": ARM, "verb": "turn", "seen": True}}, False),
+    ):
+        (tmp_path / "p.json").write_text(json.dumps({"v": {"img_00001.json": {"humans": [{"box": BODY, "parts": parts}]}}}))
+        results = read_results(tmp_path / "p.json", tmp_path / "a.json")
+        assert isinstance(results.parts["v"]["img_00001.json"], msgspec.Struct) is usual
+        assert len(report(GOOD, {"v": "run"}, results.parts, {"v": "run"})["videos"]) == 1
+
+
+def test_what_is_wrong_in_a_file_is_named_as_well(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"v": "run"}')
+    for box, message in (([99, 0, 0, 99], "wrong order"), ([0, 0, float("nan"), 9], "not finite"), ([0, 0, 9], "expected four numbers")):
+        (tmp_path / "p.json").write_text(json.dumps({"v": {"img_00001.json": {"humans": [{"box": box, "parts": {}}]}}}))
+        results = read_results(tmp_path / "p.json", tmp_path / "a.json")
+        with pytest.raises(InputError, match=rf"pred\.json: v: img_00001\.json: human 0: .*{message}"):
+            report(GOOD, {"v": "run"}, results.parts, {"v": "run"})
 
 
 def test_truth_from_a_tree_takes_sampled_frames_and_first_states(tmp_path: Path) -> None:
