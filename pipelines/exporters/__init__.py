@@ -22,6 +22,7 @@ EXPORTERS = {
     "yolo": "pipelines.exporters.yolo:YoloExporter",
     "webvtt": "pipelines.exporters.webvtt:WebVttExporter",
     "srt": "pipelines.exporters.srt:SrtExporter",
+    "fiftyone": "pipelines.exporters.fiftyone:FiftyOneExporter",
     "rerun": "pipelines.exporters.rerun:RerunExporter",
     "activitynet": "pipelines.exporters.activitynet:ActivityNetExporter",
     "kinetics-tps": "pipelines.exporters.kinetics_tps:KineticsTpsExporter",

@@ -25,6 +25,13 @@ def save_pictures(parse: AnyParse, indices: Sequence[int], videos: Path, folder:
     Raises:
         InputError: the video is not there, or is not the one of the parse.
     """
+    path = video_of(parse, videos)
+    if indices:
+        save_frames(path, sorted(indices), folder)
+
+
+def video_of(parse: AnyParse, videos: Path) -> Path:
+    """The video of a parse; arguments and errors as of `save_pictures`."""
     name = parse.facts.name
     path = videos / name if videos.is_dir() else videos
     if not path.is_file() or path.name != name:
@@ -34,5 +41,4 @@ def save_pictures(parse: AnyParse, indices: Sequence[int], videos: Path, folder:
     if (facts.width, facts.height) != (parse.facts.width, parse.facts.height):
         sizes = f"{facts.width} x {facts.height} px, its parse is of one of {parse.facts.width} x {parse.facts.height} px"
         raise InputError(f"{path}: another video than that of the parse: {sizes}")
-    if indices:
-        save_frames(path, sorted(indices), folder)
+    return path

@@ -18,6 +18,7 @@ from parsing.datasets import read_records
 from parsing.datasets.records import ImageRecord
 from parsing.document import VideoParse
 from pipelines.exporters import EXPORTERS
+from pipelines.exporters.fiftyone import field_name
 
 PARSE = moving_parse()
 Rows = dict[int, list[tuple[Any, ...]]]
@@ -218,6 +219,51 @@ def test_rerun(tmp_path: Path) -> None:
     reader = importlib.import_module("rerun.chunk").RrdReader(file)
     paths = {chunk.entity_path for chunk in reader.stream()}
     assert {"/video/persons", "/video/parts", "/tracks/1/left_arm/raise", "/tracks/5/left_arm/raise"} <= paths
+
+
+def test_fiftyone_read_by_its_own_reader_of_labels(video: Path, tmp_path: Path) -> None:
+    """ETA is what FiftyOne reads this kind of data set by."""
+    datasets = pytest.importorskip("eta.core.datasets", exc_type=ImportError)
+    out = write("fiftyone", tmp_path / "set", videos=video.parent)
+    (labels,) = datasets.load_dataset(str(out)).iter_labels()
+    (path,) = datasets.load_dataset(str(out)).iter_data_paths()
+    assert Path(path).read_bytes() == video.read_bytes()
+    boxes, found, ids = defaultdict(list), defaultdict(list), defaultdict(list)
+    for number in labels:
+        assert labels[number].attrs.get_attr_values_with_name("time_s") == [(number - 1) / 10]
+        for one in labels[number].objects:
+            box = [side * of for side, of in zip(one.bounding_box.to_coords(), (320, 240) * 2, strict=True)]
+            values = {attribute.name: attribute.value for attribute in one.attrs}
+            if one.name == "persons":
+                boxes[number - 1].append(tuple(box))
+                ids[number - 1].append(-1 if one.index is None else one.index)
+            else:
+                held = sorted(filter(None, values.get("states", "").split(", ")))
+                found[number - 1].append((one.label, *box, *held))
+                assert held == sorted(name[6:] for name, value in values.items() if name != "states" and value >= 0.5)
+    same(boxes, persons(), 0.02)
+    same(found, parts(), 0.02)
+    assert [ids[frame.index] for frame in PARSE.frames] == [frame.persons.track_ids.tolist() for frame in PARSE.frames]  # type: ignore[union-attr]
+    assert [(event.name, event.label, event.confidence, event.support.limits) for event in labels.events] == [
+        ("actions", "walk", 0.75, (1, 12)), ("actions", "run", 0.5, (7, 12)),
+        ("track_actions", "walk", 0.875, (1, 6)), ("track_actions", "run", 0.625, (7, 12)),
+    ]  # fmt: skip
+
+
+def test_fiftyone(tmp_path: Path) -> None:
+    """The names and kinds of the format, by hand."""
+    out = write("fiftyone", tmp_path / "set")
+    assert json.loads((out / "manifest.json").read_text())["index"] == [{"data": "data/walk it.mp4", "labels": "labels/walk it.mp4.json"}]
+    document = json.loads((out / "labels/walk it.mp4.json").read_text())
+    assert list(document["frames"]) == [str(i) for i in range(1, NUM_FRAMES + 1)]
+    person, arm, *_ = document["frames"]["1"]["objects"]["objects"]
+    assert (person["label"], person["name"], person["index"], person["confidence"]) == ("person", "persons", 1, 0.9)
+    assert person["bounding_box"] == {"top_left": {"x": 0.03125, "y": 0.083333}, "bottom_right": {"x": 0.34375, "y": 0.91875}}
+    assert (arm["label"], arm["name"], arm["index"]) == (VOCABULARY.parts[0], "parts", 1)
+    assert {row["type"] for row in arm["attrs"]["attrs"]} <= {f"eta.core.data.{kind}Attribute" for kind in ("Numeric", "Categorical")}
+    assert document["frames"][str(NUM_FRAMES)]["objects"] == {"objects": []}
+    assert [event["support"]["ranges"] for event in document["events"]["events"]] == ["1-12", "7-12", "1-6", "7-12"]
+    assert field_name("a.b$c") == "a_b_c"
 
 
 def test_activitynet(tmp_path: Path) -> None:
