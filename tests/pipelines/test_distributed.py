@@ -11,7 +11,17 @@ import numpy as np
 import yaml
 from builders import write_clips
 
+from pipelines import train
+
 ROOT = Path(__file__).parents[2]
+
+
+def torchrun(*order: str) -> None:
+    """A training by two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "pipelines.train", *order]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def losses(run: Path) -> list[dict[str, float]]:
@@ -29,14 +39,9 @@ def test_two_processes_give_the_losses_of_one_with_the_doubled_batch(people: Pat
     }
     config = tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump(settings))
-    command = ["-m", "pipelines.train", "person_detector", "--config", str(config), "--quiet", "--device", "cpu"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    alone = [sys.executable, *command, "--out", str(tmp_path / "one")]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    together = [*torchrun, *command, "--out", str(tmp_path / "two"), "--set", "fit.batch_size=2"]
-    for line in (alone, together):
-        done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=250)
-        assert done.returncode == 0, done.stderr[-2000:]
+    order = ["person_detector", "--config", str(config), "--quiet", "--device", "cpu"]
+    assert train.main(train.build_parser().parse_args([*order, "--out", str(tmp_path / "one")])) == 0
+    torchrun(*order, "--out", str(tmp_path / "two"), "--set", "fit.batch_size=2")
     first, second = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(first) == len(second) == 2
     for one, two in zip(first, second, strict=True):
@@ -53,12 +58,7 @@ def test_two_processes_stop_together_and_write_once(tmp_path: Path) -> None:
         "stop_at": 0.5,
     }
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(settings))
-    command = ["-m", "pipelines.train", "recognizer", "--config", str(tmp_path / "c.yaml"), "--quiet", "--device", "cpu"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    line = [*torchrun, *command, "--out", str(tmp_path / "run")]
-    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=250)
-    assert done.returncode == 0, done.stderr[-2000:]
+    torchrun("recognizer", "--config", str(tmp_path / "c.yaml"), "--quiet", "--device", "cpu", "--out", str(tmp_path / "run"))
     rows = [json.loads(text) for text in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(len(rows)))
     assert len(rows) < 20

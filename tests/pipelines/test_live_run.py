@@ -22,7 +22,8 @@ from senders import Stream, tcp_sender
 
 from parsing.document import json_schema, read_parse
 from parsing.errors import InputError
-from pipelines.parse.live import Delays
+from parsing.media.live import LiveSource
+from pipelines.parse.live import Delays, LiveOptions
 from pipelines.parse.sources import plan_jobs
 from pipelines.run import build_parser, main
 
@@ -142,10 +143,13 @@ def test_what_fits_on_a_full_disk_is_kept(tiny_pipeline: Path, tmp_path: Path, n
     assert {path.name for path in tmp_path.iterdir()} == {name}
 
 
-def test_the_page_shows_what_is_seen(tiny_pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_shows_what_is_seen(tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     codes: list[int] = []
+    sources: list[LiveSource] = []
+    opened = LiveOptions.open
+    monkeypatch.setattr(LiveOptions, "open", lambda *given: sources.append(opened(*given)) or sources[-1])
     with tcp_sender(*[stream(30_000)] * 9) as url:  # a busy machine may lose it now and then
-        arguments = (tiny_pipeline, url, "--serve", 0, "--seconds", 20)
+        arguments = (tiny_pipeline, url, "--serve", 0, "--seconds", 100)
         thread = threading.Thread(target=lambda: codes.append(call(*arguments)))
         thread.start()
         errors = ""
@@ -171,6 +175,7 @@ def test_the_page_shows_what_is_seen(tiny_pipeline: Path, capsys: pytest.Capture
             assert json.loads(next(events.iter_lines()).removeprefix(b"data: "))["index"] >= latest["index"]
         assert requests.get(base, headers={"Host": "elsewhere.example"}, timeout=60).status_code == 403
         assert requests.post(base, timeout=60).status_code == 405
+        sources[0].stop()  # as Ctrl-C does, which this thread's run does not hear
         thread.join(120)
     assert codes == [0]
     with pytest.raises(requests.ConnectionError):

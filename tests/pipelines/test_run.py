@@ -14,17 +14,19 @@ import jsonschema
 import numpy as np
 import pytest
 from builders import ramp, write_video
+from commands import command_line
 
 from parsing.document import json_schema
 from parsing.errors import InputError
 from parsing.media.video import Video
+from pipelines import run
 from pipelines.parse.sources import plan_jobs
 from pipelines.run import build_parser, main
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def alone(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pipelines.run", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False, timeout=120)
@@ -41,7 +43,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_one_video(tiny_pipeline: Path, clip: Path, tmp_path: Path) -> None:
-    done = run(clip, "--out", tmp_path / "p.json", "--save-video", "--config", tiny_pipeline)
+    done = alone(clip, "--out", tmp_path / "p.json", "--save-video", "--config", tiny_pipeline)
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads((tmp_path / "p.json").read_text())
     jsonschema.validate(document, json_schema())
@@ -68,7 +70,7 @@ def test_a_folder_with_a_broken_video_goes_on(tiny_pipeline: Path, tmp_path: Pat
     (folder / "b.mp4").write_text("text")
     write_video(folder / "c.mkv", [ramp(i) for i in range(3)])
     (folder / "notes.txt").write_text("left alone")
-    done = run(folder, "--out", out, "--config", tiny_pipeline)
+    done = alone(folder, "--out", out, "--config", tiny_pipeline)
     assert done.returncode == 1
     assert sorted(path.name for path in out.iterdir()) == ["a.mp4.json", "c.mkv.json"]
     assert len(done.stderr.strip().splitlines()) == 1
@@ -123,15 +125,32 @@ def test_outputs_are_not_replaced_unasked(tiny_pipeline: Path, clip: Path, tmp_p
         (["--out", "{tmp}/p.json"], "SOURCE"),
     ],
 )
-def test_usage_errors(tiny_pipeline: Path, clip: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_usage_errors(
+    tiny_pipeline: Path,
+    clip: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "empty").mkdir()
     second = write_video(tmp_path / "d.mp4", [ramp(1)])
     filled = [word.format(clip=clip, clip2=second, tmp=tmp_path) for word in arguments]
-    done = run(*filled, *([] if "--config" in filled else ["--config", tiny_pipeline]))
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    code = command_line(run, [*filled, *([] if "--config" in filled else ["--config", tiny_pipeline])], monkeypatch)
+    errors = capsys.readouterr().err
+    assert code == 2
+    assert message in errors
+    assert "Traceback" not in errors
     assert not list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.parametrize("arguments", [["--device", "tpu"], ["--every", "0"]])
+def test_a_process_ends_with_the_code_of_its_usage_error(tiny_pipeline: Path, clip: Path, tmp_path: Path, arguments: list[str]) -> None:
+    done = alone(clip, "--out", tmp_path / "p.json", "--config", tiny_pipeline, *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith(("error: ", "partwise run: error: "))
 
 
 def test_a_pickle_as_weights_executes_nothing(tiny_pipeline: Path, clip: Path, tmp_path: Path) -> None:
@@ -206,6 +225,6 @@ def test_interrupt_leaves_nothing(tiny_pipeline: Path, tmp_path: Path) -> None:
 
 
 def test_help_is_short() -> None:
-    done = run("--help")
+    done = alone("--help")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) < 70
