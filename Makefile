@@ -73,9 +73,10 @@ lock:
 faults: .venv/installed
 	$(BIN)/python scripts/faults.py --out docs/faults.md
 
-# Speed as ratios, to docs/performance.md: make bench CLIP=video.mp4 DATA=folder of people.
+# Speed as ratios, to docs/performance.md: make bench CLIP=video of a person, FIVE=video of five persons, DATA=folder of people. What is
+# not given is left out and keeps its last figures.
 bench: .venv/installed
-	$(BIN)/python benchmarks/performance.py $(CLIP) $(if $(DATA),--data $(DATA),--only chain start memory)
+	$(BIN)/python benchmarks/performance.py $(CLIP) $(if $(FIVE),--five $(FIVE)) $(if $(DATA),--data $(DATA))
 
 # Known advisories of what is locked, asked from the package index; it fails where the index does not tell.
 audit: .venv-audit/installed

@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--turns", type=int, default=5)
     arguments = parser.parse_args()
+<<<<<<< Updated upstream
     with tempfile.TemporaryDirectory() as name:
         files = [Path(name, f"{one}.json") for one in NAMES]
         write(files, arguments)
@@ -64,6 +65,25 @@ def write(files: list[Path], arguments: argparse.Namespace) -> None:
 def timed(call: Callable[[], float]) -> tuple[float, float]:
     started = time.perf_counter()
     return call(), time.perf_counter() - started
+=======
+    fast, slow = compare(arguments.videos, arguments.frames, arguments.persons, arguments.workers)
+    print(f"{fast:.2f} s with {arguments.workers} processes, plain loop {slow:.1f} s: {slow / fast:.1f} times faster")
+
+
+def compare(num_videos: int, num_frames: int, num_persons: int, workers: int | None) -> tuple[float, float]:
+    """Seconds of the score and of the plain loop, whose results must be the same."""
+    true, actions, said, guesses = plain.random_results(0, num_videos, num_frames, num_persons)
+    sides = Results(true, actions, Path("truth"), Path("truth")), Results(said, guesses, Path("found"), Path("found"))
+    started = time.perf_counter()
+    report = evaluate(*sides, workers=workers)
+    fast = time.perf_counter() - started
+    started = time.perf_counter()
+    expected = plain.score(true, actions, said, guesses)
+    slow = time.perf_counter() - started
+    if abs(report["score"] - expected) > 1e-9:
+        raise SystemExit(f"score {report['score']:.6f}, plain {expected:.6f}")
+    return fast, slow
+>>>>>>> Stashed changes
 
 
 if __name__ == "__main__":

@@ -1,30 +1,38 @@
 #!/usr/bin/env python3
 """How fast the pipeline is, as ratios taken in one run, and docs/performance.md from them.
 
-    python benchmarks/performance.py CLIP --data DATA/people [--only chain start runtimes memory] --out docs/performance.md
+    python benchmarks/performance.py CLIP --five CLIP --data DATA/people [--only chain start …] --out docs/performance.md
 
-Each part keeps its figures in `runs/bench/NAME.json`; parts that do not run keep those of their last run. Times of a part come
-from one run on one machine, turn by turn, and say what else ran on it as little as they can: ratios are of medians.
+Each part keeps its figures in `runs/bench/NAME.json`; parts that do not run, or fail, keep those of their last run. Times of a part
+come from one run on one machine, turn by turn, and say what else ran on it as little as they can: ratios are of medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
-import shlex
 import subprocess
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 from unittest.mock import patch
 
+import kinetics_tps
+import memory
+import performance_page
+import reference_networks
+import runtimes
 import torch
+import workers
 
 from parsing.files import atomic
 from parsing.media.sources import open_source
@@ -35,33 +43,8 @@ STAGES = ("person_detector", "part_detector", "part_states")
 TURNS = 3
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A stage, the training config that names its data, settings of it, its component, and two figures of its report."""
-
-    config: str
-    settings: str
-    component: str
-    figures: tuple[str, str]
-
-    def command(self, stage: str, data: str, options: str) -> list[str]:
-        sets = [part for setting in self.settings.format(data=data).split() for part in ("--set", setting)]
-        component = f"{{{self.component}, {options}}}"
-        return ["-m", "pipelines.evaluate", stage, "--config", self.config, *sets, "--component", component]
-
-
-BOXES = "pretrained=none data.more=[] data.root={data}"
-STATES = "pretrained=none data.images.more=[] data.kinetics_tps=null data.images.root={data}"
-PERSONS = "name: cascade_rcnn, score_threshold: 0.01, max_persons: 100"
-MEASURED = {
-    "person_detector": Measured("configs/person_detector/movenet.yaml", BOXES, PERSONS, ("AP", "AP50")),
-    "part_detector": Measured("configs/part_detector/movenet.yaml", BOXES, "name: cascade_rcnn, score_threshold: 0.01", ("AP", "AP50")),
-    "part_states": Measured("configs/part_states/movenet.yaml", STATES, "name: part_state_net", ("mean_ap", "accuracy")),
-}
-VARIANTS = {"PyTorch, float32": "runtime: torch"}
-ON_CPUS = {"OpenVINO, float32": "runtime: openvino"}
-IN_SHORT = {"PyTorch, bfloat16": "runtime: torch, precision: bfloat16"}  # where the processor or the GPU has it
-IN_SHORT_ON_CPUS = {"OpenVINO, bfloat16": "runtime: openvino, precision: bfloat16"}
+class NothingToDoError(Exception):
+    """Why a part is left out."""
 
 
 @dataclass(frozen=True)
@@ -83,22 +66,39 @@ class Timed:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of the pipeline, as ratios, and docs/performance.md.")
-    parser.add_argument("clip", type=Path)
+    parser.add_argument("clip", type=Path, help="of one person")
+    parser.add_argument("--five", type=Path, metavar="CLIP", help="of five persons")
     parser.add_argument("--data", type=Path, help="the folder of people, for the average precision of each runtime")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--out", type=Path, default=Path("docs/performance.md"))
     arguments = parser.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
-    for name in arguments.only:
-        found = PARTS[name](arguments)
-        (KEPT / f"{name}.json").write_text(json.dumps(found | machine(), indent=1))
-        print(json.dumps({name: found}), flush=True)
+    failed = [name for name in arguments.only if not has_run(name, arguments)]
+    kept = {name: json.loads(file.read_text()) for name in PARTS if (file := KEPT / f"{name}.json").is_file()}
     with atomic(arguments.out) as temporary:
-        temporary.write_text(document(), encoding="utf-8")
+        temporary.write_text(performance_page.document(kept), encoding="utf-8")
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}; their last figures are kept")
+
+
+def has_run(name: str, arguments: argparse.Namespace) -> bool:
+    """Run a part and keep its figures; one that fails says so and leaves the others to go on."""
+    taken_on, started = machine(), time.perf_counter()
+    try:
+        found = PARTS[name](arguments)
+    except NothingToDoError as reason:
+        print(f"{name}: left out, {reason}", flush=True)
+    except (Exception, SystemExit):
+        traceback.print_exc()
+        return False
+    else:
+        (KEPT / f"{name}.json").write_text(json.dumps(found | taken_on, indent=1))
+        print(json.dumps({name: found, "seconds": round(time.perf_counter() - started)}), flush=True)
+    return True
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """What the figures are taken on."""
     names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     device = (
         torch.cuda.get_device_name() if torch.cuda.is_available() else f"{len(names)} cores, {names[0] if names else platform.machine()}"
@@ -111,26 +111,34 @@ def chain(arguments: argparse.Namespace) -> dict[str, Any]:
     ours = {every: VideoParser.from_config("default", [f"every={every}"]) for every in (1, 3)}
     with patch.dict(os.environ, PARTWISE_RUNTIME="torch"):
         glued = VideoParser.from_config("default")
-    busy: list[float] = []
-    for stage in STAGES:
-        setattr(ours[3], stage, Timed(getattr(ours[3], stage), busy))
+    in_lanes, alone = time_networks(ours[3])
     times: dict[str, list[float]] = {"glued": [], "every 1": [], "every 3": [], "networks": []}
     for _ in range(TURNS):
         times["glued"].append(seconds(lambda: glue(glued, arguments.clip)))
         times["every 1"].append(seconds(lambda: list(ours[1].stream(arguments.clip))))
-        busy.clear()
+        in_lanes.clear()
+        alone.clear()
         times["every 3"].append(seconds(lambda: list(ours[3].stream(arguments.clip))))
-        times["networks"].append(sum(busy) / ours[3].lanes.calls)
-    with open_source(arguments.clip) as source:
-        length_s, count, size = source.facts.duration_s, source.num_frames, f"{source.facts.width} x {source.facts.height}"
+        times["networks"].append(sum(in_lanes) / ours[3].lanes.calls + sum(alone))
     found = {name: median(values) for name, values in times.items()}
     return {
-        "clip": f"{arguments.clip.name}, {size}, {count} frames of {length_s:.1f} s",
+        "clip": described(arguments.clip),
         "glued_over_every_1": found["glued"] / found["every 1"],
         "glued_over_every_3": found["glued"] / found["every 3"],
-        "real_time_every_3": length_s / found["every 3"],
+        "real_time_every_3": length_s(arguments.clip) / found["every 3"],
         "wall_over_networks": found["every 3"] / found["networks"],
     }
+
+
+def time_networks(parser: VideoParser) -> tuple[list[float], list[float]]:
+    """The seconds of calls of the stages, of which several run at a time, and of the recognizers, which have all cores; both grow."""
+    in_lanes: list[float] = []
+    alone: list[float] = []
+    for stage in STAGES:
+        setattr(parser, stage, Timed(getattr(parser, stage), in_lanes))
+    large: Any = parser.by_size.large
+    parser.by_size = replace(parser.by_size, large=replace(large, recognizer=Timed(large.recognizer, alone)))
+    return in_lanes, alone
 
 
 def glue(parser: VideoParser, clip: Path) -> None:
@@ -150,6 +158,26 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
+def described(clip: Path) -> str:
+    with open_source(clip) as source:
+        size = f"{source.facts.width} x {source.facts.height}"
+        return f"{clip.name}, {size}, {source.num_frames} frames of {source.facts.duration_s:.1f} s"
+
+
+def length_s(clip: Path) -> float:
+    with open_source(clip) as source:
+        return float(source.facts.duration_s)
+
+
+def five(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The default pipeline over a clip of five persons."""
+    if arguments.five is None:
+        raise NothingToDoError("a clip of five persons is given as --five")
+    parser = VideoParser.from_config("default", ["every=3"])
+    times = [seconds(lambda: list(parser.stream(arguments.five))) for _ in range(TURNS + 1)]
+    return {"clip": described(arguments.five), "real_time_every_3": length_s(arguments.five) / median(times[1:])}
+
+
 FIRST = """
 import sys, time
 started = time.perf_counter()
@@ -166,30 +194,53 @@ def start(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"first_result_s": median(times[1:])}
 
 
-def runtimes(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Average precision of the default detectors on each runtime, by `pipelines.evaluate`."""
-    if arguments.data is None:
-        raise SystemExit("runtimes: give the folder of people as --data")
-    found: dict[str, Any] = {}
-    for stage, measured in MEASURED.items():
-        for name, options in variants().items():
-            report = KEPT / f"{stage} {name}.json"
-            if not report.is_file():
-                command = [sys.executable, *measured.command(stage, str(arguments.data), options), "--out", str(report), "--quiet"]
-                subprocess.run(command, check=True)
-            figures = json.loads(report.read_text())["all"]
-            found.setdefault(stage, {})[name] = [figures[one] for one in measured.figures]
-    return {"ap": found}
+def two_workers(arguments: argparse.Namespace) -> dict[str, Any]:
+    """`pipelines.run --workers`, each worker with a core of its own."""
+    if len(os.sched_getaffinity(0)) < 2:
+        raise NothingToDoError("there is one core, and two are compared")
+    with tempfile.TemporaryDirectory() as folder:
+        one, two = workers.compare(arguments.clip, Path(folder), 8, "default")
+    return {"ratio": two / one}
 
 
-def variants() -> dict[str, str]:
-    """The runtimes and precisions that this machine has."""
-    on_gpu = torch.cuda.is_available()
-    has_short = on_gpu or "bf16" in Path("/proc/cpuinfo").read_text()
-    return VARIANTS | ({} if on_gpu else ON_CPUS) | (IN_SHORT | ({} if on_gpu else IN_SHORT_ON_CPUS) if has_short else {})
+def networks(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Networks of the reports against their reference implementations."""
+    del arguments
+    found = reference_networks.ratios()
+    if not found:
+        raise NothingToDoError("this processor has no bfloat16")
+    return {"ratios": found}
 
 
-def memory(arguments: argparse.Namespace) -> dict[str, Any]:
+YOLO_FRAMES = 30
+
+
+def yolo(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Time a frame of YOLO11n-pose with its tracker over that of the default pipeline, over frames of the clip."""
+    if importlib.util.find_spec("ultralytics") is None:
+        raise NothingToDoError("ultralytics is not installed")
+    os.environ |= {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
+    from ultralytics import YOLO
+
+    theirs, ours = YOLO("yolo11n-pose.yaml"), VideoParser.from_config("default")
+    with open_source(arguments.clip) as source:
+        images = [frame.image for frame, _ in zip(source.frames(), range(YOLO_FRAMES), strict=False)]
+    times: list[tuple[float, float]] = []
+    for _ in range(TURNS + 1):
+        track = [seconds(lambda image=image: theirs.track(image[..., ::-1], imgsz=640, persist=True, verbose=False)) for image in images]  # type: ignore[misc]
+        times.append((sum(track), seconds(lambda: list(ours.stream(frames=images, fps=30)))))
+    other, own = zip(*times[1:], strict=True)
+    return {"ratio": median(other) / median(own)}
+
+
+def score(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The Kinetics-TPS score of a validation set's size."""
+    del arguments
+    fast, slow = kinetics_tps.compare(900, 60, 3, os.cpu_count())
+    return {"ratio": slow / fast}
+
+
+def clips(arguments: argparse.Namespace) -> dict[str, Any]:
     """Peak memory after 60 clips over that after 5, in one process each."""
     peaks = {}
     for count in (5, 60):
@@ -203,62 +254,32 @@ def memory(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"peak_mib": peaks, "ratio": peaks[60] / peaks[5]}
 
 
+def length(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory of a long video over that of a short one."""
+    with tempfile.TemporaryDirectory() as folder:
+        short, long = (memory.peak_mib(memory.loop(arguments.clip, Path(folder) / f"{n}.mp4", n), []) for n in memory.MINUTES)
+    return {"ratio": long / short}
+
+
+def precision(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Average precision of the default stages on each runtime."""
+    if arguments.data is None:
+        raise NothingToDoError("the folder of people is given as --data")
+    return {"ap": runtimes.figures(arguments.data, KEPT)}
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "chain": chain,
+    "five": five,
     "start": start,
-    "runtimes": runtimes,
-    "memory": memory,
+    "workers": two_workers,
+    "networks": networks,
+    "yolo": yolo,
+    "score": score,
+    "memory": clips,
+    "length": length,
+    "runtimes": precision,
 }
-
-
-HEAD = """# Performance
-
-Written by `make bench CLIP=video.mp4 DATA=DATA/people`. What one row compares was taken in one run, turn by turn; ratios are of medians.
-Times and rates by themselves mean something only where the load is below the number of cores.
-"""
-ROWS = {
-    "chain": (
-        ("glued_over_every_1", "the same networks glued together in eager PyTorch, frame by frame, over every frame a key frame", "≥ 2.5"),
-        ("glued_over_every_3", "the same over every third frame a key frame", "≥ 8"),
-        ("real_time_every_3", "real-time factor, every third frame a key frame", "≥ 2.5"),
-        ("wall_over_networks", "wall time over the time of the networks, divided by how many run at a time", "≤ 1.05"),
-    ),
-    "start": (("first_result_s", "seconds from the start of Python to the first parse, graphs in the cache", "≤ 4"),),
-    "memory": (("ratio", "peak memory after 60 clips over that after 5", "≤ 1.05"),),
-}
-
-
-def document() -> str:
-    """docs/performance.md from what is kept."""
-    kept = {name: json.loads(file.read_text()) for name in PARTS if (file := KEPT / f"{name}.json").is_file()}
-    lines = [HEAD]
-    if clip := kept.get("chain", {}).get("clip"):
-        lines.append(f"The clip: {clip}.\n")
-    if any(name in kept for name in ROWS):
-        lines += ["| what | here | aim | machine, instructions, load |", "|---|---|---|---|"]
-    for name, rows in ROWS.items():
-        if (found := kept.get(name)) is not None:
-            where = f"{found['machine']}, {found['instructions']}, {found['load']}"
-            lines += [f"| {what} | {found[key]:.2f} | {aim} | {where} |" for key, what, aim in rows]
-    if "runtimes" in kept:
-        lines += runtime_table(kept["runtimes"])
-    return "\n".join(lines) + "\n"
-
-
-def runtime_table(found: dict[str, Any]) -> list[str]:
-    lines = [
-        "\n## Runtimes and precision\n",
-        f"On the validation images of `DATA/people`, on {found['machine']} ({found['instructions']}). "
-        "Of detectors the figures are AP and AP50 of boxes, of part states mean AP and accuracy.\n",
-        "| stage | runtime, precision | figures | first one against PyTorch in float32 |",
-        "|---|---|---|---|",
-    ]
-    for stage, rows in found["ap"].items():
-        base = rows["PyTorch, float32"][0]
-        lines += [f"| {stage} | {name} | {one:.4f}, {other:.4f} | {one - base:+.4f} |" for name, (one, other) in rows.items()]
-    lines.append("\nOne row of each is made by:\n\n```")
-    lines += [shlex.join(["python", *one.command(stage, "DATA/people", "runtime: openvino")]) for stage, one in MEASURED.items()]
-    return [*lines, "```"]
 
 
 if __name__ == "__main__":

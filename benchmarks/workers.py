@@ -38,22 +38,23 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.videos:
-            compare(arguments.clip, Path(folder), arguments.videos, arguments.config)
+            one, two = compare(arguments.clip, Path(folder), arguments.videos, arguments.config)
+            print(f"1 worker, 1 core    {one:.3f} videos/s")
+            print(f"2 workers, 1 each   {two:.3f} videos/s")
+            print(f"ratio               {two / one:.2f}")
         if arguments.live_s:
             live(arguments.clip, Path(folder), arguments.live_s, arguments.config)
 
 
-def compare(clip: Path, folder: Path, num_videos: int, config: str) -> None:
-    """Print videos a second of one worker with one core and of two workers with one each."""
+def compare(clip: Path, folder: Path, num_videos: int, config: str) -> tuple[float, float]:
+    """Videos a second of one worker with one core and of two workers with one each."""
     videos = folder / "videos"
     videos.mkdir()
     for number in range(num_videos):
         shutil.copy(clip, videos / f"{number}{clip.suffix}")
     cores = sorted(os.sched_getaffinity(0))
-    rates = [rate(videos, folder / f"out{count}", count, cores[:count], config) for count in (1, 2)]
-    print(f"1 worker, 1 core    {rates[0]:.3f} videos/s")
-    print(f"2 workers, 1 each   {rates[1]:.3f} videos/s")
-    print(f"ratio               {rates[1] / rates[0]:.2f}")
+    one, two = (rate(videos, folder / f"out{count}", count, cores[:count], config) for count in (1, 2))
+    return one, two
 
 
 def rate(videos: Path, out: Path, num_workers: int, cores: Sequence[int], config: str) -> float:
