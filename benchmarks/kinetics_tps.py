@@ -34,56 +34,38 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--turns", type=int, default=5)
     arguments = parser.parse_args()
-<<<<<<< Updated upstream
-    with tempfile.TemporaryDirectory() as name:
-        files = [Path(name, f"{one}.json") for one in NAMES]
-        write(files, arguments)
-
-        def fast() -> float:
-            report = evaluate(read_truth(Path(name)), read_results(*files[2:]), workers=arguments.workers)
-            return float(report["score"])
-
-        def slow() -> float:
-            return plain.score(*(json.loads(path.read_text()) for path in files))
-
-        turns = [(timed(fast), timed(slow)) for _ in range(arguments.turns)]
-    (score, _), (expected, _) = turns[0]
-    ratios = [slow_s / fast_s for (_, fast_s), (_, slow_s) in turns]
-    print(f"score {score:.6f}, plain {expected:.6f}, difference {abs(score - expected):.1e}")
-    seconds = [median(turn[side][1] for turn in turns) for side in (0, 1)]
+    turns = compare(arguments.videos, arguments.frames, arguments.persons, arguments.workers, arguments.turns)
+    ratios = [slow_s / fast_s for fast_s, slow_s in turns]
+    fast_s, slow_s = (median(side) for side in zip(*turns, strict=True))
     print(
-        f"{seconds[0]:.2f} s with {arguments.workers} processes, plain loop {seconds[1]:.1f} s: {median(ratios):.1f} times faster, "
+        f"{fast_s:.2f} s with {arguments.workers} processes, plain loop {slow_s:.1f} s: {median(ratios):.1f} times faster, "
         f"the median of {len(ratios)} turns from {min(ratios):.1f} to {max(ratios):.1f}"
     )
 
 
-def write(files: list[Path], arguments: argparse.Namespace) -> None:
-    for path, value in zip(files, plain.random_results(0, arguments.videos, arguments.frames, arguments.persons), strict=True):
-        path.write_text(json.dumps(value))
+def compare(videos: int, frames: int, persons: int, workers: int | None, turns: int) -> list[tuple[float, float]]:
+    """Seconds of the score and of the plain loop in each turn; both must give the same score."""
+    with tempfile.TemporaryDirectory() as name:
+        files = [Path(name, f"{one}.json") for one in NAMES]
+        for path, value in zip(files, plain.random_results(0, videos, frames, persons), strict=True):
+            path.write_text(json.dumps(value))
+
+        def fast() -> float:
+            return float(evaluate(read_truth(Path(name)), read_results(*files[2:]), workers=workers)["score"])
+
+        def slow() -> float:
+            return plain.score(*(json.loads(path.read_text()) for path in files))
+
+        found = [(timed(fast), timed(slow)) for _ in range(turns)]
+    (score, _), (expected, _) = found[0]
+    if abs(score - expected) > 1e-9:
+        raise SystemExit(f"score {score:.9f}, plain {expected:.9f}, expected the same")
+    return [(fast_s, slow_s) for (_, fast_s), (_, slow_s) in found]
 
 
 def timed(call: Callable[[], float]) -> tuple[float, float]:
     started = time.perf_counter()
     return call(), time.perf_counter() - started
-=======
-    fast, slow = compare(arguments.videos, arguments.frames, arguments.persons, arguments.workers)
-    print(f"{fast:.2f} s with {arguments.workers} processes, plain loop {slow:.1f} s: {slow / fast:.1f} times faster")
-
-
-def compare(num_videos: int, num_frames: int, num_persons: int, workers: int | None) -> tuple[float, float]:
-    """Seconds of the score and of the plain loop, whose results must be the same."""
-    true, actions, said, guesses = plain.random_results(0, num_videos, num_frames, num_persons)
-    sides = Results(true, actions, Path("truth"), Path("truth")), Results(said, guesses, Path("found"), Path("found"))
-    started = time.perf_counter()
-    report = evaluate(*sides, workers=workers)
-    fast = time.perf_counter() - started
-    started = time.perf_counter()
-    expected = plain.score(true, actions, said, guesses)
-    slow = time.perf_counter() - started
-    if abs(report["score"] - expected) > 1e-9:
-        raise SystemExit(f"score {report['score']:.6f}, plain {expected:.6f}")
-    return fast, slow
->>>>>>> Stashed changes
 
 
 if __name__ == "__main__":
