@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from pydantic import Field
 from parsing.configs import Share, config
 from parsing.networks.weights import model_facts
 from parsing.stages import Item, Tracker
+from parsing.tracks import SURE_SCORE
 from parsing.types import Array, Frame, FrameParse, ModelFacts
 
 logging.getLogger("trackers.cmc").setLevel(logging.ERROR)  # it tells of every picture that is too plain
@@ -24,7 +26,9 @@ Seconds = Annotated[float, Field(ge=0, le=3600)]
 Library = Any  # a tracker of the package, and a track of such a tracker
 Tracks = list[Library | None]  # of the persons of a frame, None where a person has no track
 LIBRARY_RATE = 30.0  # the library counts its buffer in frames of this rate
-MOST_WAIT = 2  # key frames that a key frame waits for
+MOST_WAIT = 2  # key frames that a key frame waits for its tracks to be confirmed
+# Tracks that end before this time count where one of their scores is sure; key frames that a frame waits for it at most.
+BRIEF_S, MOST_WAIT_BRIEF = 0.3, 9
 
 
 @config
@@ -162,7 +166,8 @@ class BoxTracker:
     """A `Tracker`; ids count from 1 in each video. A track is confirmed by a second key frame that shows its person.
 
     Frames are placed in time by their own times, so variable rates and skipped frames do not disturb the motion model.
-    A key frame waits for at most two more: a person who is not seen again in these has no track in it.
+    A key frame waits for at most two more: a person who is not seen again in these has no track in it. Where nobody is sure of
+    a track (`SURE_SCORE`), it waits until the track has lasted for `BRIEF_S`; what ends before is none.
 
     Args:
         start: gives a tracker of the library for a new video.
@@ -175,15 +180,43 @@ class BoxTracker:
         self.start, self.sees_frames, self.facts = start, sees_frames, facts
 
     def __call__(self, items: Iterable[Item], *, waits: bool = True) -> Iterator[Item]:
-        tracker, num_keys, most_wait = self.start(), 0, MOST_WAIT if waits else 0
+        tracker, num_keys, now_s = self.start(), 0, 0.0
+        seen, numbers = dict[Library, _Seen](), itertools.count(1)
         waiting = deque[tuple[int, Frame, FrameParse | None, Tracks]]()
         for frame, parse in items:
-            num_keys += parse is not None
-            tracks = [] if parse is None else _follow(tracker, parse, frame.image if self.sees_frames else None)
+            tracks: Tracks = []
+            if parse is not None:
+                num_keys, now_s = num_keys + 1, parse.time_s
+                tracks = _follow(tracker, parse, frame.image if self.sees_frames else None)
+                _note(seen, tracks, parse)
             waiting.append((num_keys, frame, parse, tracks))
-            while waiting and (num_keys - waiting[0][0] >= most_wait or not any(_is_open(tracker, track) for track in waiting[0][3])):
-                yield _settled(*waiting.popleft()[1:])
-        yield from (_settled(*item[1:]) for item in waiting)
+            while waiting and not (waits and _is_open(tracker, seen, waiting[0][3], num_keys - waiting[0][0], now_s)):
+                yield _settled(*waiting.popleft()[1:], seen, numbers)
+            for gone in seen.keys() - {*tracker.tracks, *(track for *_, some in waiting for track in some)}:
+                del seen[gone]
+        yield from (_settled(*item[1:], seen, numbers) for item in waiting)
+
+
+@dataclass
+class _Seen:
+    """When a track was seen first and last, its best score, and its id once it has one."""
+
+    first_s: float
+    last_s: float
+    score: float
+    number: int = -1
+
+    @property
+    def counts(self) -> bool:
+        return self.score >= SURE_SCORE or self.last_s - self.first_s >= BRIEF_S
+
+
+def _note(seen: dict[Library, _Seen], tracks: Tracks, parse: FrameParse) -> None:
+    """Keep what a key frame says of its tracks."""
+    for track, score in zip(tracks, parse.persons.scores.tolist(), strict=True):
+        if track is not None:
+            known = seen.setdefault(track, _Seen(parse.time_s, parse.time_s, score))
+            known.last_s, known.score = parse.time_s, max(known.score, score)
 
 
 def _follow(tracker: Library, parse: FrameParse, image: Array | None) -> Tracks:
@@ -210,14 +243,24 @@ def _follow(tracker: Library, parse: FrameParse, image: Array | None) -> Tracks:
     return tracks
 
 
-def _is_open(tracker: Library, track: Library | None) -> bool:
-    """Whether a track is not confirmed yet, and may still be."""
-    return track is not None and bool(track.tracker_id < 0) and track in tracker.tracks
+def _is_open(tracker: Library, seen: dict[Library, _Seen], tracks: Tracks, later_keys: int, now_s: float) -> bool:
+    """Whether a frame has a track that may still be confirmed, or may still last long enough, in the key frames to come."""
+    for track in tracks:
+        if track is None or track not in tracker.tracks:
+            continue
+        is_new = track.tracker_id < 0 and later_keys < MOST_WAIT
+        is_brief = not seen[track].counts and now_s - seen[track].first_s < BRIEF_S and later_keys < MOST_WAIT_BRIEF
+        if is_new or is_brief:
+            return True
+    return False
 
 
-def _settled(frame: Frame, parse: FrameParse | None, tracks: Tracks) -> Item:
-    """The ids that are known by now; the library numbers from 0."""
+def _settled(frame: Frame, parse: FrameParse | None, tracks: Tracks, seen: dict[Library, _Seen], numbers: Iterator[int]) -> Item:
+    """The ids that are known by now, numbered as they come."""
     if parse is None:
         return frame, None
-    numbers = np.array([-1 if track is None else track.tracker_id for track in tracks], int)
-    return frame, replace(parse, persons=replace(parse.persons, track_ids=np.where(numbers < 0, -1, numbers + 1)))
+    for track in tracks:
+        if track is not None and track.tracker_id >= 0 and seen[track].counts and seen[track].number < 0:
+            seen[track].number = next(numbers)
+    ids = np.array([-1 if track is None else seen[track].number for track in tracks], int)
+    return frame, replace(parse, persons=replace(parse.persons, track_ids=ids))

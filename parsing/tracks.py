@@ -10,6 +10,8 @@ import numpy as np
 
 from parsing.types import Array, Detections, FrameParse, Parts, PartStates
 
+SURE_SCORE = 0.75  # a person who is seen for a moment alone counts from this score on
+
 
 def same_track(first: FrameParse, second: FrameParse) -> tuple[Array, Array]:
     """Rows of both that hold the same track; persons without a track belong to nobody."""

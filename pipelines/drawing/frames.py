@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from parsing.configs import config
+from parsing.tracks import SURE_SCORE
 from parsing.types import ActionScore, Array, Frame, FrameParse
 from parsing.vocabulary import Vocabulary
 from pipelines.drawing.banner import Banner
@@ -33,6 +34,7 @@ class DrawingConfig:
         ids: the tracks' numbers, and what the person does, as far as tracks have actions.
         actions: what holds in the whole video, along the bottom edge, with its times.
         follow: the track that is drawn alone; None draws all persons.
+        brief: in videos, persons too who belong to no track and whose score is low: most are seen for a moment, and many are none.
     """
 
     panels: bool = True
@@ -40,6 +42,7 @@ class DrawingConfig:
     ids: bool = True
     actions: bool = True
     follow: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    brief: bool = False
 
 
 ALL = DrawingConfig()
@@ -51,10 +54,12 @@ class FrameDrawer:
 
     Args:
         vocabulary: of the parses.
+        has_tracks: a person without a track is one who was seen for a moment; not so in a single picture.
     """
 
     vocabulary: Vocabulary
     settings: DrawingConfig = ALL
+    has_tracks: bool = True
     _panels: Panels | None = field(default=None, repr=False)
 
     def draw(
@@ -96,9 +101,11 @@ class FrameDrawer:
 
     def _followed(self, parse: FrameParse) -> FrameParse:
         """The parse with those persons alone that are drawn."""
-        if self.settings.follow is None:
+        follow, hides_brief = self.settings.follow, self.has_tracks and not self.settings.brief and parse.persons.track_ids is not None
+        if follow is None and not hides_brief:
             return parse
-        rows = np.array([track_of(parse, row) == self.settings.follow for row in range(len(parse.persons))], bool)
+        ids = np.array([track_of(parse, row) for row in range(len(parse.persons))], int)
+        rows = (ids == follow) if follow is not None else (ids >= 0) | (parse.persons.scores >= SURE_SCORE)
         return FrameParse(
             parse.index, parse.time_s, parse.persons.select(rows), parse.parts.select(rows), parse.states.select(rows), parse.key
         )

@@ -12,6 +12,7 @@ from parsing.console import complain
 from parsing.document import VideoParse
 from parsing.media.live import LiveSource
 from parsing.media.sources import Source, open_source
+from parsing.media.stills import Still
 from parsing.progress import Counter
 from parsing.types import VideoFacts, main_action
 from parsing.writing import DocumentWriter, LinesWriter, ParseWriter
@@ -53,7 +54,7 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool, live: LiveOptions
     started = time.monotonic()
     source = open_source(job.source) if isinstance(job.source, Path) else live.open(job.source)
     stream = parser.stream(source)
-    drawer = FrameDrawer(parser.vocabulary, parser.settings.drawing)
+    drawer = FrameDrawer(parser.vocabulary, parser.settings.drawing, has_tracks=not isinstance(source, Still))
     num_frames, delays = 0, Delays()
     with ExitStack() as stack, _reader_may_leave(job):
         stop = stack.enter_context(ended_by_signals(source)) if isinstance(source, LiveSource) else None

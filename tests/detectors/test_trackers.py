@@ -113,6 +113,23 @@ def test_low_scores_go_on_but_do_not_begin() -> None:
 
 
 @every_tracker
+@pytest.mark.parametrize(("score", "num_keys", "counts"), [(0.6, 3, False), (0.6, 4, True), (0.8, 2, True)])
+def test_a_track_that_is_brief_and_unsure_is_none(name: str, score: float, num_keys: int, counts: bool) -> None:
+    """Key frames are 0.1 s apart; the person who stays keeps the lowest number."""
+    somebody = (400.0, 10.0, 460.0, 150.0)
+    both, one = found(PERSON, somebody, scores=(0.9, score)), found(PERSON)
+    ids = track(new_tracker(name), [both] * num_keys + [one] * 12)
+    assert ids == [[1, 2 if counts else -1]] * num_keys + [[1]] * 12
+
+
+def test_what_is_kept_of_a_track_goes_with_it() -> None:
+    tracker, scenes = new_tracker(), [found((50.0 * (i % 40), 10, 50.0 * (i % 40) + 20, 100)) for i in range(400)]
+    frames = tracker(items([*scenes]))
+    sizes = [len(frames.gi_frame.f_locals["seen"]) for _ in zip(range(390), frames, strict=False)]
+    assert max(sizes[200:]) <= max(sizes[:200])
+
+
+@every_tracker
 def test_videos_do_not_share_ids(name: str) -> None:
     tracker, scenes = new_tracker(name), [found((10, 10, 50, 100))] * 2
     assert track(tracker, scenes) == track(tracker, scenes) == [[1], [1]]

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,17 @@ def colours(picture: np.ndarray) -> set[tuple[int, ...]]:
 def test_nobody_and_no_action_leave_the_picture_alone() -> None:
     empty = frame()
     assert np.array_equal(draw(empty, frame_parse(0, [])), empty.image)
+
+
+def test_unsure_persons_without_a_track_are_drawn_where_there_are_no_tracks_or_they_are_asked_for() -> None:
+    scene, one = frame(hw=(480, 640)), frame_parse(0, [[100.0, 50.0, 200.0, 400.0]])
+    unsure = replace(one, persons=replace(one.persons, scores=np.array([0.6]), track_ids=np.array([-1])))
+    sure = replace(unsure, persons=replace(unsure.persons, scores=np.array([0.9])))
+    tracked = replace(unsure, persons=replace(unsure.persons, track_ids=np.array([3])))
+    assert np.array_equal(draw(scene, unsure), scene.image)
+    still = FrameDrawer(VOCABULARY, has_tracks=False).draw(scene, unsure)
+    for picture in (draw(scene, sure), draw(scene, tracked), draw(scene, unsure, brief=True), still):
+        assert not np.array_equal(picture, scene.image)
 
 
 @pytest.mark.parametrize("hw", [(480, 640), (1080, 1920)])
