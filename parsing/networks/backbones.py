@@ -9,6 +9,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers.conv2d_same import Conv2dSame, conv2d_same
 from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -63,6 +64,9 @@ class Backbone(nn.Module):
         except (AssertionError, LookupError, RuntimeError) as error:  # of timm
             reason = " ".join(str(error).split())
             raise InputError(f"backbone {name!r}: no features of levels {levels} ({reason:.160})") from None
+        for layer in self.net.modules():
+            if isinstance(layer, Conv2dSame):
+                layer.forward = functools.partial(_convolution_same, layer)
         info = self.net.feature_info
         self.channels: list[int] = info.channels()
         self.strides: list[int] = info.reduction()
@@ -119,6 +123,17 @@ class Backbone(nn.Module):
         if not self._channels_last_output:
             features = [level.permute(0, 2, 3, 1) for level in features]
         return [norm(level).permute(0, 3, 1, 2) for norm, level in zip(self.output_norms, features, strict=True)]
+
+
+def _convolution_same(layer: Conv2dSame, x: Tensor) -> Tensor:
+    """TensorFlow's `SAME` convolution. What is padded depends on no size that the stride divides, so a graph need not work it out."""
+    if any(length % step for length, step in zip(x.shape[2:], layer.stride, strict=True)):
+        found: Tensor = conv2d_same(x, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        return found
+    reach = [step * (size - 1) + 1 for size, step in zip(layer.kernel_size, layer.dilation, strict=True)]
+    rows, columns = (max(0, length - step) for length, step in zip(reach, layer.stride, strict=True))
+    padded = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+    return F.conv2d(padded, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
 
 
 def _from_timm(name: str, levels: tuple[int, ...], pretrained: Pretrained, drop_path: float) -> Any:

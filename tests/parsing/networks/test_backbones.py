@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import pytest
@@ -89,3 +90,16 @@ def test_timm_loads_the_weights_of_a_tag(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(timm, "create_model", noted)
     Backbone("resnet18", (1,), "timm/a1_in1k")
     assert asked == [("resnet18.a1_in1k", True)]
+
+
+@pytest.mark.parametrize("hw", [(64, 96), (32, 32), (51, 64), (33, 35)])
+def test_same_padding_is_tensorflows_for_every_size(hw: tuple[int, int]) -> None:
+    images = torch.rand(1, 3, *hw)
+    backbone = Backbone("movenet_thunder", (1, 3)).eval()
+    plain = copy.deepcopy(backbone)
+    for layer in plain.modules():
+        vars(layer).pop("forward", None)
+    assert sum("forward" in vars(layer) for layer in backbone.modules()) == 5
+    with torch.no_grad():
+        for one, other in zip(backbone(images), plain(images), strict=True):
+            torch.testing.assert_close(one, other)
