@@ -122,7 +122,7 @@ class PartEntry:
 
 @config
 class PersonEntry:
-    """One person: box as x1, y1, x2, y2 in pixels, and parts by name. `track_id` is null where the person was not followed."""
+    """One person: box as x1, y1, x2, y2 in pixels, and parts by name. `track_id` is null where the person has no sure track."""
 
     track_id: Count | None
     box: Box
