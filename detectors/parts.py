@@ -23,7 +23,7 @@ from parsing.errors import InputError
 from parsing.geometry import Crop, clip_boxes
 from parsing.keypoints import COCO_SWAP, coco_keypoints
 from parsing.networks.pieces import run_on
-from parsing.networks.placing import PrecisionChoice, chosen_precision
+from parsing.networks.placing import PrecisionChoice, chosen_precision, short_after
 from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, weights_path
 from parsing.pose import part_boxes
@@ -72,7 +72,7 @@ class PartDetectorConfig:
         pose = None if self.pose is None else self.pose.build(device)
         precision = chosen_precision(self.precision, self.runtime, device, self.weights)
         pieces = [piece.of_size(padded_px(network.architecture.input_px)) for piece in network.pieces()]
-        runtime = run_on(network, pieces, self.runtime, device, precision, "part_detector")
+        runtime = run_on(network, pieces, self.runtime, device, precision, "part_detector", short_after(self.weights))
         thresholds = class_thresholds(network.architecture.class_names, self.score_threshold, self.score_thresholds)
         return NetworkPartDetector(
             network,

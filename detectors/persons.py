@@ -19,7 +19,7 @@ from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
 from parsing.networks.pieces import run_on
-from parsing.networks.placing import PrecisionChoice, chosen_precision
+from parsing.networks.placing import PrecisionChoice, chosen_precision, short_after
 from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, weights_path
 from parsing.types import Detections, Frame, ModelFacts
@@ -56,7 +56,7 @@ class PersonDetectorConfig:
         if PERSON not in names:
             raise InputError(f"{weights_path(self.weights)}: detects {', '.join(names)}; expected {PERSON}")
         precision = chosen_precision(self.precision, self.runtime, device, self.weights)
-        runtime = run_on(network, network.pieces(), self.runtime, device, precision, "person_detector")
+        runtime = run_on(network, network.pieces(), self.runtime, device, precision, "person_detector", short_after(self.weights))
         return NetworkPersonDetector(
             network,
             device,

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parsing.configs import parse_config
 from parsing.console import say
 from parsing.errors import InputError
 from pipelines.command import CommandParser, add_output_options, add_set_option, claim, run_command
@@ -29,6 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the training config that names the data")
     parser.add_argument("--weights", metavar="FILE", help="default: the shipped weights of the stage")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the same weights with what they lose in their header")
+    text = "convolutions at the beginning of a network that compute in float32 all the same (default: as many as the weights say)"
+    parser.add_argument("--after", type=int, metavar="N", help=text)
     add_set_option(parser, "data.root=DATA")
     add_output_options(parser)
     return parser
@@ -37,16 +41,21 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> int:
     # Late: help and usage errors need not wait for the networks' libraries.
     from parsing.networks.runtimes import has_bfloat16
-    from parsing.networks.weights import read_header, with_header
+    from parsing.networks.weights import WeightsHeader, read_header, with_header
 
     training = training_config(arguments.stage, read_settings(arguments.config, arguments.set), str(arguments.config))
     weights = arguments.weights or f"default/{arguments.stage}"
     header = read_header(weights)
+    if arguments.after is not None:
+        header = parse_config(WeightsHeader, asdict(header) | {"bfloat16_after": arguments.after}, "--after")
     claim(arguments, [arguments.out], training, weights)
     if not has_bfloat16():
         raise InputError("precision: OpenVINO has no bfloat16 on this processor; expected one with AVX-512 BF16 or AMX")
-    name, *found = figures(training, arguments.stage, weights)
-    with_header(weights, arguments.out, replace(header, bfloat16_loss=round(found[0] - found[1], 5)))
+    with tempfile.TemporaryDirectory() as folder:
+        tried = Path(folder) / "weights.safetensors"
+        with_header(weights, tried, header)
+        name, *found = figures(training, arguments.stage, str(tried))
+        with_header(str(tried), arguments.out, replace(header, bfloat16_loss=round(found[0] - found[1], 5)))
     if not arguments.quiet:
         say(f"{name}  float32 {found[0]:.4f}  bfloat16 {found[1]:.4f}  loss {found[0] - found[1]:+.4f}")
     return 0

@@ -15,7 +15,7 @@ from parsing.batching import BatchSize
 from parsing.configs import Count, config, parse_config
 from parsing.errors import InputError
 from parsing.networks.pieces import Piece, noise, run_on
-from parsing.networks.placing import PrecisionChoice, chosen_precision, computing_in, to_device
+from parsing.networks.placing import PrecisionChoice, chosen_precision, computing_in, short_after, to_device
 from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.types import ActionScores, Array, Frame, ModelFacts
@@ -51,7 +51,7 @@ class VideoRecognizerConfig:
         views = self.views or _trained_views(self.name, self.weights)
         fold_norms(network)
         precision = chosen_precision(self.precision, self.runtime, device, self.weights)
-        runtime = run_on(network, clip_pieces(architecture), self.runtime, device, precision, "recognizer")
+        runtime = run_on(network, clip_pieces(architecture), self.runtime, device, precision, "recognizer", short_after(self.weights))
         facts = model_facts("recognizer", replace(self, views=views, runtime=runtime, precision=precision), self.weights)
         return VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size, precision, facts)
 

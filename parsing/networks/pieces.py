@@ -82,13 +82,20 @@ class RefusedError(Exception):
 
 
 def run_on(
-    network: Any, pieces: Sequence[Piece], runtime: Runtime, device: str, precision: Precision = "float32", name: str = "network"
+    network: Any,
+    pieces: Sequence[Piece],
+    runtime: Runtime,
+    device: str,
+    precision: Precision = "float32",
+    name: str = "network",
+    short_after: int = 0,
 ) -> Runtime:
     """Put graphs in the place of a network's pieces, as far as they compute what PyTorch computes.
 
     Args:
         network: a module that is ready to run; methods of it are replaced, so it can no longer be trained.
         name: what runs, for the log, which says what stays in PyTorch, and why.
+        short_after: of bfloat16 on OpenVINO, how many convolutions at the beginning of a piece compute in float32 all the same.
 
     Returns:
         The runtime that runs it.
@@ -99,12 +106,13 @@ def run_on(
     chosen = chosen_runtime(runtime, device)
     if chosen == "torch":
         return chosen
+    made = None if chosen == "compile" else engine(chosen, precision, short_after)
     replaced = 0
     for piece in pieces:
         owner, method = owner_of(network, piece.method)
         original = getattr(owner, method)
         try:
-            setattr(owner, method, _faster(original, owner, piece, chosen, precision, device, f"{name}.{piece.method}"))
+            setattr(owner, method, _faster(original, owner, piece, made, precision, device, f"{name}.{piece.method}"))
             replaced += 1
         except RefusedError as reason:
             log.warning("%s: not on %s (%.200s); PyTorch runs %s", name, chosen, reason, piece.method)
@@ -117,12 +125,11 @@ def owner_of(network: nn.Module, method: str) -> tuple[nn.Module, str]:
     return network.get_submodule(path), last
 
 
-def _faster(original: Any, owner: nn.Module, piece: Piece, runtime: Any, precision: Precision, device: str, name: str) -> Any:
-    if runtime == "compile":
+def _faster(original: Any, owner: nn.Module, piece: Piece, made: Engine | None, precision: Precision, device: str, name: str) -> Any:
+    if made is None:
         compiled = torch.compile(original, dynamic=True)
         _check(compiled, original, piece, precision, device)
         return compiled
-    made = engine(runtime, precision)
     place = home() / "graphs" / f"{_key(owner, piece, made)}{made.suffix}"
     kept = _read(place)
     if isinstance(kept, str):
@@ -130,7 +137,7 @@ def _faster(original: Any, owner: nn.Module, piece: Piece, runtime: Any, precisi
     if kept is not None:
         with suppress(Exception):  # a file of nobody knows what: it is made anew
             return GraphMethod(made.load(kept), original, piece.one_by_one)
-    log.info("%s: exporting %s to %s, once for these weights", name, piece.method, runtime)
+    log.info("%s: exporting %s to %s, once for these weights", name, piece.method, made.name)
     try:
         content = _attempt(lambda: made.build(Function(owner, original), piece.examples[0], piece.graph_shapes))
         graph = GraphMethod(_attempt(lambda: made.load(content)), original, piece.one_by_one)

@@ -38,6 +38,11 @@ def chosen_precision(precision: PrecisionChoice, runtime: Runtime, device: str, 
     return "bfloat16" if loss is not None and loss <= MOST_LOSS else "float32"
 
 
+def short_after(weights: str) -> int:
+    """How many convolutions compute in float32 under bfloat16 too, as the weights say."""
+    return read_header(weights).bfloat16_after
+
+
 def computing_in(precision: Precision, device: str) -> torch.autocast:
     """A block in which PyTorch's convolutions and linear layers compute in this precision."""
     return torch.autocast("cpu" if device == "cpu" else "cuda", torch.bfloat16, enabled=precision == "bfloat16")

@@ -24,6 +24,7 @@ Runtime = Literal["auto", "torch", "compile", "openvino", "onnxruntime"]
 Precision = Literal["float32", "bfloat16"]
 Shape = tuple[int, ...]  # -1 where any length fits
 Run = Callable[[Sequence[Array]], list[Array]]
+LENGTH = 8  # bytes that say how long a graph is
 EXTRAS = {"openvino": "", "onnxruntime": "onnx"}
 ENVIRONMENT = "PARTWISE_RUNTIME"  # what `auto` means, where it is set
 _CALLS: ContextVar[int] = ContextVar("_CALLS", default=1)
@@ -72,6 +73,7 @@ class Engine(Protocol):
     `identity` says what its files depend on beside the network: versions, the kind of processor, the precision.
     """
 
+    name: str
     suffix: str
     identity: str
 
@@ -82,8 +84,13 @@ class Engine(Protocol):
         """What a file computes; it may be called in several threads at a time."""
 
 
-def engine(runtime: Literal["openvino", "onnxruntime"], precision: Precision) -> Engine:
-    return _OpenVino(precision) if runtime == "openvino" else _OnnxRuntime(precision)
+def engine(runtime: Literal["openvino", "onnxruntime"], precision: Precision, short_after: int = 0) -> Engine:
+    """A runtime.
+
+    Args:
+        short_after: of bfloat16, how many convolutions at the beginning compute in float32 all the same.
+    """
+    return _OpenVino(precision, short_after) if runtime == "openvino" else _OnnxRuntime(precision)
 
 
 @functools.cache
@@ -110,9 +117,9 @@ def has_bfloat16() -> bool:
 
 
 class _OpenVino:
-    suffix = ".blob"
+    name, suffix = "openvino", ".blob"
 
-    def __init__(self, precision: Precision) -> None:
+    def __init__(self, precision: Precision, short_after: int = 0) -> None:
         openvino, core = import_extra("openvino"), openvino_core()
         can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         hint = "bf16" if precision == "bfloat16" and has_bfloat16() else "f32"
@@ -122,16 +129,38 @@ class _OpenVino:
             "INFERENCE_PRECISION_HINT": hint,
             "PERFORMANCE_HINT": "LATENCY",
         }
+        self.short_after = short_after if hint == "bf16" else 0
         name = core.get_property("CPU", "FULL_DEVICE_NAME")
-        self.identity = f"openvino {openvino.__version__} {torch.__version__} {name} {can} {self.settings}"
+        self.identity = f"openvino {openvino.__version__} {torch.__version__} {name} {can} {self.settings} {self.short_after}"
 
     def build(self, function: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Shape]) -> bytes:
-        compiled = openvino_core().compile_model(openvino_model(function, example, shapes), "CPU", self.settings)
-        stream = compiled.export_model()
-        return bytes(stream.getvalue() if isinstance(stream, io.BytesIO) else stream)
+        """One graph, or two that follow each other, each behind its length."""
+        pair = split_after(openvino_model(function, example, shapes), self.short_after) if self.short_after else None
+        models = pair or (openvino_model(function, example, shapes),)
+        blobs = [self._blob(model, settings) for model, settings in zip(models, self._settings_of(len(models)), strict=True)]
+        return b"".join(len(blob).to_bytes(LENGTH, "little") + blob for blob in blobs)
 
     def load(self, content: bytes) -> Run:
-        compiled = openvino_core().import_model(io.BytesIO(content), "CPU", self.settings)
+        blobs: list[bytes] = []
+        while content:
+            end = LENGTH + int.from_bytes(content[:LENGTH], "little")
+            if len(content) < end:
+                raise ValueError("the file of a graph is cut short")
+            blobs.append(content[LENGTH:end])
+            content = content[end:]
+        runs = [self._loaded(blob, settings) for blob, settings in zip(blobs, self._settings_of(len(blobs)), strict=True)]
+        return runs[0] if len(runs) == 1 else lambda inputs: runs[1](runs[0](inputs))
+
+    def _settings_of(self, count: int) -> list[dict[str, Any]]:
+        """Of each of one or two graphs, the first of two in float32."""
+        return [self.settings] if count == 1 else [self.settings | {"INFERENCE_PRECISION_HINT": "f32"}, self.settings]
+
+    def _blob(self, model: Any, settings: dict[str, Any]) -> bytes:
+        stream = openvino_core().compile_model(model, "CPU", settings).export_model()
+        return bytes(stream.getvalue() if isinstance(stream, io.BytesIO) else stream)
+
+    def _loaded(self, blob: bytes, settings: dict[str, Any]) -> Run:
+        compiled = openvino_core().import_model(io.BytesIO(blob), "CPU", settings)
         free: deque[Any] = deque()  # a request serves one call at a time
 
         def run(inputs: Sequence[Array]) -> list[Array]:
@@ -163,8 +192,35 @@ def openvino_model(function: nn.Module, example: tuple[Tensor, ...], shapes: Seq
     return model
 
 
+def split_after(model: Any, convolutions: int) -> tuple[Any, Any] | None:
+    """An `openvino.Model` as two that follow each other, or None where what comes later needs more than one tensor of the beginning.
+
+    Args:
+        model: is changed.
+        convolutions: of the first; its output is what the next one sees.
+    """
+    openvino = import_extra("openvino")
+    from openvino import opset13 as operators
+
+    found = [op for op in model.get_ordered_ops() if op.get_type_name() in ("Convolution", "GroupConvolution")]
+    if len(found) <= convolutions:
+        return None
+    cut = found[convolutions].input(0).get_source_output()
+    if cut.get_node().get_type_name() == "Pad":  # it belongs to the convolution
+        cut = cut.get_node().input(0).get_source_output()
+    users = cut.get_target_inputs()
+    first = openvino.Model([operators.result(cut)], model.get_parameters())
+    given = operators.parameter(cut.get_partial_shape(), cut.get_element_type())
+    for user in users:
+        user.replace_source_output(given.output(0))
+    try:
+        return first, openvino.Model(model.get_results(), [given])
+    except RuntimeError:  # it still asks for the inputs
+        return None
+
+
 class _OnnxRuntime:
-    suffix = ".onnx"
+    name, suffix = "onnxruntime", ".onnx"
 
     def __init__(self, precision: Precision) -> None:
         if precision != "float32":

@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
+from pydantic import Field
 from safetensors.torch import save
 from torch import nn
 
@@ -41,6 +42,7 @@ class WeightsHeader:
         calibration: of a detector's scores, see `detectors.networks.calibration`; empty where they are the network's own.
         bfloat16_loss: how much the stage's first figure falls on its validation data where bfloat16 computes the network;
             None where nobody has measured it.
+        bfloat16_after: so many convolutions at the beginning of a piece compute in float32 all the same.
     """
 
     component: str
@@ -50,6 +52,7 @@ class WeightsHeader:
     training: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     bfloat16_loss: float | None = None
+    bfloat16_after: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 def weights_path(weights: str) -> Path:

@@ -18,7 +18,7 @@ from parsing.configs import Choice, Count, StageConfig, config, parse_config
 from parsing.errors import InputError
 from parsing.geometry import Crop
 from parsing.networks.pieces import run_on
-from parsing.networks.placing import PrecisionChoice, chosen_precision, computing_in, to_device
+from parsing.networks.placing import PrecisionChoice, chosen_precision, computing_in, short_after, to_device
 from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.stages import PartStateRecognizer
@@ -55,7 +55,7 @@ class PartStateNetConfig:
     def build(self, device: str) -> PartStateStage:
         network, vocabulary = load_part_state_net(self.weights, device)
         precision = chosen_precision(self.precision, self.runtime, device, self.weights)
-        runtime = run_on(network, network.pieces(), self.runtime, device, precision, "part_states")
+        runtime = run_on(network, network.pieces(), self.runtime, device, precision, "part_states", short_after(self.weights))
         facts = model_facts("part_states", replace(self, runtime=runtime, precision=precision), self.weights)
         return PartStateStage(network, vocabulary, device, self.batch_size, self.scales, self.flip, precision, facts)
 

@@ -103,11 +103,13 @@ def test_weights_say_what_bfloat16_costs(
         precision.main(precision.build_parser().parse_args(base))
     assert not out.exists()
     monkeypatch.setattr("parsing.networks.runtimes.has_bfloat16", lambda: True)
-    assert precision.main(precision.build_parser().parse_args(base)) == 0
+    with pytest.raises(InputError, match="--after: bfloat16_after: Input should be greater than or equal to 0"):
+        precision.main(precision.build_parser().parse_args([*base, "--after", "-1"]))
+    assert precision.main(precision.build_parser().parse_args([*base, "--after", "2"])) == 0
     assert capsys.readouterr().out.startswith("AP  float32 ")
     before, after = read_header(str(weights)), read_header(str(out))
     assert before.bfloat16_loss is None
-    assert after == replace(before, bfloat16_loss=after.bfloat16_loss)
+    assert after == replace(before, bfloat16_loss=after.bfloat16_loss, bfloat16_after=2)
     assert isinstance(after.bfloat16_loss, float)
     load_network("cascade_rcnn", str(out), ["person"], "cpu")
 

@@ -88,6 +88,37 @@ def test_items_go_through_a_graph_one_by_one(runtime: str) -> None:
         assert network.maps(images[:0])[0].shape == (0, 4, 8, 12)
 
 
+class Deep(nn.Module):
+    def __init__(self, skips: bool) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(4))
+        self.skips = skips
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images
+        for conv in self.convs:
+            x = conv(x).relu()
+        return x + images if self.skips else x
+
+
+@pytest.mark.parametrize(("skips", "after", "num_graphs"), [(False, 2, 2), (False, 4, 1), (True, 2, 1), (False, 0, 1)])
+def test_the_beginning_may_stay_in_float32(skips: bool, after: int, num_graphs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(runtimes, "has_bfloat16", lambda: True)
+    torch.manual_seed(0)
+    network, loaded = Deep(skips).eval(), []
+    compiled = runtimes._OpenVino._loaded
+    monkeypatch.setattr(
+        runtimes._OpenVino, "_loaded", lambda self, blob, settings: loaded.append(settings) or compiled(self, blob, settings)
+    )
+    plain = network.forward
+    assert run_on(network, [Piece("forward", examples())], "openvino", "cpu", "bfloat16", short_after=after) == "openvino"
+    assert [settings["INFERENCE_PRECISION_HINT"] for settings in loaded] == ["f32", "bf16"][-num_graphs:]
+    images = torch.rand(2, 3, 16, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(network.forward(images), plain(images), atol=0.05, rtol=0.05)
+
+
 def test_pieces_of_one_size() -> None:
     free, fixed = Piece("maps", examples()), Piece("maps", (examples()[0], (torch.rand(2, 3, 8, 12),)))
     assert free.of_size(32).graph_shapes == [(1, 3, 32, 32)]
