@@ -125,5 +125,5 @@ def rows_of(frame: FrameParse, vocabulary: Vocabulary, image_id: int, first_id: 
 def _annotation(row_id: int, image_id: int, category_id: int, xyxy: list[float], score: float) -> Row:
     x1, y1, x2, y2 = (round(side, 2) for side in xyxy)
     width, height = round(x2 - x1, 2), round(y2 - y1, 2)
-    box = {"bbox": [x1, y1, width, height], "area": round(width * height, 2), "iscrowd": 0, "score": round(score, 4)}
+    box = {"bbox": [x1, y1, width, height], "area": round(width * height, 2), "iscrowd": 0, "segmentation": [], "score": round(score, 4)}
     return {"id": row_id, "image_id": image_id, "category_id": category_id, **box}

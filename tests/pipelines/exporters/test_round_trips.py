@@ -147,6 +147,28 @@ def test_coco_read_by_pycocotools(tmp_path: Path) -> None:
     assert [ids[frame.index] for frame in PARSE.frames] == [(frame.persons.track_ids).tolist() for frame in PARSE.frames]  # type: ignore[union-attr]
 
 
+def test_coco_read_by_datumaro(video: Path, tmp_path: Path) -> None:
+    """In the layout that it knows: subsets by the names of files and of folders of pictures."""
+    datumaro = pytest.importorskip("datumaro")
+    out = write("coco", tmp_path / "coco", videos=video.parent)
+    (out / "annotations").mkdir()
+    (out / "annotations.json").rename(out / "annotations/instances_train.json")
+    (out / "images").rename(out / "train")
+    (out / "images").mkdir()
+    (out / "train").rename(out / "images/train")
+    found = datumaro.Dataset.import_from(str(out), "coco")
+    names = [label.name for label in found.categories()[datumaro.AnnotationType.label]]
+    boxes, seen = defaultdict(list), defaultdict(list)
+    for item in found:
+        frame = int(item.id.removeprefix("walk it/img_")) - 1
+        assert item.media.size == (240, 320)
+        for box in item.annotations:
+            rows, name = (boxes, ()) if names[box.label] == "person" else (seen, (names[box.label],))
+            rows[frame].append((*name, *box.points))
+    same(boxes, persons(), 0.02)
+    same(seen, {frame: [row[:5] for row in rows] for frame, rows in parts().items()}, 0.02)
+
+
 def test_ytvis(tmp_path: Path) -> None:
     document = json.loads(write("ytvis", tmp_path / "y.json").read_text())
     names = {category["id"]: category["name"] for category in document["categories"]}
