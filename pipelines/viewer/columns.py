@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from parsing.intervals import StateInterval
-from parsing.types import Array, FrameParse
+from parsing.types import Array, Detections, FrameParse, Parts
 from parsing.vocabulary import Vocabulary
 
 MOST_ROWS, MOST_INTERVALS = 60_000, 60_000  # persons in key frames, state intervals: some megabytes each
@@ -37,7 +37,7 @@ class BoxColumns:
 
     def __init__(self, num_parts: int, most_rows: int | None = None) -> None:
         self.num_parts, self.most_rows, self.step = num_parts, most_rows or MOST_ROWS, 1
-        self._frames: list[tuple[float, FrameParse]] = []
+        self._frames: list[tuple[float, Detections, Parts]] = []
         self._num_rows = self._num_seen = 0
 
     def add(self, frame: FrameParse) -> None:
@@ -45,12 +45,12 @@ class BoxColumns:
         if not frame.key:
             return
         if self._num_seen % self.step == 0:
-            self._frames.append((frame.time_s, frame))
+            self._frames.append((frame.time_s, frame.persons, frame.parts))
             self._num_rows += len(frame.persons)
         self._num_seen += 1
         while max(self._num_rows, len(self._frames)) > self.most_rows and len(self._frames) > 1:
             self._frames = self._frames[::2]
-            self._num_rows = sum(len(one.persons) for _, one in self._frames)
+            self._num_rows = sum(len(persons) for _, persons, _ in self._frames)
             self.step *= 2
 
     def columns(self) -> dict[str, Array]:
@@ -59,17 +59,16 @@ class BoxColumns:
         times (F,) s; first (F + 1,) row of each frame; track (R,), -1 without one; score (R,) in 1/255; box (R, 4) px;
         part_box (R, P, 4) px; part_score (R, P) in 1/255, 0 where a part is not visible.
         """
-        frames = [frame for _, frame in self._frames]
-        counts = [len(frame.persons) for frame in frames]
-        ids = [np.full(len(f.persons), -1) if f.persons.track_ids is None else f.persons.track_ids for f in frames]
+        persons, parts = [one for _, one, _ in self._frames], [one for _, _, one in self._frames]
+        ids = [np.full(len(one), -1) if one.track_ids is None else one.track_ids for one in persons]
         return {
-            "times": np.array([time_s for time_s, _ in self._frames], np.float32),
-            "first": np.cumsum([0, *counts]).astype(np.int32),
+            "times": np.array([time_s for time_s, _, _ in self._frames], np.float32),
+            "first": np.cumsum([0, *map(len, persons)]).astype(np.int32),
             "track": _joined(ids).clip(-1, 2**31 - 1).astype(np.int32),
-            "box": _pixels(_joined([frame.persons.xyxy for frame in frames])),
-            "part_box": _pixels(_joined([frame.parts.xyxy for frame in frames])),
-            "score": _bytes(_joined([frame.persons.scores for frame in frames])),
-            "part_score": _bytes(_joined([np.maximum(f.parts.scores, 0.01) * f.parts.visible for f in frames])),
+            "box": _pixels(_joined([one.xyxy for one in persons])),
+            "part_box": _pixels(_joined([one.xyxy for one in parts])),
+            "score": _bytes(_joined([one.scores for one in persons])),
+            "part_score": _bytes(_joined([np.maximum(one.scores, 0.01) * one.visible for one in parts])),
         }
 
 
