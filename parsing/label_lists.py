@@ -37,8 +37,16 @@ def labels_for(count: int, given: Sequence[str], listed: Sequence[str] = ()) -> 
     names = tuple(given) or tuple(listed)
     if len(given) == 1 and (given[0] in LABEL_LISTS or Path(given[0]).is_file()):
         names = label_list(given[0]) if given[0] in LABEL_LISTS else read_list(Path(given[0]))
+    elif len(given) == 1 != count:
+        raise InputError(
+            f"--classes {given[0]:.80}: no such list or file, and one name for {count} classes of the checkpoint{_fitting(count)}"
+        )
     if len(names) != count:
-        fitting = " or ".join(name for name in LABEL_LISTS if len(label_list(name)) == count)
-        hint = f"; --classes {fitting} has as many" if fitting else ""
-        raise InputError(f"--classes: {len(names)} names for {count} classes of the checkpoint{hint}")
+        raise InputError(f"--classes: {len(names)} names for {count} classes of the checkpoint{_fitting(count)}")
     return names
+
+
+def _fitting(count: int) -> str:
+    """The lists of so many labels, to end a message with."""
+    fitting = " or ".join(name for name in LABEL_LISTS if len(label_list(name)) == count)
+    return f"; --classes {fitting} has as many" if fitting else ""

@@ -25,6 +25,7 @@ STATE_KEYS = ("state_dict_ema", "model_ema", "params_ema", "state_dict", "model_
 # What stands before every name: of parallel, compiled and Lightning's modules.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "net.")
 INDEX = "model.safetensors.index.json"
+_ARCHIVE = b"PK\x03\x04"  # what the files of PyTorch since 1.6 begin with
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
@@ -104,11 +105,20 @@ def _load(path: Path) -> Any:
     except InputError:
         raise
     except Exception as error:  # files that are no checkpoints fail in many ways
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: not a PyTorch checkpoint, or a damaged one ({reason:.120})") from None
+        raise InputError(f"{path}: not a PyTorch checkpoint, or a damaged one ({_reason(path, error):.120})") from None
     if passed_over:
         log.info("%s: passed over objects of %s", path, ", ".join(sorted(passed_over))[:200])
     return value
+
+
+def _reason(path: Path, error: Exception) -> str:
+    with path.open("rb") as file:
+        begins = file.read(len(_ARCHIVE))
+    if not begins:
+        return "it is empty"
+    if begins == _ARCHIVE and not zipfile.is_zipfile(path):
+        return "its end is missing"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,15 @@ def open_safetensors(path: Path) -> Iterator[Any]:
     except FileNotFoundError:
         raise InputError(f"{path}: weights not found") from None
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({' '.join(str(error).split()):.200})") from None
+        raise InputError(f"{path}: not a readable safetensors file ({_reason(path, error)})") from None
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if not path.stat().st_size:
+        return "it is empty"
+    if zipfile.is_zipfile(path):
+        return "a checkpoint of PyTorch, perhaps, which `pipelines.convert` turns into one"
+    return f"{' '.join(str(error).split()):.200}"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

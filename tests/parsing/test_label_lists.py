@@ -32,8 +32,10 @@ def test_names_of_a_checkpoint(tmp_path: Path) -> None:
     for count, given, message in (
         (401, ["kinetics400"], "400 names for 401 classes of the checkpoint$"),
         (400, [f"c{i}" for i in range(401)], "401 names for 400 classes of the checkpoint; --classes kinetics400 has as many$"),
-        (400, ["kinetics_400"], "1 names for 400 classes of the checkpoint; --classes kinetics400 has as many$"),
         (3, [], "0 names for 3 classes of the checkpoint$"),
     ):
         with pytest.raises(InputError, match=f"^--classes: {message}"):
             labels_for(count, given)
+    lost = "no such list or file, and one name for 400 classes of the checkpoint; --classes kinetics400 has as many"
+    with pytest.raises(InputError, match=rf"^--classes lost\.txt: {lost}$"):
+        labels_for(400, ["lost.txt"])

@@ -223,8 +223,8 @@ def test_a_file_put_by_hand_stays(checkpoint: bytes, cache: Path, monkeypatch: p
 
 def test_files_that_do_not_fit_leave_no_weights(checkpoint: bytes, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for content, changed, message in (
-        (b"", {}, "not a PyTorch checkpoint, or a damaged one"),
-        (checkpoint[: len(checkpoint) // 2], {}, "not a PyTorch checkpoint, or a damaged one"),
+        (b"", {}, r"r\.pth: not a PyTorch checkpoint, or a damaged one \(it is empty\)$"),
+        (checkpoint[: len(checkpoint) // 2], {}, r"r\.pth: not a PyTorch checkpoint, or a damaged one \(its end is missing\)$"),
         (checkpoint, {}, "0 names for 400 classes"),
         (checkpoint, {"labels": "something_v2"}, "174 names for 400 classes"),
         (checkpoint, {"labels": "kinetics400", "target": "video_swin_tiny"}, "not a checkpoint of video_swin_tiny"),

@@ -124,7 +124,7 @@ def test_the_command_line_converts_and_the_stage_runs(tmp_path: Path) -> None:
     clip = {i: Frame("a", i, 0.0, np.full((64, 64, 3), 20 * i, np.uint8)) for i in range(8)}
     assert stage(clip, 8).probabilities.sum() == pytest.approx(1, abs=1e-4)
     for extra, message in (
-        (["--to", "tsm_r50", "--classes", "a"], "1 names for 20 classes of the checkpoint$"),
+        (["--to", "tsm_r50", "--classes", "a"], "--classes a: no such list or file, and one name for 20 classes of the checkpoint$"),
         (["--to", "tsm_r50", "--classes", "kinetics400"], "400 names for 20 classes of the checkpoint$"),
         (["--to", "tsm_r5"], r"mmaction2 has no such network; did you mean 'tsm_r50'"),
     ):
