@@ -62,15 +62,18 @@ class Choice:
     Args:
         named_by: the field of the same config, declared before this one, that holds the name; without it the value itself
             holds its `name`.
+        key, otherwise: what the value calls its name in that case, and the name of one that has none.
     """
 
     table: Table
     named_by: str = ""
+    key: str = "name"
+    otherwise: str | None = None
 
     def config_class(self, value: Any, siblings: Mapping[str, Any]) -> Any:
         """The class that a name chooses; raises PydanticCustomError where the value has none or the table has no such name."""
         holder = siblings if self.named_by else value
-        name = holder.get(self.named_by or "name") if isinstance(holder, Mapping) else None
+        name = holder.get(self.named_by or self.key, self.otherwise) if isinstance(holder, Mapping) else None
         if not isinstance(name, str):
             valid = ", ".join(sorted(self.table))
             raise PydanticCustomError(

@@ -18,10 +18,11 @@ from parsing.datasets.clip_lists import (
     read_ucf101,
 )
 from parsing.datasets.tinyvirat import read_class_map
+from parsing.datasets.tool_clips import read_tool_clips
 from parsing.errors import InputError
 from parsing.vocabulary import read_list
 
-ClipFormat = Literal["csv", "folders", "list", "ucf101", "hmdb51", "kinetics_tps", "tinyvirat"]
+ClipFormat = Literal["csv", "folders", "list", "ucf101", "hmdb51", "kinetics_tps", "tinyvirat", "cvat", "label_studio"]
 
 
 def read_clip_records(kind: ClipFormat, root: Path, labels: str, classes: str = "") -> list[ClipRecord]:
@@ -33,7 +34,8 @@ def read_clip_records(kind: ClipFormat, root: Path, labels: str, classes: str = 
             with `path number` lines as mmaction2 and Kinetics tools write them; `ucf101` and `hmdb51`, the folder of the
             sets' own split files, with the split's number: `splits:1`; `kinetics_tps`, `<root>/train/videos/<class>/*.mp4`,
             of which a share is held out where there is no `val`; `tinyvirat`, the set's own JSON files `<labels>_train…`
-            and `<labels>_val…` beside its videos. `parsing.datasets.split` says what is held out.
+            and `<labels>_val…` beside its videos; `cvat` and `label_studio`, see `read_tool_clips`.
+            `parsing.datasets.split` says what is held out.
         labels: the CSV, the stem of the lists, or folder and number of the splits, below `root`.
         classes: of `list`, the file of class names in the order of their numbers; of `tinyvirat`, the class map; below `root`.
 
@@ -48,6 +50,8 @@ def read_clip_records(kind: ClipFormat, root: Path, labels: str, classes: str = 
         "hmdb51": lambda: read_hmdb51(root, labels),
         "kinetics_tps": lambda: read_kinetics_tps(root),
         "tinyvirat": lambda: read_tinyvirat_clips(root, labels, classes),
+        "cvat": lambda: read_tool_clips("cvat", root, labels),
+        "label_studio": lambda: read_tool_clips("label_studio", root, labels),
     }
     records = list(readers[kind]())
     if not records:

@@ -18,11 +18,13 @@ from parsing.xml_files import read_xml
 
 # Of a label: its attributes that are states, by their kind and the values that they can have.
 Attributes = Mapping[str, tuple[str, tuple[str, ...]]]
-_UNDEFINED = ("", "__undefined__")
+UNDEFINED = ("", "__undefined__")
 
 
 def read_cvat(annotations: Path, images: Path, problems: Problems) -> list[ImageRecord]:
-    """The XML of a task, a job or a project: boxes of images, or tracks of videos, of which each annotated frame becomes a picture.
+    """The XML of a task, a job or a project, or a folder of such files: boxes of images, or tracks of videos.
+
+    Of a video each annotated frame becomes a picture.
 
     In an export of a project each track belongs to its task's video. Frames that were deleted in CVAT have no boxes, as it
     exports none of them. Attributes of parts that are checkboxes (or texts `true` and `false`), selections or radio buttons give
@@ -35,6 +37,8 @@ def read_cvat(annotations: Path, images: Path, problems: Problems) -> list[Image
     Raises:
         InputError: the file is no such XML, or a box does not fit, or the video is not there.
     """
+    if annotations.is_dir():
+        return [record for file in files_of(annotations, ".xml") for record in read_cvat(file, images, problems)]
     root = read_xml(annotations)
     if root.tag != "annotations" or (root.find("image") is None and root.find("track") is None):
         raise InputError(f"{annotations}: expected <annotations> with <image> or <track>, as CVAT for images or for video 1.1")
@@ -57,7 +61,7 @@ def _labels(root: Element) -> dict[str, Attributes]:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """The video of a task, which of its frames were annotated, and what CVAT adds to their numbers in an export of a project."""
 
     video: str
@@ -66,14 +70,28 @@ class _Task:
     offset: int = 0
 
 
-def _tasks(root: Element, file: Path) -> dict[str, _Task]:
+def files_of(annotations: Path, suffix: str) -> list[Path]:
+    """A file, with or without its suffix, or those of a folder, as one export of several videos writes them.
+
+    Raises:
+        InputError: there is none.
+    """
+    if annotations.is_dir():
+        found = sorted(path for path in annotations.iterdir() if path.suffix == suffix)
+        if not found:
+            raise InputError(f"{annotations}: no {suffix} file in this folder")
+        return found
+    return [annotations if annotations.suffix == suffix else annotations.with_name(annotations.name + suffix)]
+
+
+def tasks_of(root: Element, file: Path) -> dict[str, Task]:
     """The tasks of videos by their ids; that of an export of one task or job by every id, which is "".
 
     Raises:
         InputError: there is no video, or numbers are none.
     """
     listed = root.findall("meta/project/tasks/task")
-    tasks: dict[str, _Task] = {}
+    tasks: dict[str, Task] = {}
     subset, offset = None, 0
     for task in listed or root.findall("meta"):
         sources = {source.text or "" for source in task.iter("source")}
@@ -88,14 +106,14 @@ def _tasks(root: Element, file: Path) -> dict[str, _Task]:
             raise InputError(f"{file}: size, start_frame or frame_filter, expected whole numbers as in `step=5`") from None
         subset, offset = (task.findtext("subset"), offset if task.findtext("subset") == subset else 0)
         if sources:
-            tasks[(task.findtext("id") or "") if listed else ""] = _Task(sources.pop(), start, step, offset if listed else 0)
+            tasks[(task.findtext("id") or "") if listed else ""] = Task(sources.pop(), start, step, offset if listed else 0)
         offset += start + step * size  # CVAT numbers the frames of a subset's tasks in one row
     if not tasks:
         raise InputError(f"{file}: tracks of no video, expected a <source> in <meta>")
     return tasks
 
 
-def _task_of(track: Element, tasks: Mapping[str, _Task]) -> _Task:
+def task_of(track: Element, tasks: Mapping[str, Task]) -> Task:
     """Raises ValueError where a project has no such task of a video."""
     number = "" if "" in tasks else track.get("task_id", "")
     if number not in tasks:
@@ -116,7 +134,7 @@ class _Reader:
     def __init__(self, file: Path, labels: Mapping[str, Attributes], problems: Problems) -> None:
         self.file, self.labels, self.problems = file, labels, problems
         self.noted: Counter[str] = Counter()
-        self._ranges: dict[_Task, range] = {}
+        self._ranges: dict[Task, range] = {}
 
     def images(self, root: Element, folder: Path) -> list[Picture]:
         pictures = []
@@ -140,7 +158,7 @@ class _Reader:
         return pictures
 
     def video(self, root: Element, folder: Path) -> list[Picture]:
-        tasks, found = _tasks(root, self.file), defaultdict[_Task, dict[int, list[Region]]](lambda: defaultdict(list))
+        tasks, found = tasks_of(root, self.file), defaultdict[Task, dict[int, list[Region]]](lambda: defaultdict(list))
         # CVAT writes the box of every frame, so frames without one were deleted; other tools write key frames alone.
         dense = any(box.get("keyframe") == "0" for box in root.iterfind("track/box"))
         groups = self._groups(root)
@@ -148,7 +166,7 @@ class _Reader:
             name = f"track {track.get('id', number)}"
             try:
                 if track.tag == "track":
-                    task, label = _task_of(track, tasks), track.attrib["label"]
+                    task, label = task_of(track, tasks), track.attrib["label"]
                     keys = [self._key(track, box, task.offset) for box in track.iterfind("box")]
                     for key in boxes_between(keys, self._frames(task, folder), dense):
                         found[task][key.frame].append(Region(name, label, key.xyxy, key.states, None, *groups[number]))
@@ -160,9 +178,9 @@ class _Reader:
 
     def _pictures(self, video: str, regions: Mapping[int, list[Region]], folder: Path) -> list[Picture]:
         paths = frame_pictures(video, regions, folder)
-        return [Picture(path, f"{video} frame {frame}", regions[frame]) for frame, path in paths.items()]
+        return [Picture(path, f"{video} frame {frame}", regions[frame], video=video, frame=frame) for frame, path in paths.items()]
 
-    def _frames(self, task: _Task, folder: Path) -> range:
+    def _frames(self, task: Task, folder: Path) -> range:
         """The frames of a task: all of the video, or every n-th of a section."""
         if task not in self._ranges:
             self._ranges[task] = range(task.start, num_frames(task.video, folder), task.step)
@@ -192,10 +210,10 @@ class _Reader:
             kind, values = self.labels.get(label, {}).get(name, ("checkbox" if value in ("true", "false") else "select", (value,)))
             if kind in ("checkbox", "text") and value in ("true", "false"):  # Datumaro declares all of its attributes as text
                 states[name] = value == "true"
-            elif kind in ("select", "radio") and value not in _UNDEFINED:
+            elif kind in ("select", "radio") and value not in UNDEFINED:
                 if value not in values:
                     raise ValueError(f"{name}: {value!r:.60}; {nearest(value, values)}")
-                states |= {other: other == value for other in values if other not in _UNDEFINED}
+                states |= {other: other == value for other in values if other not in UNDEFINED}
         return states
 
     def _groups(self, parent: Element) -> dict[int, tuple[str | None, str | None]]:

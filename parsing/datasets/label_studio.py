@@ -55,15 +55,13 @@ def read_label_studio(annotations: Path, images: Path, problems: Problems) -> li
     Raises:
         InputError: the file is no such export, a region does not fit, or a file is not there.
     """
-    tasks = read_json(annotations)
-    if not isinstance(tasks, list) or not all(isinstance(t, dict) and isinstance(t.get("data"), dict) for t in tasks):
-        raise InputError(f"{annotations}: expected a list of tasks with 'data' and 'annotations': the export 'JSON', not 'JSON-MIN'")
+    tasks = tasks_in(annotations)
     noted: Counter[str] = Counter()
     pictures: list[Picture] = []
     for task in tasks:
         name = f"task {task.get('id')!r:.40}"
         try:
-            result = _result(task, noted)
+            result = result_of(task, noted)
             if result is not None:
                 pictures += _pictures(task["data"], _drawn(result, noted), images, _Where(name, annotations, problems, noted))
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, InputError) as error:
@@ -73,7 +71,24 @@ def read_label_studio(annotations: Path, images: Path, problems: Problems) -> li
     return as_records(pictures, annotations, "label_studio", problems)
 
 
-def _result(task: Mapping[str, Any], noted: Counter[str]) -> list[Any] | None:
+def tasks_in(file: Path) -> list[dict[str, Any]]:
+    """The tasks of an export.
+
+    Raises:
+        InputError: it is none.
+    """
+    tasks = read_json(file)
+    if not isinstance(tasks, list) or not all(isinstance(t, dict) and isinstance(t.get("data"), dict) for t in tasks):
+        raise InputError(f"{file}: expected a list of tasks with 'data' and 'annotations': the export 'JSON', not 'JSON-MIN'")
+    return tasks
+
+
+def result_of(task: Mapping[str, Any], noted: Counter[str]) -> list[Any] | None:
+    """The regions and choices of a task's first annotation that was not cancelled; None where there is none.
+
+    Raises:
+        ValueError: they are no list.
+    """
     given = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
     if not given:
         noted["tasks without an annotation left out"] += 1
@@ -120,7 +135,7 @@ def _names(value: Any) -> list[str]:
 def _pictures(data: Mapping[str, Any], drawn: Mapping[str, _Drawn], images: Path, where: _Where) -> list[Picture]:
     """The picture of a task, or those of a video's annotated frames."""
     of_video = "video" in data or any("sequence" in region.value for region in drawn.values())
-    media = _file_name(data.get("video" if of_video else "image") or next((link for link in data.values() if link), None), images)
+    media = file_name(data.get("video" if of_video else "image") or next((link for link in data.values() if link), None), images)
     regions: dict[int, list[Region]] = defaultdict(list, {} if of_video else {0: []})
     frames, lost = range(num_frames(media, images) if of_video else 1), False
     for key, region in drawn.items():
@@ -138,11 +153,12 @@ def _pictures(data: Mapping[str, Any], drawn: Mapping[str, _Drawn], images: Path
     for frame, path in paths.items():
         size = image_size(path)
         placed = [replace(region, xyxy=_pixels(region.xyxy, size, where.noted)) for region in regions[frame]]
-        pictures.append(Picture(path, f"{media} frame {frame}" if of_video else media, placed, None, lost))
+        name, video = (f"{media} frame {frame}", media) if of_video else (media, "")
+        pictures.append(Picture(path, name, placed, None, lost, video, frame))
     return pictures
 
 
-def _file_name(link: Any, images: Path) -> str:
+def file_name(link: Any, images: Path) -> str:
     """The file below `images` that a link of a task means: an upload, a local file (`?d=`), or what a URL ends in."""
     if not isinstance(link, str) or not link:
         raise ValueError("data: expected an 'image' or a 'video'")

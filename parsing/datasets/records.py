@@ -74,7 +74,11 @@ class ObjectRecord:
 
 @dataclass(frozen=True, eq=False)
 class ImageRecord:
-    """One annotated image: where it lies, its size, its objects, the source that it came from, and its action if it has one."""
+    """One annotated image: where it lies, its size, its objects, the source that it came from, and its action if it has one.
+
+    Args:
+        video, frame: what it is a frame of, counted from 0; empty for an image of its own.
+    """
 
     path: Path
     image_hw: tuple[int, int]
@@ -82,6 +86,8 @@ class ImageRecord:
     source: str
     action: str | None = None
     id: int | str | None = None
+    video: str = ""
+    frame: int = 0
 
     @property
     def persons(self) -> tuple[ObjectRecord, ...]:

@@ -50,6 +50,7 @@ class Picture:
     Args:
         name: of the picture in messages, and its id.
         lost: whether a region of it could not be read.
+        video, frame: what it is a frame of, counted from 0; empty for a picture of its own.
     """
 
     path: Path
@@ -57,6 +58,8 @@ class Picture:
     regions: Sequence[Region]
     action: str | None = None
     lost: bool = False
+    video: str = ""
+    frame: int = 0
 
 
 def as_records(pictures: Sequence[Picture], file: Path, source: str, problems: Problems) -> list[ImageRecord]:
@@ -78,7 +81,8 @@ def as_records(pictures: Sequence[Picture], file: Path, source: str, problems: P
         if not objects and (picture.lost or len(problems.found) > found):
             problems.left_out(file, picture.name)
             continue
-        records.append(ImageRecord(picture.path, size, tuple(objects), source, picture.action, picture.name))
+        about = picture.action, picture.name, picture.video, picture.frame
+        records.append(ImageRecord(picture.path, size, tuple(objects), source, *about))
     return records
 
 

@@ -60,7 +60,7 @@ def num_frames(video: str, images: Path) -> int:
     Raises:
         InputError: it cannot be read, or there is neither.
     """
-    folder, path = _folder(video, images), _video(video, images)
+    folder, path = _folder(video, images), video_file(video, images)
     if path is not None:
         with Video(path) as source:
             return source.num_frames
@@ -80,7 +80,7 @@ def frame_pictures(video: str, numbers: Iterable[int], images: Path) -> dict[int
     """
     folder, wanted = _folder(video, images), sorted(set(numbers))
     names, there = {number: f"img_{number + 1:05d}" for number in wanted}, _pictures(folder)
-    lacking, path = [number for number in wanted if names[number] not in there], _video(video, images)
+    lacking, path = [number for number in wanted if names[number] not in there], video_file(video, images)
     if lacking and path is None:
         raise InputError(f"{folder / names[lacking[0]]}.jpg: not there, nor the video {video} that it could be taken from")
     if lacking and path is not None:
@@ -107,7 +107,7 @@ def save_frames(video: Path, numbers: Sequence[int], folder: Path) -> None:
 
 def is_there(video: str, images: Path) -> bool:
     """Whether there is a video, or a folder for pictures of its frames."""
-    return _video(video, images) is not None or _folder(video, images).is_dir()
+    return video_file(video, images) is not None or _folder(video, images).is_dir()
 
 
 def _folder(video: str, images: Path) -> Path:
@@ -118,7 +118,8 @@ def _folder(video: str, images: Path) -> Path:
     return (images / path).with_suffix("")
 
 
-def _video(name: str, images: Path) -> Path | None:
+def video_file(name: str, images: Path) -> Path | None:
+    """A video in `images` or beside it; None where there is none."""
     return next((path for folder in (images, images.parent) if (path := named_file(folder, name)).is_file()), None)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from parsing.configs import Share, config, nearest
+from parsing.configs import Share, Table, config, nearest
 from parsing.datasets import Problems, read_records, usable
 from parsing.datasets.coco import read_part_vocabulary
 from parsing.datasets.kinetics_tps.annotations import part_names
@@ -104,6 +104,7 @@ class KineticsTPSStates:
     states: str = "part_stat.txt"
     classes: str = "classes.txt"
     vocabulary: str = "kinetics-tps"
+    format: Literal["kinetics_tps"] = "kinetics_tps"
 
     def state_names(self) -> tuple[str, ...]:
         return read_list(Path(self.root) / self.states)
@@ -134,6 +135,14 @@ class KineticsTPSStates:
         for number, video in enumerate(extract_frames(index, frames, videos, used), 1):
             log.info("extracted frames of %s (%d videos so far)", video, number)
         return _annotated_table(index, rows, frames, listed, parts, vocabulary)
+
+
+# Formats of annotated videos -> what reads them.
+TRACKS: Table = {
+    "kinetics_tps": "parsing.states.sources:KineticsTPSStates",
+    "cvat": "parsing.states.sources:ImageStates",
+    "label_studio": "parsing.states.sources:ImageStates",
+}
 
 
 @config
@@ -254,7 +263,8 @@ def _image_table(records: Sequence[ImageRecord], vocabulary: Vocabulary, margin:
             known &= visible[:, None]
             if known.any():
                 boxes *= visible[:, None]
-                rows.append((record.path, record.source, str(record.path), 0, person.xyxy, boxes, visible, holds, known, action))
+                place = (record.video or str(record.path), record.frame)
+                rows.append((record.path, record.source, *place, person.xyxy, boxes, visible, holds, known, action))
                 poses.append(None if any(part.states for part in person.parts) else person)
     paths, *columns = zip(*rows, strict=True) if rows else ((),) * 10
     p, s = vocabulary.allowed.shape

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from parsing.configs import Count, StageConfig, config, nearest
+from parsing.configs import Choice, Count, StageConfig, config, nearest
 from parsing.errors import InputError
 from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
@@ -20,7 +20,7 @@ from parsing.states.evaluation import evaluate_filter, score_states
 from parsing.states.filters import Window
 from parsing.states.losses import StateLossConfig, many_states_loss, one_state_loss
 from parsing.states.part_state_net import PartStateNetConfig, PartStateStage
-from parsing.states.sources import KineticsTPSStates
+from parsing.states.sources import TRACKS, ImageStates, KineticsTPSStates
 from parsing.states.temporal import TemporalArchitecture, TemporalFilter, TemporalHead, TemporalHeadConfig
 from parsing.states.windows import Windows, collate
 from parsing.types import ModelFacts
@@ -32,6 +32,7 @@ class StateFilterTraining:
 
     Args:
         base: weights of the part-state network that it follows.
+        data: Kinetics-TPS folders, or with a `format` of `cvat` or `label_studio` the annotated tracks of videos.
         initial: weights of a head to start from, of any parts and states (`parsing.networks.initial`); empty for none.
         fps: of the annotated videos, which gives the time between frames.
         motion_states: states that do not hold of anyone who holds still; some windows are made so.
@@ -41,7 +42,7 @@ class StateFilterTraining:
 
     name: Literal["temporal_head"]
     base: str
-    data: KineticsTPSStates
+    data: Annotated[KineticsTPSStates | ImageStates, Choice(TRACKS, key="format", otherwise="kinetics_tps")]
     fit: FitConfig
     loss: StateLossConfig = field(default_factory=StateLossConfig)
     initial: str = ""

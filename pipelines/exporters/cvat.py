@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from parsing.configs import config
 from parsing.datasets.records import PERSON
+from parsing.datasets.tool_clips import ACTION
 from parsing.document import AnyParse
 from parsing.folders import written_folder
 from parsing.intervals import HOLDS_FROM
@@ -55,7 +56,7 @@ def cvat_labels(vocabulary: Vocabulary) -> list[Label]:
     """The labels of a task as CVAT's constructor takes them: `person`, and every part with its states."""
     person: list[Label] = [_attribute("track_id", "number", ["0", "1000000", "1"], mutable=False)]
     if vocabulary.actions:
-        person.append(_attribute("action", "select", [UNDEFINED, *vocabulary.actions]))
+        person.append(_attribute(ACTION, "select", [UNDEFINED, *vocabulary.actions]))
     parts = zip(vocabulary.parts, vocabulary.part_states, strict=True)
     return [
         {"name": PERSON, "type": "rectangle", "attributes": person},
@@ -137,7 +138,7 @@ def add_person(box: Element, track_id: int | None, actions: Sequence[str], has_a
     if track_id is not None:
         SubElement(box, "attribute", {"name": "track_id"}).text = str(track_id)
     if has_actions:
-        SubElement(box, "attribute", {"name": "action"}).text = valid(actions[0]) if actions else UNDEFINED
+        SubElement(box, "attribute", {"name": ACTION}).text = valid(actions[0]) if actions else UNDEFINED
 
 
 def add_states(box: Element, held: Sequence[str], states: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +12,7 @@ from xml.sax.saxutils import quoteattr
 
 from parsing.configs import config
 from parsing.datasets.records import PERSON
+from parsing.datasets.tool_clips import ACTION
 from parsing.document import AnyParse
 from parsing.folders import written_folder
 from parsing.intervals import HOLDS_FROM
@@ -40,20 +41,23 @@ class LabelStudioExporter(FolderExporter):
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
         words: dict[str, dict[str, None]] = {PERSON: {}}
+        actions: dict[str, None] = {}
         with written_folder(out, "export label_studio") as folder, (folder / "tasks.json").open("w", encoding="utf-8") as file:
             first = True
             fps = 24.0
             for number, (parse, name) in enumerate(file_names(parses, ""), 1):
                 add_words(words, parse.vocabulary)
+                actions |= dict.fromkeys(parse.vocabulary.actions)
                 fps = parse.facts.fps or fps
                 file.write(("[\n" if first else ",\n") + json.dumps(self._task(number, parse, name)))
                 first = False
             file.write("[]\n" if first else "\n]\n")
-            (folder / "labels.xml").write_text(interface(words, "Video", fps), encoding="utf-8")
+            (folder / "labels.xml").write_text(interface(words, "Video", fps, list(actions)), encoding="utf-8")
 
     def _task(self, number: int, parse: AnyParse, name: str) -> dict[str, Any]:
         tracks = box_tracks(parse, self.threshold)
         results = [result for track in tracks for result in _results(track, parse, self.tolerance_px)]
+        results += _actions(parse)
         version = {"model_version": f"partwise {parse.vocabulary.name}"} if self.result == "predictions" else {}
         return {"id": number, "data": {"video": self.link + percent_encoded(name)}, self.result: [{"result": results} | version]}
 
@@ -69,8 +73,8 @@ def add_words(words: dict[str, dict[str, None]], vocabulary: Vocabulary) -> None
         words.setdefault(part, {}).update(dict.fromkeys(states))
 
 
-def interface(words: dict[str, dict[str, None]], kind: Literal["Video", "Image"], fps: float = 24.0) -> str:
-    """The labelling interface of a project: labels, and the states of each part as choices of its regions."""
+def interface(words: dict[str, dict[str, None]], kind: Literal["Video", "Image"], fps: float = 24.0, actions: Sequence[str] = ()) -> str:
+    """The labelling interface of a project: labels, the states of each part as choices of its regions, and the actions of a video."""
     of_video, media = kind == "Video", kind.lower()
     labels = "".join(f"\n    <Label value={quoteattr(name)}/>" for name in words)
     lines = [f'<Video name="{media}" value="${media}" frameRate="{fps:g}"/>'] if of_video else [f'<Image name="{media}" value="${media}"/>']
@@ -85,6 +89,9 @@ def interface(words: dict[str, dict[str, None]], kind: Literal["Video", "Image"]
             name = quoteattr(choices_name(part))
             head = f'<Choices name={name} toName="{media}" perRegion="true" choice="multiple" visibleWhen="region-selected" {where}>'
             lines.append(f"{head}{choices}\n  </Choices>")
+    if actions:
+        listed = "".join(f"\n    <Choice value={quoteattr(action)}/>" for action in actions)
+        lines.append(f'<Choices name="{ACTION}" toName="{media}" choice="multiple">{listed}\n  </Choices>')
     return "<View>\n" + "".join(f"  {line}\n" for line in lines) + "</View>\n"
 
 
@@ -110,6 +117,13 @@ def _results(track: BoxTrack, parse: AnyParse, tolerance_px: float) -> Iterator[
             "id": key, "type": "choices", "from_name": choices_name(track.label), "to_name": "video", "origin": "prediction",
             "value": {"choices": list(track.holds[stretch[0]])},
         }  # fmt: skip
+
+
+def _actions(parse: AnyParse) -> list[Result]:
+    """The actions that hold in a video at any time."""
+    found = list(dict.fromkeys(action.label for action in parse.actions))
+    choices = {"id": "actions", "type": "choices", "from_name": ACTION, "to_name": "video", "origin": "prediction"}
+    return [choices | {"value": {"choices": found}}] if found else []
 
 
 def _same_states(track: BoxTrack, run: range) -> Iterator[range]:

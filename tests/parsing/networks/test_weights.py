@@ -81,7 +81,7 @@ def test_a_pickle_executes_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a readable safetensors"):
         read_header(str(path), "net")
     torch.save(_Evil(proof), path)
-    with pytest.raises(InputError, match="not a readable safetensors file .*, which `pipelines.convert` turns into one"):
+    with pytest.raises(InputError, match=r"not a readable safetensors file .*, which `pipelines\.convert` turns into one"):
         read_header(str(path), "net")
     assert not proof.exists()
 
