@@ -41,12 +41,12 @@ def as_default(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
     monkeypatch.setattr(config_files, "shipped_configs", lambda: shipped | {"default": config})
 
 
-def run_page(page: Path, namespace: dict[str, Any] | None = None) -> None:
+def run_page(page: Path) -> None:
     """Run every block of a page in the working folder, in their order; Python shares one namespace.
 
     A block with a name is written to the file of this name, for those after it.
     """
-    names: dict[str, Any] = {} if namespace is None else namespace
+    names: dict[str, Any] = {}
     for block in code_blocks(page):
         if block.title:
             Path(block.title).write_text(block.text, encoding="utf-8")
