@@ -44,7 +44,9 @@ HEAD = (
     "recorded, so `verify` finds what changes in the cache. A revision `main` may change at its authors'. Models that ask for a "
     "sign-in are refused with what to do by hand.\n\n"
     "**Not in the table**: X3D, of which no kept library has the layers; and mmaction2's VideoMAE, whose authors' own model folder "
-    "serves (`zoo/videomae_base_finetuned_kinetics`, for which `transformers` has the network).\n"
+    "serves (`zoo/videomae_base_finetuned_kinetics`, for which `transformers` has the network).\n\n"
+    "**What the pipelines cost**: `python benchmarks/public.py` times the person detector and the recognizers of `public` and "
+    "`public_fast`, with random weights, on PyTorch and OpenVINO turn by turn, and prints a table with the load of the machine.\n"
 )
 
 
