@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -15,9 +15,9 @@ from detectors.networks.architectures import DetectorArchitecture
 from detectors.sampling import Sampling, item_weights
 from detectors.views import PartViews, PersonViews
 from parsing.configs import Share, config
-from parsing.datasets import Format, OnError, Problems, read_records, usable
+from parsing.datasets import Format, OnError, Problems
+from parsing.datasets.image_folders import Further, ImageFolder, Split, all_folders
 from parsing.datasets.records import ImageRecord, ObjectRecord, true_parts
-from parsing.datasets.split import held, read_val_share
 from parsing.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -25,13 +25,12 @@ log = logging.getLogger(__name__)
 
 @config
 class DetectionDataConfig:
-    """Annotated images under `root`, and under `more` folders that are laid out like it.
+    """Annotated images under `root`, and under further folders.
 
     Args:
-        more: folders whose images join those of `root`, in both splits; their files have the same names.
-        train, val: annotation files, or folders of them, below `root`; of `yolo` also one `data.yaml` for both, and of
-            `kinetics_tps` one folder for both, of which `parsing.datasets.split` holds a share of the videos out.
-        images: folder of the images below `root`; a `data.yaml` says itself where they lie.
+        more: folders whose images join those of `root`, in both splits: the names of those that are laid out like it, and
+            of others their `root`, `format`, `train`, `val` and `images`.
+        format, train, val, images: of `root`, see `ImageFolder`.
         on_error: whether a record that does not fit ends the training or is left out.
         sources: image sources to train on; empty takes all.
         source_weights: how often images of a source are drawn, relative to 1.
@@ -42,7 +41,7 @@ class DetectionDataConfig:
     """
 
     root: str
-    more: tuple[str, ...] = ()
+    more: tuple[Further, ...] = ()
     format: Format = "coco"
     train: str = "annotations_train.json"
     val: str = "annotations_val.json"
@@ -56,13 +55,13 @@ class DetectionDataConfig:
     view_px: Annotated[int, Field(ge=0, le=4096)] = 0
     limit: Annotated[int, Field(ge=1, le=10**9)] | None = None
 
-    def read(self, split: Literal["train", "val"]) -> list[ImageRecord]:
-        """The records of `train` or `val` whose image is there and whole, as `pipelines.inspect_data` counts them.
+    def read(self, split: Split) -> list[ImageRecord]:
+        """The records of `train` or `val` of all folders.
 
         Raises:
             InputError: a record does not fit, or there is no image.
         """
-        records = [record for folder in (self.root, *self.more) for record in self._of_folder(Path(folder), split)]
+        records = [record for folder in all_folders(self._first, self.more) for record in folder.read(split, Problems(self.on_error))]
         if split == "train":
             records = [record for record in records if not self.sources or record.source in self.sources][: self.limit]
         if not records:
@@ -104,19 +103,13 @@ class DetectionDataConfig:
             classes = [known_parts(person, views.class_names) for _, person in views.persons]
         return item_weights(classes, self.sampling, [self.source_weights.get(record.source, 1.0) for record in records])
 
-    def where(self, split: Literal["train", "val"], folder: str | None = None) -> Path:
-        """The annotations of a split, under `root` or another folder."""
-        return Path(folder or self.root) / (self.train if split == "train" else self.val)
+    def where(self, split: Split) -> Path:
+        """The annotations of a split under `root`."""
+        return self._first.annotations(split)
 
-    def _of_folder(self, folder: Path, split: Literal["train", "val"]) -> list[ImageRecord]:
-        problems = Problems(self.on_error)
-        records = usable(read_records(self.format, self.where(split, str(folder)), folder / self.images, problems, split), problems)
-        if problems.found:
-            log.warning("%s: %d records left out", split, len(problems.found))
-        if self.format == "kinetics_tps" and self.train == self.val:
-            share = read_val_share(folder)
-            records = [record for record in records if held(str(record.id).split("/")[1], share) == (split == "val")]
-        return records
+    @property
+    def _first(self) -> ImageFolder:
+        return ImageFolder(self.root, self.format, self.train, self.val, self.images)
 
 
 def count_boxes(records: list[ImageRecord], target: Target, names: tuple[str, ...]) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -35,8 +36,10 @@ from parsing.learning.experiment import Prepared, Scored
 from parsing.learning.fit import FitConfig
 from parsing.networks.backbones import Pretrained
 from parsing.networks.initial import pretrained_of, start_from
-from parsing.networks.weights import read_header, save_weights
+from parsing.networks.weights import read_header, save_weights, weights_path
 from parsing.stages import PoseEstimator
+
+log = logging.getLogger(__name__)
 
 
 @config
@@ -45,7 +48,8 @@ class DetectorTraining:
 
     Args:
         architecture: of the network.
-        initial: weights of the same network to start from, of any classes (`parsing.networks.initial`); empty for none.
+        initial: weights of the same network to start from, of any classes (`parsing.networks.initial`); empty for none. Their
+            calibration stays with the new weights where the classes are the same.
         pose: config of the pose estimator that gives heatmaps in evaluation, where the architecture asks for them.
         frozen_level: backbone weights up to this feature level stay as they are; -1 trains all.
         eval_every: epochs between evaluations; the last one is always evaluated.
@@ -86,6 +90,7 @@ class DetectorTraining:
             architecture=a,
             labels=labels,
             facts={"pretrained": pretrained},
+            calibration=self._initial_calibration(resumed),
             weights=self.data.draw_weights(views),
             every=self.eval_every,
         )
@@ -114,6 +119,16 @@ class DetectorTraining:
         fitted = asdict(fit_calibration([i.truth for i in items], [i.found for i in items], len(self.architecture.class_names)))
         save_weights(cast(nn.Module, network), out, replace(read_header(weights, self.name), calibration=fitted))
         return fitted
+
+    def _initial_calibration(self, resumed: bool) -> dict[str, Any]:
+        """Scores that are used with the thresholds of before keep their scale until `calibrate` fits it anew."""
+        if not self.initial:
+            return {}
+        if resumed and not weights_path(self.initial).is_file():
+            log.warning("%s: not there, so scores are not calibrated as its were; pipelines.calibrate fits them", self.initial)
+            return {}
+        header = read_header(self.initial, self.name)
+        return header.calibration if header.labels.get("classes") == list(self.architecture.class_names) else {}
 
     def _pose(self, device: str) -> PoseEstimator | None:
         if not self.architecture.heatmaps:

@@ -25,18 +25,19 @@ from pipelines.command import CommandParser, add_output_options, claim, complain
 from pipelines.exporters.box_tracks import box_tracks
 from pipelines.exporters.cvat import Label, cvat_labels, joined
 from pipelines.exporters.frame_tasks import PictureTask, write_cvat_images, write_label_studio_images
-from pipelines.exporters.label_studio import add_words
+from pipelines.exporters.label_studio import add_words, words_of_persons
 from pipelines.exporters.names import file_names
 from pipelines.exporters.pictures import picture_name, save_pictures
-from pipelines.selection import REASONS, Candidate, candidates, choose
+from pipelines.selection import OF_PERSONS, REASONS, Candidate, candidates, choose
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser("select", description="Pick the frames of parses that are worth a person's time, as an annotation task.")
     parser.add_argument("sources", nargs="+", type=Path, metavar="PARSE", help="parse.json, or a folder of them")
-    parser.add_argument("--videos", type=Path, required=True, metavar="DIR", help="the videos of the parses")
+    parser.add_argument("--videos", type=Path, required=True, metavar="DIR", help="the videos of the parses, in it or in folders below")
     parser.add_argument("--most", type=int, default=200, metavar="N", help="number of frames (default: 200)")
     parser.add_argument("--apart", type=float, default=1.0, metavar="SECONDS", help="least time between two frames of a video (default: 1)")
+    parser.add_argument("--persons", action="store_true", help="a task of persons' boxes alone, without their parts and states")
     parser.add_argument("--against", type=Path, metavar="DIR", help="parses of the same videos by other views or weights")
     parser.add_argument("--format", choices=("cvat", "label_studio"), default="cvat", help="of the task (default: cvat)")
     parser.add_argument("--link", default="/data/local-files/?d=", metavar="PREFIX", help="what Label Studio finds the pictures behind")
@@ -54,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
     claim(arguments, [arguments.out], inputs=files, folders=True)
     named = {name: parse for parse, name in file_names(parses, "", stem=True)}
     found = candidates(track(iter(parses), len(parses), "look", arguments.quiet, unit="parses"), {p.facts.name: p for p in others})
-    chosen = choose(found, arguments.most, arguments.apart)
+    chosen = choose(found, arguments.most, arguments.apart, OF_PERSONS if arguments.persons else REASONS)
     if not chosen:
         raise InputError(f"{arguments.sources[0]}: no frame of {len(found)} key frames is worth a look; is there nobody in the videos?")
     with written_folder(arguments.out, "select") as folder:
@@ -105,19 +106,22 @@ def write_task(parses: dict[str, AnyParse], chosen: Sequence[Candidate], folder:
     for one in chosen:
         wanted[one.video].add(one.index)
     labels: dict[str, Label] = {}
-    words: dict[str, dict[str, None]] = {PERSON: {}}
+    words = words_of_persons()
     tasks = []
     for name, parse in parses.items():
         indices = wanted[parse.facts.name]
         if not indices:
             continue
-        labels |= {label["name"]: joined(label, labels.get(label["name"])) for label in cvat_labels(parse.vocabulary)}
-        add_words(words, parse.vocabulary)
+        own = [label for label in cvat_labels(parse.vocabulary) if label["name"] == PERSON or not arguments.persons]
+        labels |= {label["name"]: joined(label, labels.get(label["name"])) for label in own}
+        if not arguments.persons:
+            add_words(words, parse.vocabulary)
         save_pictures(parse, sorted(indices), arguments.videos, folder / "images" / name)
         size = parse.facts.height, parse.facts.width
         for frame in parse.frames:
             if frame.index in indices:
-                tasks.append(PictureTask(f"{name}/{picture_name(frame.index)}", size, frame, box_tracks(parse, frames=[frame])))
+                boxes = [box for box in box_tracks(parse, frames=[frame]) if box.label in words]
+                tasks.append(PictureTask(f"{name}/{picture_name(frame.index)}", size, frame, boxes))
     if arguments.format == "cvat":
         write_cvat_images(tasks, list(labels.values()), folder)
     else:

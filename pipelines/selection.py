@@ -11,11 +11,13 @@ from parsing.document import AnyParse
 from parsing.geometry import box_ious
 from parsing.intervals import HOLDS_FROM
 from parsing.tracks import same_track
-from parsing.types import FrameParse
+from parsing.types import Array, FrameParse
 from parsing.vocabulary import Vocabulary
 
-REASONS = ("uncertain", "flicker", "disagreement", "rare")
+REASONS = ("doubtful", "uncertain", "flicker", "disagreement", "rare")
+OF_PERSONS = ("doubtful", "disagreement")  # reasons that say something of persons' boxes, without their parts
 _SAME_BOX = 0.5  # IoU from which boxes of two parses are of one person
+_NOBODY = 0.5  # how doubtful a frame without anybody is: less than one with a person of score 0.8, more than with one of 0.9
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,17 @@ class _Seen:
 
     video: str
     frames: list[tuple[int, float]] = field(default_factory=list)
-    reasons: list[tuple[float, float, float]] = field(default_factory=list)
+    reasons: list[list[float]] = field(default_factory=list)  # all but the last of `REASONS`
     held: list[set[tuple[str, str]]] = field(default_factory=list)  # parts and states that somebody has
 
 
 def candidates(parses: Iterable[AnyParse], others: Mapping[str, AnyParse]) -> list[Candidate]:
     """The key frames of all parses with their scores.
 
-    Uncertain: p (1 - p) of the states that visible parts can have. Flicker: states of a track, and its parts, that are other
-    than in the key frames before and after, which agree. Disagreement: persons, parts and states that another parse of the
-    video sees otherwise. Rare: states that few frames of all parses hold.
+    Doubtful: p (1 - p) of the persons; a frame in which nobody was found is doubtful, too. Uncertain: p (1 - p) of the states
+    that visible parts can have. Flicker: states of a track, and its parts, that are other than in the key frames before and
+    after, which agree. Disagreement: persons, parts and states that another parse of the video sees otherwise. Rare: states
+    that few frames of all parses hold.
 
     Args:
         others: further parses by the names of their videos, of other views or weights.
@@ -62,7 +65,7 @@ def candidates(parses: Iterable[AnyParse], others: Mapping[str, AnyParse]) -> li
     return found
 
 
-def choose(found: Sequence[Candidate], most: int, apart_s: float) -> list[Candidate]:
+def choose(found: Sequence[Candidate], most: int, apart_s: float, reasons: Sequence[str] = REASONS) -> list[Candidate]:
     """The frames to look at, best first: of every video in turn the best that is far enough from those chosen of it.
 
     Each reason counts relative to its 95th percentile, so none drowns the others; frames without any are not chosen.
@@ -70,10 +73,11 @@ def choose(found: Sequence[Candidate], most: int, apart_s: float) -> list[Candid
     Args:
         most: number of frames.
         apart_s: least time between two of a video.
+        reasons: those that count.
     """
     if not found:
         return []
-    scores = np.array([one.scores for one in found])
+    scores = np.array([one.scores for one in found])[:, [REASONS.index(reason) for reason in reasons]]
     scale = np.percentile(scores, 95, axis=0)
     scale[scale <= 0] = scores.max(0)[scale <= 0]
     worth = (scores / np.where(scale > 0, scale, 1)).clip(0, 1).sum(1)
@@ -113,14 +117,18 @@ def _look(parse: AnyParse, other: AnyParse | None) -> _Seen:
         disagreement = _disagreement(frame, twins[frame.index], words, other.vocabulary) if other and frame.index in twins else 0.0
         last = [*last[-2:], frame]
         if len(last) == 3:
-            seen.reasons[-1] = (seen.reasons[-1][0], _flicker(*last), seen.reasons[-1][2])
+            seen.reasons[-1][REASONS.index("flicker")] = _flicker(*last)
         scores, visible = frame.states.scores, frame.parts.visible
-        unsure = (scores * (1 - scores) * 4)[visible[:, :, None] & allowed]
         seen.frames.append((frame.index, frame.time_s))
-        seen.reasons.append((float(unsure.mean()) if unsure.size else 0.0, 0.0, disagreement))
+        seen.reasons.append([_doubt(frame.persons.scores, _NOBODY), _doubt(scores[visible[:, :, None] & allowed]), 0.0, disagreement])
         rows = np.argwhere((scores >= HOLDS_FROM).any(0)).tolist()
         seen.held.append({(words.parts[p], words.states[s]) for p, s in rows})
     return seen
+
+
+def _doubt(scores: Array, of_none: float = 0.0) -> float:
+    """How far scores are from 0 and 1 on the average; 1 where all are one half."""
+    return float((scores * (1 - scores) * 4).mean()) if scores.size else of_none
 
 
 def _flicker(before: FrameParse, frame: FrameParse, after: FrameParse) -> float:

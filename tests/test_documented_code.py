@@ -17,6 +17,7 @@ from builders import write_video
 from documented import as_default
 from pages import PAGES, code_blocks
 
+from detectors.data import DetectionDataConfig
 from parsing.configs import parse_config, read_yaml
 from parsing.datasets import Problems, read_records
 from parsing.document import parse_of
@@ -48,10 +49,13 @@ def settings_of(text: str) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("page", "text"), of("yaml"))
-def test_yaml_is_of_a_pipeline(page: Path, text: str) -> None:
+def test_yaml_is_of_a_pipeline_or_of_the_data_of_detectors(page: Path, text: str) -> None:
     default = read_yaml(config_path("default"))
     for settings in settings_of(text):
-        parse_config(PipelineConfig, default | settings, page.name)
+        if "data" in settings:
+            parse_config(DetectionDataConfig, settings["data"], page.name)
+        else:
+            parse_config(PipelineConfig, default | settings, page.name)
 
 
 @pytest.mark.parametrize(("page", "text"), of("json"))

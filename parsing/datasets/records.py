@@ -14,6 +14,7 @@ from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, Pairs, Vocabulary
 
 PERSON = "person"
+CROWD = "is_crowd"  # state of a box in an annotation tool, named as Datumaro names COCO's iscrowd
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class ObjectRecord:
         xyxy: (4,) float32 pixels of the image.
         keypoints17: (17, 3) x, y, v in COCO order (v: 0 unlabelled, 1 hidden, 2 visible), or None.
         keypoints33: (33, 3) x, y, visibility in [0, 1] in BlazePose order, or None.
-        crowd: the box holds many objects; a detector is neither rewarded nor punished inside it.
+        crowd: the box holds many objects, or one not to be judged; a detector is neither rewarded nor punished inside it.
         box_source: `human` or `teacher`.
         label: class of the object.
         parts: boxes of parts that the data set itself gives.

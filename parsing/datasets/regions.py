@@ -13,7 +13,7 @@ import numpy as np
 
 from parsing.datasets.labels import unified_labels
 from parsing.datasets.problems import Problems, checked_box
-from parsing.datasets.records import PERSON, ImageRecord, ObjectRecord, PartRecord
+from parsing.datasets.records import CROWD, PERSON, ImageRecord, ObjectRecord, PartRecord
 from parsing.errors import InputError
 from parsing.media.images import image_size
 from parsing.types import Array
@@ -41,6 +41,10 @@ class Region:
     held: Sequence[str] | None = None
     key: str | None = None
     owner: str | None = None
+
+    @property
+    def crowd(self) -> bool:
+        return self.states.get(CROWD, False) or CROWD in (self.held or ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +100,7 @@ def _objects(
         except ValueError as error:
             problems.add(file, f"{picture.name}: {region.name}", str(error))
     if PERSON not in labels.values():
-        return [ObjectRecord(box, label=labels[region.label]) for region, box in boxes]
+        return [ObjectRecord(box, crowd=region.crowd, label=labels[region.label]) for region, box in boxes]
     persons = [(region, box) for region, box in boxes if labels[region.label] == PERSON]
     counts = Counter(region.key for region, _ in persons)
     keys = {region.key: i for i, (region, _) in enumerate(persons) if region.key is not None and counts[region.key] == 1}
@@ -113,7 +117,10 @@ def _objects(
             give(part, owners, parts, file, where, problems)
         except ValueError as error:
             problems.add(file, where, str(error))
-    return [ObjectRecord(box, parts=tuple(parts[i]), id=region.key or region.name) for i, (region, box) in enumerate(persons)]
+    return [
+        ObjectRecord(box, crowd=region.crowd, parts=tuple(parts[i]), id=region.key or region.name)
+        for i, (region, box) in enumerate(persons)
+    ]
 
 
 def containing(box: Array, persons: Sequence[Array]) -> list[int]:

@@ -47,7 +47,7 @@ class Prepared:
         task, items, collate, weights, batches: as `fit` takes them; `weights` say how often each item is drawn.
         score: validates the task, or the moving average of its weights.
         figures: paths such as `all.AP` of the metrics that are logged; the highest value of the first makes the best epoch.
-        architecture, labels, facts: what the header of the weights says, beside the config's `name`, `fit` and `data`.
+        architecture, labels, facts, calibration: what the header of the weights says, beside the config's `name`, `fit` and `data`.
         every: epochs between validations; the last epoch is always validated.
         stop_at: value of the first figure at which the training ends.
         keep_epochs: how many of the last epochs that were validated keep their weights in `epochs/`.
@@ -61,6 +61,7 @@ class Prepared:
     architecture: Any
     labels: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
     weights: Sequence[float] | None = None
     batches: Callable[[EpochSampler, int], Batches] = EqualBatches
     every: int = 1
@@ -133,7 +134,7 @@ def _validate(trainer: Trainer, ready: Prepared, epoch: Epoch, run: RunFolder, b
     figures = {path: figure_at(scored.metrics, path) for path in ready.figures}
     figure = figures[ready.figures[0]] or 0.0
     training = {"epoch": epoch.number, "fit": asdict(trainer.fit), "data": asdict(trainer.data), "initial": trainer.initial, **ready.facts}
-    header = WeightsHeader(trainer.name, asdict(ready.architecture), ready.labels, scored.metrics, training)
+    header = WeightsHeader(trainer.name, asdict(ready.architecture), ready.labels, scored.metrics, training, ready.calibration)
     paths = [run.path / "weights.safetensors"]
     paths += [run.path / "best.safetensors"] * (figure > best)
     paths += [run.path / "epochs" / f"epoch_{epoch.number + 1}.safetensors"] * (ready.keep_epochs > 0)

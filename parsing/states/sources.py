@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import Field
 
 from parsing.configs import Share, Table, config, nearest
-from parsing.datasets import Problems, read_records, usable
+from parsing.datasets import Problems
 from parsing.datasets.coco import read_part_vocabulary
+from parsing.datasets.image_folders import Further, ImageFolder, Split, all_folders
 from parsing.datasets.kinetics_tps.annotations import part_names
 from parsing.datasets.kinetics_tps.index import PersonIndex, build_index, extract_frames, frame_path
 from parsing.datasets.records import ImageRecord, ObjectRecord, part_vocabulary, true_parts, true_states
@@ -26,19 +27,19 @@ from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, Groups, Vocabulary, read_list
 
 log = logging.getLogger(__name__)
-Split = Literal["train", "val"]
 
 
 @config
 class ImageStates:
-    """Annotated images under `root`, and under `more` folders that are laid out like it: annotations, and below `images` the pictures.
+    """Annotated images under `root`, and under further folders: annotations, and below `images` the pictures.
 
     Persons have parts with `states` as `parsing.datasets` reads them, or keypoints. Where no COCO category of `root` lists
     states, parts and states are those that follow from keypoints by `parsing.pose`; other formats say theirs by the annotated
     parts, which come in alphabetical order, and so do their states.
 
     Args:
-        more: folders whose persons join those of `root`, in both splits; their files have the same names.
+        more: folders whose persons join those of `root`, in both splits: the names of those that are laid out like it, and
+            of others their `root`, `format`, `train`, `val` and `images`.
         format: of the annotations: `coco`, `cvat`, `label_studio` or `parts_csv`.
         sources: image sources to train on; empty takes all.
         margin: what the rules do not know reaches this share of it further to both sides in training, where a joint that lies
@@ -48,7 +49,7 @@ class ImageStates:
     """
 
     root: str
-    more: tuple[str, ...] = ()
+    more: tuple[Further, ...] = ()
     format: Literal["coco", "cvat", "label_studio", "parts_csv"] = "coco"
     train: str = "annotations_train.json"
     val: str = "annotations_val.json"
@@ -71,14 +72,8 @@ class ImageStates:
         return _image_table(records, vocabulary, self.margin if training else 0.0)
 
     def _records(self, split: Split) -> list[ImageRecord]:
-        problems = Problems()
-        name = self.train if split == "train" else self.val
-        folders = [Path(folder) for folder in (self.root, *self.more)]
-        return [
-            record
-            for folder in folders
-            for record in usable(read_records(self.format, folder / name, folder / "images", problems), problems)
-        ]
+        folders = all_folders(ImageFolder(self.root, self.format, self.train, self.val), self.more)
+        return [record for folder in folders for record in folder.read(split, Problems())]
 
 
 @config
@@ -261,7 +256,7 @@ def _image_table(records: Sequence[ImageRecord], vocabulary: Vocabulary, margin:
             boxes, visible, _ = true_parts(person, vocabulary.parts)
             holds, known = true_states(person, vocabulary.parts, vocabulary.states, margin)
             known &= visible[:, None]
-            if known.any():
+            if known.any() and not person.crowd:
                 boxes *= visible[:, None]
                 place = (record.video or str(record.path), record.frame)
                 rows.append((record.path, record.source, *place, person.xyxy, boxes, visible, holds, known, action))

@@ -11,7 +11,7 @@ from typing import IO, Annotated, Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from parsing.configs import config
-from parsing.datasets.records import PERSON
+from parsing.datasets.records import CROWD, PERSON
 from parsing.datasets.tool_clips import ACTION
 from parsing.document import AnyParse
 from parsing.folders import written_folder
@@ -54,7 +54,7 @@ class CvatExporter(FolderExporter):
 
 def cvat_labels(vocabulary: Vocabulary) -> list[Label]:
     """The labels of a task as CVAT's constructor takes them: `person`, and every part with its states."""
-    person: list[Label] = [_attribute("track_id", "number", ["0", "1000000", "1"], mutable=False)]
+    person = [_attribute("track_id", "number", ["0", "1000000", "1"], mutable=False), _attribute(CROWD, "checkbox", ["false"])]
     if vocabulary.actions:
         person.append(_attribute(ACTION, "select", [UNDEFINED, *vocabulary.actions]))
     parts = zip(vocabulary.parts, vocabulary.part_states, strict=True)

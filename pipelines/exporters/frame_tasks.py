@@ -80,6 +80,6 @@ def _results(task: PictureTask, words: Mapping[str, Mapping[str, None]]) -> Iter
         common = {"id": key, "to_name": "image", "origin": "prediction", **size}
         owner = {} if box.label == PERSON else {"parentID": f"p{box.group}"}
         yield common | {"type": "rectanglelabels", "from_name": "box", "value": value | {"rectanglelabels": [box.label]}} | owner
-        if words[box.label]:
+        if box.label != PERSON and words[box.label]:
             choices = value | {"choices": list(box.holds[0])}
             yield common | {"type": "choices", "from_name": choices_name(box.label), "value": choices}

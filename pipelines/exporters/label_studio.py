@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from xml.sax.saxutils import quoteattr
 
 from parsing.configs import config
-from parsing.datasets.records import PERSON
+from parsing.datasets.records import CROWD, PERSON
 from parsing.datasets.tool_clips import ACTION
 from parsing.document import AnyParse
 from parsing.folders import written_folder
@@ -40,7 +40,7 @@ class LabelStudioExporter(FolderExporter):
     threshold: Annotated[float, Option("score from which a state holds", "SCORE")] = HOLDS_FROM
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
-        words: dict[str, dict[str, None]] = {PERSON: {}}
+        words = words_of_persons()
         actions: dict[str, None] = {}
         with written_folder(out, "export label_studio") as folder, (folder / "tasks.json").open("w", encoding="utf-8") as file:
             first = True
@@ -65,6 +65,11 @@ class LabelStudioExporter(FolderExporter):
 def percent_encoded(name: str) -> str:
     """The name of a file in a URL: all but letters, digits and -._~ of ASCII by their bytes."""
     return re.sub(rb"[^A-Za-z0-9._~/-]", lambda found: b"%%%02X" % ord(found[0]), name.encode()).decode()
+
+
+def words_of_persons() -> dict[str, dict[str, None]]:
+    """The labels of an interface and the choices of each, before those of parts are added."""
+    return {PERSON: {CROWD: None}}
 
 
 def add_words(words: dict[str, dict[str, None]], vocabulary: Vocabulary) -> None:

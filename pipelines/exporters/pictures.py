@@ -20,10 +20,10 @@ def save_pictures(parse: AnyParse, indices: Sequence[int], videos: Path, folder:
     """Write pictures of frames of a parse, named by `picture_name`.
 
     Args:
-        videos: the video, or the folder that it lies in.
+        videos: the video, or a folder that it lies in or below.
 
     Raises:
-        InputError: the video is not there, or is not the one of the parse.
+        InputError: the video is not there, or several have its name, or it is not the one of the parse.
     """
     path = video_of(parse, videos)
     if indices:
@@ -32,13 +32,20 @@ def save_pictures(parse: AnyParse, indices: Sequence[int], videos: Path, folder:
 
 def video_of(parse: AnyParse, videos: Path) -> Path:
     """The video of a parse; arguments and errors as of `save_pictures`."""
-    name = parse.facts.name
-    path = videos / name if videos.is_dir() else videos
-    if not path.is_file() or path.name != name:
-        raise InputError(f"{path}: is not the video of the parse, {name!r:.80}; --videos names it or the folder that it lies in")
+    path = _named(parse.facts.name, videos)
     with Video(path) as video:
         facts = video.facts
     if (facts.width, facts.height) != (parse.facts.width, parse.facts.height):
         sizes = f"{facts.width} x {facts.height} px, its parse is of one of {parse.facts.width} x {parse.facts.height} px"
         raise InputError(f"{path}: another video than that of the parse: {sizes}")
     return path
+
+
+def _named(name: str, videos: Path) -> Path:
+    """By the last part of a path alone, so that a name from outside names no other folder."""
+    found = [path for path in sorted(videos.rglob("*")) if path.name == name and path.is_file()] if videos.is_dir() else [videos]
+    if len(found) > 1:
+        raise InputError(f"{videos}: holds two videos of the name {name!r:.80}, {found[0]} and {found[1]}; expected one")
+    if not found or found[0].name != name or not found[0].is_file():
+        raise InputError(f"{videos}: is not the video of the parse, {name!r:.80}; --videos names it or a folder that it lies in")
+    return found[0]

@@ -184,6 +184,28 @@ def test_images_of_several_folders_are_read_together(trained_on: Path, tmp_path:
         data.read("train")
 
 
+def test_folders_of_other_formats_join_and_may_lack_a_split(trained_on: Path, tmp_path: Path) -> None:
+    task = tmp_path / "task"
+    shutil.copytree(trained_on / "images", task / "images")
+    box = '<box label="person" xtl="1" ytl="1" xbr="60" ybr="60"/>'
+    (task / "corrected.xml").write_text(f'<annotations><image id="0" name="0.png">{box}</image></annotations>')
+    corrected = {"root": str(task), "format": "cvat", "train": "corrected.xml", "val": ""}
+    trainer = training(trained_on, more=[corrected, {"root": str(trained_on), "train": ""}])
+    assert [record.source for record in trainer.data.read("train")] == ["made"] * 3 + ["cvat"]
+    assert len(trainer.data.read("val")) == 6
+    only = training(Path(str(task)), **{name: value for name, value in corrected.items() if name != "root"})
+    with pytest.raises(InputError, match="no image of the val split that can be used"):
+        only.data.read("val")
+    for wrong, message in (
+        ({"root": "a", "formt": "cvat"}, r"data\.more\.0\.formt'; did you mean 'format'"),
+        ({"format": "cvat"}, r"data\.more\.0\.root: "),
+        ({"root": "a", "format": "xml"}, r"data\.more\.0\.format: .*found 'xml'"),
+        (5, r"data\.more\.0: .*found 5"),
+    ):
+        with pytest.raises(InputError, match=message):
+            training(trained_on, more=[wrong])
+
+
 def test_a_class_without_a_box_stops_a_training_before_it_begins(trained_on: Path, tmp_path: Path) -> None:
     for names, message in (
         (["person", "helmet"], r"annotations_train\.json: no box of class helmet in 3 images to train on; found person 3"),

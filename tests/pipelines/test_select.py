@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import pytest
 from builders import VOCABULARY, frame_parse
 from moving import FACTS, moving_parse, write_moving_video
 
-from parsing.datasets import read_records
+from parsing.datasets import Format, read_records
 from parsing.document import VideoParse
 from parsing.errors import InputError
 from parsing.types import FrameParse, PartStates
 from pipelines.select import build_parser, main
-from pipelines.selection import Candidate, candidates, choose
+from pipelines.selection import OF_PERSONS, REASONS, Candidate, candidates, choose
 
 BOX = [10, 20, 60, 120]
 
@@ -28,6 +29,11 @@ def sure(index: int, state: int = 0, score: float = 1.0) -> FrameParse:
     return replace(frame, states=PartStates(scores))
 
 
+def person(index: int, score: float) -> FrameParse:
+    frame = sure(index)
+    return replace(frame, persons=replace(frame.persons, scores=np.array([score], np.float32)))
+
+
 def parse_of(*frames: FrameParse, name: str = "a.mp4") -> VideoParse:
     return VideoParse(replace(FACTS, name=name), VOCABULARY, (), frames, (), True)
 
@@ -38,26 +44,34 @@ ARM = [VOCABULARY.states.index(name) for name in VOCABULARY.part_states[2]]
 def test_reasons_by_hand() -> None:
     frames = (sure(0, ARM[0]), sure(1, ARM[0]), sure(2, ARM[1]), sure(3, ARM[0]), sure(4, ARM[0], 0.5))
     found = candidates([parse_of(*frames)], {})
-    assert [round(one.scores[0], 3) for one in found[:4]] == [0, 0, 0, 0]
-    assert found[4].scores[0] > 0
-    assert [one.scores[1] for one in found] == [0, 0, 2, 0, 0]
-    assert found[2].scores[3] == pytest.approx(np.log(5))
-    assert found[0].scores[3] == pytest.approx(np.log(5 / 4))
+    scores = {reason: [one.scores[i] for one in found] for i, reason in enumerate(REASONS)}
+    assert np.round(scores["uncertain"][:4], 3).tolist() == [0, 0, 0, 0]
+    assert scores["uncertain"][4] > 0
+    assert scores["flicker"] == [0, 0, 2, 0, 0]
+    assert scores["rare"][2] == pytest.approx(np.log(5))
+    assert scores["rare"][0] == pytest.approx(np.log(5 / 4))
+
+
+def test_persons_of_whom_the_parse_is_not_sure_come_before_frames_without_anybody() -> None:
+    found = candidates([parse_of(person(0, 0.5), person(1, 0.99), frame_parse(2, []), person(3, 0.7))], {})
+    assert [one.scores[0] for one in found] == pytest.approx([1, 4 * 0.99 * 0.01, 0.5, 4 * 0.7 * 0.3])
+    assert [one.index for one in choose(found, 3, 0.0, OF_PERSONS)] == [0, 3, 2]
 
 
 def test_disagreement_with_other_parses() -> None:
     one, other = parse_of(sure(0), sure(1)), parse_of(sure(0), frame_parse(1, []))
-    assert [c.scores[2] for c in candidates([one], {"a.mp4": other})] == [0, 1]
-    assert [c.scores[2] for c in candidates([one], {"b.mp4": other})] == [0, 0]
+    column = REASONS.index("disagreement")
+    assert [c.scores[column] for c in candidates([one], {"a.mp4": other})] == [0, 1]
+    assert [c.scores[column] for c in candidates([one], {"b.mp4": other})] == [0, 0]
 
 
 def test_frames_are_spread_over_time_and_videos() -> None:
-    found = [Candidate(video, i, i / 10, (1.0 - i / 100, 0.0, 0.0, 0.0)) for video in ("a", "b") for i in range(30)]
+    found = [Candidate(video, i, i / 10, (1.0 - i / 100, 0.0, 0.0, 0.0, 0.0)) for video in ("a", "b") for i in range(30)]
     chosen = choose(found, 4, 1.0)
     assert [(one.video, one.index) for one in chosen] == [("a", 0), ("b", 0), ("a", 10), ("b", 10)]
     assert len(choose(found, 100, 1.0)) == 6
     assert choose([], 3, 1.0) == []
-    assert choose([Candidate("a", 0, 0.0, (0.0, 0.0, 0.0, 0.0))], 3, 1.0) == []
+    assert choose([Candidate("a", 0, 0.0, (0.0,) * 5)], 3, 1.0) == []
 
 
 @pytest.fixture
@@ -91,6 +105,25 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
+@pytest.mark.parametrize("kind", ["cvat", "label_studio"])
+def test_a_task_of_persons_alone_of_a_video_in_a_folder_below(kind: Format, parse: Path) -> None:
+    (parse.parent / "a").mkdir()
+    (parse.parent / FACTS.name).rename(parse.parent / "a" / FACTS.name)
+    out = select(parse, "--most", "3", "--persons", "--format", kind)
+    if kind == "cvat":
+        path = out / "annotations.xml"
+        assert [label["name"] for label in json.loads((out / "labels.json").read_text())] == ["person"]
+    else:
+        tasks = json.loads((out / "tasks.json").read_text())
+        path = out / "confirmed.json"
+        path.write_text(json.dumps([task | {"annotations": task["predictions"]} for task in tasks]))
+        assert (out / "labels.xml").read_text().count("<Label ") == 1
+    records = read_records(kind, path, out / "images")
+    assert len(records) == 3
+    assert sum(len(record.persons) for record in records) > 0
+    assert not [person.parts for record in records for person in record.persons if person.parts or person.crowd]
+
+
 def test_a_task_for_label_studio_counts_once_it_is_confirmed(parse: Path) -> None:
     out = select(parse, "--most", "2", "--format", "label_studio")
     tasks = json.loads((out / "tasks.json").read_text())
@@ -114,9 +147,14 @@ def test_inputs_that_do_not_fit(parse: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no parse"):
         select(tmp_path / "empty")
-    parse_of(frame_parse(0, [])).save(tmp_path / "nobody.json")
-    with pytest.raises(InputError, match="is there nobody in the videos"):
-        select(tmp_path / "nobody.json")
+    parse_of(person(0, 1.0)).save(tmp_path / "sure.json")
+    with pytest.raises(InputError, match="no frame of 1 key frames is worth a look"):
+        select(tmp_path / "sure.json")
+    (tmp_path / "a").mkdir()
+    shutil.copy(tmp_path / FACTS.name, tmp_path / "a" / FACTS.name)
+    with pytest.raises(InputError, match="holds two videos of the name"):
+        select(parse)
+    (tmp_path / "a" / FACTS.name).unlink()
     (tmp_path / FACTS.name).unlink()
     with pytest.raises(InputError, match="is not the video of the parse"):
         select(parse)

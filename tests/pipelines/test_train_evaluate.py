@@ -140,6 +140,19 @@ def test_calibrated_weights_say_so_and_are_read(people: Path, tmp_path: Path, ti
             load_network("cascade_rcnn", str(out), ["person"], "cpu")
 
 
+def test_calibration_stays_with_weights_that_are_trained_on(people: Path, tmp_path: Path, tiny_pipeline: Path) -> None:
+    weights, fitted = str(tiny_pipeline.parent / "person.safetensors"), {"scale": [1.5], "shift": [-2.0]}
+    network, header = load_network("cascade_rcnn", weights, ["person"], "cpu"), read_header(weights, "cascade_rcnn")
+    for name, kept in (("person", fitted), ("helmet", {})):
+        initial = tmp_path / f"{name}.safetensors"
+        save_weights(cast(torch.nn.Module, network), initial, replace(header, labels={"classes": [name]}, calibration=fitted))
+        run = tmp_path / f"run_{name}"
+        config = write_config(tmp_path / "c.yaml", people, initial=str(initial))
+        order = ["person_detector", "--config", str(config), "--out", str(run), "--quiet", "--set", "fit.epochs=1"]
+        assert train.main(train.build_parser().parse_args(order)) == 0
+        assert read_header(str(run / "weights.safetensors")).calibration == kept
+
+
 def test_weights_of_other_classes_are_not_evaluated(people: Path, tmp_path: Path, tiny_pipeline: Path) -> None:
     config = write_config(tmp_path / "c.yaml", people)
     part = tiny_pipeline.parent / "part.safetensors"

@@ -159,6 +159,16 @@ def test_groups_and_relations_name_the_person(images: Path) -> None:
         assert [[name for name, _, _ in parts] for _, parts in people] == [[], ["helmet"]]
 
 
+def test_boxes_that_are_marked_as_a_crowd_are_not_judged(images: Path) -> None:
+    many = box("person", "10 10 60 90", attribute("is_crowd", "true")) + box("person", "70 10 120 90", attribute("is_crowd", "false"))
+    regions = [rectangle("p", "person", 10, 10, 50, 80), choices("p", "is_crowd"), rectangle("q", "person", 70, 10, 50, 80)]
+    picture = f'<annotations><image id="0" name="a.png">{many}</image></annotations>'
+    for kind, content in {"cvat": picture, "label_studio": [task("a.png", *regions)]}.items():
+        for written_as in (content, json.loads(json.dumps(content).replace("person", "helmet"))):  # objects as well as persons
+            (record,) = read_records(kind, written(images.parent, kind, written_as), images)  # type: ignore[arg-type]
+            assert [item.crowd for item in record.objects] == [True, False]
+
+
 def test_a_part_that_two_persons_hold_alike_is_named_and_ignored_in_both(images: Path) -> None:
     problems = Problems()
     content = f"{HEADER}\n" + "a.png,10 10 60 90,,,\na.png,20 10 70 90,,,\n"
