@@ -34,7 +34,7 @@ MOST_DIFFERENCE = 1e-3
 # Of bfloat16 single values say little. The norm of the difference over that of the output is 0.01 to 0.03 in networks that serve
 # and near 1 in those that collapse; what the rest costs is for figures on validation data to say, see `placing.py`.
 MOST_RELATIVE = 0.1
-MOST_KEPT = 256  # files in the cache
+MOST_KEPT = 64  # files in the cache
 
 
 @dataclass(frozen=True)
