@@ -39,7 +39,7 @@ from pipelines.select import parse_files
 SAME_IOU, SAME_SHARE = 0.3, 0.7  # a box is of the human's person from this overlap on, or with this share of it inside
 FOUND_IOU = 0.5
 BOX_RATE = 25 / 30  # boxes a frame of the clips
-DRAWS = 10_000  # of clips with replacement, for the spread of a difference
+DRAWS = 10_000  # of source videos with replacement, for the spread of a difference
 Boxes = Mapping[str, Mapping[int, Array]]  # name of a clip without its suffix -> frame, from 0 -> (4,) px
 
 
@@ -139,19 +139,22 @@ def tick(box: Element, name: str) -> None:
 def found(arguments: argparse.Namespace) -> None:
     """Print, for each action and for all, in which share of the key frames each folder of parses has the person."""
     boxes = read_boxes(arguments.boxes)
-    actions = {Path(row["file"]).stem: Path(row["file"]).parent.name for _, row in read_rows(arguments.boxes, ["file"])}
+    listed = read_rows(arguments.boxes.with_name("labels.csv"), ["file", "label", "source_video"])
+    sources = {Path(row["file"]).stem: (row["label"], row["source_video"]) for _, row in listed}
     rows = [{clip: hits for file in parse_files(parses) for clip, hits in hits_of(file, boxes)} for parses in arguments.parses]
-    clips = sorted(set.intersection(*(set(row) for row in rows)))
+    clips = sorted(set.intersection(set(sources), *(set(row) for row in rows)))
     if not clips:
         raise InputError(f"{arguments.parses[0]}: no parse of a clip that {arguments.boxes} has boxes of")
     say(f"| action | clips | frames | {' | '.join(str(parses) for parses in arguments.parses)} |", "|---" * (3 + len(rows)) + "|")
-    for action in [*sorted({actions[clip] for clip in clips}), "all"]:
-        own = [clip for clip in clips if action in (actions[clip], "all")]
+    for action in [*sorted({sources[clip][0] for clip in clips}), "all"]:
+        own = [clip for clip in clips if action in (sources[clip][0], "all")]
         shares = [np.concatenate([row[clip] for clip in own]).mean() for row in rows]
         frames = sum(len(rows[0][clip]) for clip in own)
         say(f"| {action} | {len(own)} | {frames} | {' | '.join(f'{share:.3f}' for share in shares)} |")
-    for row, parses in zip(rows[1:], arguments.parses[1:], strict=True):
-        say(f"{parses} less {arguments.parses[0]}: {spread([rows[0][clip] for clip in clips], [row[clip] for clip in clips])}")
+    groups = [[clip for clip in clips if sources[clip] == source] for source in sorted({sources[clip] for clip in clips})]
+    before, *others = ([np.concatenate([row[clip] for clip in group]) for group in groups] for row in rows)
+    for after, parses in zip(others, arguments.parses[1:], strict=True):
+        say(f"{parses} less {arguments.parses[0]}: {spread(before, after)}")
 
 
 def hits_of(file: Path, boxes: Boxes) -> Iterator[tuple[str, Array]]:
@@ -165,7 +168,7 @@ def hits_of(file: Path, boxes: Boxes) -> Iterator[tuple[str, Array]]:
 
 
 def spread(before: Sequence[Array], after: Sequence[Array]) -> str:
-    """The difference of the shares, and between what 95 % of its values lie when clips are drawn anew."""
+    """The difference of the shares, and between what 95 % of its values lie when source videos are drawn anew."""
     frames, gained = (
         np.array(column)
         for column in zip(*((len(a), int(b.sum()) - int(a.sum())) for a, b in zip(before, after, strict=True)), strict=True)
@@ -173,7 +176,8 @@ def spread(before: Sequence[Array], after: Sequence[Array]) -> str:
     draws = np.random.default_rng(0).integers(0, len(frames), (DRAWS, len(frames)))
     low, high = np.percentile(gained[draws].sum(1) / frames[draws].sum(1), [2.5, 97.5])
     more, fewer = int((gained > 0).sum()), int((gained < 0).sum())
-    return f"{gained.sum() / frames.sum():+.3f}, with clips drawn anew {low:+.3f} to {high:+.3f}; {more} clips are better, {fewer} worse"
+    told = f"of {len(frames)} sources {more} are better, {fewer} worse"
+    return f"{gained.sum() / frames.sum():+.3f}, with sources drawn anew {low:+.3f} to {high:+.3f}; {told}"
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -93,14 +93,17 @@ def test_a_person_is_found_where_a_box_of_the_parse_overlaps_it_by_half(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "boxes.csv").write_text("file,frame,x1,y1,x2,y2\n" + "".join(f"pour/a.mp4,{i},100,20,200,180\n" for i in range(3)))
+    (tmp_path / "labels.csv").write_text("file,label,source_video\npour/a.mp4,pour,1\n")
     for name, shown in (("before", (CLOSE, FACE, None)), ("after", (CLOSE, WHOLE, None))):
         frames = tuple(frame_parse(i, [] if one is None else [list(one)], [] if one is None else [1]) for i, one in enumerate(shown))
         (tmp_path / name).mkdir()
         facts = replace(FACTS, name="a.mp4", frames_decoded=3)
         VideoParse(facts, VOCABULARY, (), frames, (), True).save(tmp_path / name / "a.mp4.json")
     run(script, "found", tmp_path / "before", tmp_path / "before", "--boxes", tmp_path / "boxes.csv")
-    assert "| all | 1 | 3 | 0.333 | 0.333 |" in capsys.readouterr().out
-    assert script.spread([np.array([True, False])], [np.array([True, True])]).startswith("+0.500, with clips drawn anew +0.500 to +0.500")
+    printed = capsys.readouterr().out
+    assert "| all | 1 | 3 | 0.333 | 0.333 |" in printed
+    assert "+0.000, with sources drawn anew +0.000 to +0.000; of 1 sources 0 are better, 0 worse" in printed
+    assert script.spread([np.array([True, False])], [np.array([True, True])]).startswith("+0.500, with sources drawn anew +0.500 to +0.500")
     (tmp_path / "none").mkdir()
     VideoParse(FACTS, VOCABULARY, (), (), (), True).save(tmp_path / "none/p.json")
     with pytest.raises(InputError, match="no parse of a clip"):
