@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import posixpath
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from pipelines.parse.sources import DOCUMENT_SUFFIXES, STDOUT, Job
 PARQUET = ".parquet"
 TRIES = 2  # of a video whose actor was lost
 CORES_OF_ACTOR = 2
+ANSWER_S = 10.0  # that the machine of a cluster has to answer
 
 
 @dataclass(frozen=True)
@@ -194,12 +196,24 @@ def started_ray(address: str | None) -> Any:
     import_extra("ray.data", "ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
+        if address is not None and ":" in address:
+            _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False if address is None else None)
     except Exception as error:  # of a node that does not start, Ray raises no class of its own
         raise InputError(
             f"--ray-address {address or 'of this machine'}: no cluster can be reached ({' '.join(str(error).split())[:200]})"
         ) from None
     return ray
+
+
+def _knock(address: str) -> None:
+    """Ask whether anybody answers: Ray itself waits for minutes before it gives up.
+
+    Raises:
+        OSError, ValueError: nobody does, or it is no address.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
 
 
 def actors_of(num_cores: int, num_workers: int | None) -> tuple[int, int]:
