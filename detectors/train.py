@@ -70,10 +70,8 @@ class DetectorTraining:
         a, pose, pretrained = self.architecture, self._pose(device), pretrained_of(self.pretrained, self.initial)
         records, val = self.data.splits(self.target, a.class_names)
         views = self.data.views(records, self.target, a)
-        network, labels = (
-            build_network(self.name, a, "none" if resumed else pretrained, self.frozen_level),
-            {"classes": list(a.class_names)},
-        )
+        labels = {"classes": list(a.class_names)}
+        network = build_network(self.name, a, "none" if resumed else pretrained, self.frozen_level)
         start_from(network, "" if resumed else self.initial, self.name, labels, cast(DetectionNetwork, network).named_rows)
 
         def score(task: nn.Module) -> Scored:
