@@ -36,19 +36,19 @@ def padded_px(length: int) -> int:
 
 
 def pad_batch(images: Sequence[Array], device: str) -> tuple[Tensor, list[tuple[int, int]]]:
-    """A batch (B, 3 + K, H, W) in [0, 1], padded to multiples of 32, and the sizes inside the padding.
+    """A batch (B, 3 + K, H, W) of uint8, padded to multiples of 32, and the sizes inside the padding.
 
     Args:
         images: (H, W, 3 + K) uint8; the K maps after the colours are padded with 0.
     """
     height, width = (padded_px(max(image.shape[axis] for image in images)) for axis in (0, 1))
     channels = images[0].shape[2]
-    batch = np.zeros((len(images), height, width, channels), np.uint8)
-    batch[..., :3] = PAD_COLOUR
+    batch = np.empty((len(images), height, width, channels), np.uint8)
+    colour = np.array(PAD_COLOUR + (0,) * (channels - len(PAD_COLOUR)), np.uint8)
     for row, image in zip(batch, images, strict=True):
         row[: image.shape[0], : image.shape[1]] = image
-    tensor = to_device(batch, device).permute(0, 3, 1, 2).float() / 255  # stays channels_last
-    return tensor, [(image.shape[0], image.shape[1]) for image in images]
+        row[image.shape[0] :] = row[:, image.shape[1] :] = colour
+    return to_device(batch, device).permute(0, 3, 1, 2), [(image.shape[0], image.shape[1]) for image in images]
 
 
 def find_candidates(network: DetectionNetwork, batch: Tensor, sizes: list[tuple[int, int]], precision: Precision) -> Candidates:

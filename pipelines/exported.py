@@ -47,6 +47,7 @@ def load(stage: str, component: str, weights: str) -> StageNetwork:
 
 
 TENSORS = "Tensors are float32 and laid out as (batch, channels, height, width); colours are RGB from 0 to 1, unless said otherwise."
+PIXELS = "Images are uint8, RGB, laid out as (batch, channels, height, width); other tensors are float32."
 _TWO_STAGE = [
     "The outputs of `dense` are L levels of features that regions are pooled from, then L + 1 maps of objectness logits, then L + 1 of "
     "deltas, finest first; anchors of `anchor_sizes` and `anchor_ratios` stand at every position, all of a position together.",
@@ -107,7 +108,7 @@ def _detector(stage: str, component: str, weights: str) -> StageNetwork:
     return StageNetwork(
         cast(nn.Module, network),
         network.pieces(),
-        [TENSORS, seen, pad, *maps],
+        [PIXELS, seen, pad, *maps],
         [*_DETECTORS[component], _CALIBRATED, last],
         -(-a.input_px // PAD_TO_PX) * PAD_TO_PX,
     )
@@ -122,7 +123,7 @@ def _part_states(stage: str, component: str, weights: str) -> StageNetwork:
     seen = f"A square around each person, of {a.context} times the longer side of its box, is scaled to {a.input_px} px."
     pooled = "The finer level is pooled around each part by RoIAlign to 3 x 3 bins, two points a bin and axis, aligned; the mean of the "
     rest = "coarser one is the person. Projections, attention across parts and classifiers follow, as in `parsing.states.network`."
-    return StageNetwork(network, network.pieces(), [TENSORS, seen], [f"`backbone` gives two levels of features. {pooled}{rest}"])
+    return StageNetwork(network, network.pieces(), [PIXELS, seen], [f"`backbone` gives two levels of features. {pooled}{rest}"])
 
 
 def _recognizer(stage: str, component: str, weights: str) -> StageNetwork:

@@ -12,6 +12,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
 ExtraLevels = Literal["pool", "on_input", "on_output"]
+MOST_SIZES = 8  # of images whose anchors are kept
 
 
 class Anchors(nn.Module):
@@ -35,6 +36,9 @@ class Anchors(nn.Module):
             cell = torch.stack([-half_w, -half_h, half_w, half_h], 1)
             self.register_buffer(f"cell{level}", cell.round() if rounded else cell, persistent=False)
         self.num_levels, self.per_position = len(sizes), len(ratios) * len(sizes[0])
+        self._of_sizes: dict[tuple[object, ...], list[Tensor]] = {}
+
+    cell0: Tensor
 
     def num_anchors_per_location(self) -> list[int]:
         return [self.per_position] * self.num_levels
@@ -42,9 +46,22 @@ class Anchors(nn.Module):
     def of_levels(self, features: list[Tensor], images: Tensor) -> list[Tensor]:
         """(H * W * A, 4) px of each level: row by row, all anchors of a position together.
 
+        Those of the last sizes are kept, as the frames of a video have one.
+
         Args:
             images: the padded batch (B, C, H, W) that the features are of.
         """
+        key = (images.shape[-2:], *(feature.shape[-2:] for feature in features), self.cell0.device, self.cell0.dtype)
+        if key not in self._of_sizes:
+            with torch.inference_mode(False):  # training may meet them later
+                made = self._made(features, images)
+            if len(self._of_sizes) >= MOST_SIZES:
+                self._of_sizes = {}
+            self._of_sizes[key] = made
+            return made
+        return self._of_sizes[key]
+
+    def _made(self, features: list[Tensor], images: Tensor) -> list[Tensor]:
         found = []
         for level, (feature, stride) in enumerate(zip(features, self.strides, strict=True)):
             cell = getattr(self, f"cell{level}")

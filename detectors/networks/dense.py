@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
 from detectors.networks.architectures import Candidates
-from parsing.networks.pieces import Piece, noise
+from parsing.networks.pieces import Piece, pixels
 
 EXAMPLES_HW = (128, 160), (192, 224)  # multiples of every stride
 MIN_SCORE = 1e-3  # of a (box, class) pair that may become a candidate
@@ -16,7 +16,7 @@ MIN_SCORE = 1e-3  # of a (box, class) pair that may become a candidate
 def images_in(method: str, channels: int) -> Piece:
     """A method of batches of images of any number and size."""
     one, other = ((batch, channels, *hw) for batch, hw in zip((1, 2), EXAMPLES_HW, strict=True))
-    return Piece(method, noise(one, other))
+    return Piece(method, pixels(one, other))
 
 
 def dense_candidates(boxes: list[Tensor], scores: list[Tensor], most: int, sizes: list[tuple[int, int]]) -> Candidates:

@@ -64,9 +64,13 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
         levels, objectness, deltas = list(dense[: scored - 1]), list(dense[scored - 1 : -scored]), list(dense[-scored:])
         anchors = self.anchor_generator(ImageList(images, sizes), objectness)
         counts = [level.shape[1:].numel() for level in objectness]
-        flat, shifts = concat_box_prediction_layers(objectness, deltas)
-        boxes = self.box_coder.decode(shifts, anchors).view(len(sizes), -1, 4)
-        proposals, _ = self.filter_proposals(boxes, flat, sizes, counts)
+        flat, shifts = (found.view(len(sizes), sum(counts), -1) for found in concat_box_prediction_layers(objectness, deltas))
+        # The best of each level are chosen before boxes are made of them: most of what the maps hold becomes no box.
+        best = self._get_top_n_idx(flat[..., 0], counts)
+        rows = torch.arange(len(sizes), device=best.device)[:, None]
+        boxes = self.box_coder.decode(shifts[rows, best].flatten(0, 1), [every[some] for every, some in zip(anchors, best, strict=True)])
+        kept = [min(count, self.pre_nms_top_n()) for count in counts]
+        proposals, _ = self.filter_proposals(boxes.view(len(sizes), -1, 4), flat[rows, best], sizes, kept)
         return levels, proposals
 
     def assign_targets_to_anchors(self, anchors: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:

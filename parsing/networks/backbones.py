@@ -43,7 +43,7 @@ class Backbone(nn.Module):
         extra_channels: maps that follow the colours in the input, as keypoint heatmaps do. They have a first
             convolution of their own, from zero, so that a pre-trained network starts as what it was.
 
-    Input is (B, 3 + extra, H, W), RGB in [0, 1]; the colours are normalised here with the network's own mean and
+    Input is (B, 3 + extra, H, W), RGB, uint8 or in [0, 1]; the colours are normalised here with the network's own mean and
     deviation. Networks without norms at their outputs (Swin; MoveNet, whose features reach into the hundreds) get a
     layer norm over the channels of each level, as in Swin's detectors.
     """
@@ -116,6 +116,7 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of each level, (B, C, H / stride, W / stride), finest first."""
+        images = shares(images)
         colours = (images[:, :3] - self.mean) / self.std
         features: list[Tensor] = self.net(torch.cat([colours, images[:, 3:]], 1) if images.shape[1] > 3 else colours)
         if self.output_norms is None:
@@ -123,6 +124,11 @@ class Backbone(nn.Module):
         if not self._channels_last_output:
             features = [level.permute(0, 2, 3, 1) for level in features]
         return [norm(level).permute(0, 3, 1, 2) for norm, level in zip(self.output_norms, features, strict=True)]
+
+
+def shares(images: Tensor) -> Tensor:
+    """Images in [0, 1], of uint8 ones or as they are."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def _convolution_same(layer: Conv2dSame, x: Tensor) -> Tensor:

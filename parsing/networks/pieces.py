@@ -68,13 +68,18 @@ class Piece:
         if len(self.shapes) > 1 or len(self.shapes[0]) != 4 or self.shapes[0][2:] != (-1, -1):
             return self
         channels = self.shapes[0][1]
-        return Piece(self.method, noise((1, channels, side_px, side_px), (2, channels, side_px, side_px)), one_by_one=True)
+        return Piece(self.method, pixels((1, channels, side_px, side_px), (2, channels, side_px, side_px)), one_by_one=True)
 
 
 def noise(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
-    """Examples of a method that takes one tensor, the same each time, in [0, 1)."""
+    """Examples of a method that takes one tensor of features, the same each time, in [0, 1)."""
     random = torch.Generator().manual_seed(0)
     return (torch.rand(one, generator=random),), (torch.rand(other, generator=random),)
+
+
+def pixels(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
+    """Examples of a method that takes images as they are decoded, uint8, the same each time."""
+    return tuple((tensor.mul(256).byte(),) for (tensor,) in noise(one, other))  # type: ignore[return-value]
 
 
 class RefusedError(Exception):
@@ -136,11 +141,11 @@ def _faster(original: Any, owner: nn.Module, piece: Piece, made: Engine | None, 
         raise RefusedError(kept)
     if kept is not None:
         with suppress(Exception):  # a file of nobody knows what: it is made anew
-            return GraphMethod(made.load(kept), original, piece.one_by_one)
+            return GraphMethod(made.load(kept), original, piece)
     log.info("%s: exporting %s to %s, once for these weights", name, piece.method, made.name)
     try:
         content = _attempt(lambda: made.build(Function(owner, original), piece.examples[0], piece.graph_shapes))
-        graph = GraphMethod(_attempt(lambda: made.load(content)), original, piece.one_by_one)
+        graph = GraphMethod(_attempt(lambda: made.load(content)), original, piece)
         _check(graph, original, piece, precision, device)
     except RefusedError as reason:
         _keep(place, f"{_REFUSED}{reason}".encode())
@@ -152,18 +157,18 @@ def _faster(original: Any, owner: nn.Module, piece: Piece, made: Engine | None, 
 class GraphMethod:
     """A graph in the place of a method: tensors in, a tensor or a tuple of them out.
 
-    Args:
-        one_by_one: the graph takes one item of the first axis at a time.
+    Tensors of other types than the piece's examples, and empty ones, which no runtime takes, go to the method itself.
     """
 
-    def __init__(self, run: Run, original: Callable[..., Any], one_by_one: bool = False) -> None:
-        self.run, self.original, self.one_by_one = run, original, one_by_one
+    def __init__(self, run: Run, original: Callable[..., Any], piece: Piece) -> None:
+        self.run, self.original, self.one_by_one = run, original, piece.one_by_one
+        self.types = [tensor.dtype for tensor in piece.examples[0]]
         self.alone = not str(inspect.signature(original).return_annotation).startswith(("tuple", "list"))
 
     def __call__(self, *tensors: Tensor) -> Any:
-        if not all(tensor.numel() for tensor in tensors):  # no runtime takes what is empty
+        if [tensor.dtype for tensor in tensors] != self.types or not all(tensor.numel() for tensor in tensors):
             return self.original(*tensors)
-        arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
+        arrays = [tensor.detach().numpy() for tensor in tensors]
         found = [torch.from_numpy(array) for array in (self._run_items(arrays) if self.one_by_one else self.run(arrays))]
         return found[0] if self.alone else tuple(found)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, Protocol, cast, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ Runtime = Literal["auto", "torch", "compile", "openvino", "onnxruntime"]
 Precision = Literal["float32", "bfloat16"]
 Shape = tuple[int, ...]  # -1 where any length fits
 Run = Callable[[Sequence[Array]], list[Array]]
+MAPS = 4  # axes of images and features
 LENGTH = 8  # bytes that say how long a graph is
 EXTRAS = {"openvino": "", "onnxruntime": "onnx"}
 ENVIRONMENT = "PARTWISE_RUNTIME"  # what `auto` means, where it is set
@@ -81,7 +83,7 @@ class Engine(Protocol):
         """The file of a function that takes the example's tensors, of these shapes, and gives a tuple of tensors."""
 
     def load(self, content: bytes) -> Run:
-        """What a file computes; it may be called in several threads at a time."""
+        """What a file computes; it may be called in several threads at a time, with arrays of any strides."""
 
 
 def engine(runtime: Literal["openvino", "onnxruntime"], precision: Precision, short_after: int = 0) -> Engine:
@@ -128,16 +130,19 @@ class _OpenVino:
             "NUM_STREAMS": _CALLS.get(),
             "INFERENCE_PRECISION_HINT": hint,
             "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # or calls of different graphs meet on one core while another is free
         }
         self.short_after = short_after if hint == "bf16" else 0
         name = core.get_property("CPU", "FULL_DEVICE_NAME")
-        self.identity = f"openvino {openvino.__version__} {torch.__version__} {name} {can} {self.settings} {self.short_after}"
+        self.identity = (
+            f"openvino, channels last, {openvino.__version__} {torch.__version__} {name} {can} {self.settings} {self.short_after}"
+        )
 
     def build(self, function: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Shape]) -> bytes:
         """One graph, or two that follow each other, each behind its length."""
         pair = split_after(openvino_model(function, example, shapes), self.short_after) if self.short_after else None
         models = pair or (openvino_model(function, example, shapes),)
-        blobs = [self._blob(model, settings) for model, settings in zip(models, self._settings_of(len(models)), strict=True)]
+        blobs = [self._blob(channels_last(model), settings) for model, settings in zip(models, self._settings_of(len(models)), strict=True)]
         return b"".join(len(blob).to_bytes(LENGTH, "little") + blob for blob in blobs)
 
     def load(self, content: bytes) -> Run:
@@ -168,9 +173,10 @@ class _OpenVino:
                 request = free.pop()
             except IndexError:
                 request = compiled.create_infer_request()
-            found = list(request.infer(list(inputs), share_inputs=True, share_outputs=False).values())
+            given = [to_channels_last(array) for array in inputs]
+            found = list(request.infer(given, share_inputs=True, share_outputs=False).values())
             free.append(request)
-            return found
+            return [array.transpose(0, 3, 1, 2) if array.ndim == MAPS else array for array in found]
 
         return run
 
@@ -190,6 +196,23 @@ def openvino_model(function: nn.Module, example: tuple[Tensor, ...], shapes: Seq
     model = reader.convert(reader.load(decoder))
     model.reshape({port: openvino.PartialShape(list(shape)) for port, shape in zip(model.inputs, shapes, strict=True)})
     return model
+
+
+def channels_last(model: Any) -> Any:
+    """An `openvino.Model` that takes and gives maps (B, C, H, W) as (B, H, W, C), the order in which convolutions are computed."""
+    steps = import_extra("openvino").preprocess.PrePostProcessor(model)
+    layout = import_extra("openvino").Layout
+    for ports, find in ((model.inputs, steps.input), (model.outputs, steps.output)):
+        for number, port in enumerate(ports):
+            if len(port.get_partial_shape()) == MAPS:
+                find(number).tensor().set_layout(layout("NHWC"))
+                find(number).model().set_layout(layout("NCHW"))
+    return steps.build()
+
+
+def to_channels_last(array: Array) -> Array:
+    """Maps (B, C, H, W) as (B, H, W, C), which costs nothing where they lie in memory so; other arrays as they are; without gaps."""
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1) if array.ndim == MAPS else array)
 
 
 def split_after(model: Any, convolutions: int) -> tuple[Any, Any] | None:
@@ -236,7 +259,7 @@ class _OnnxRuntime:
         options.log_severity_level, options.intra_op_num_threads = 4, max(1, torch.get_num_threads() // _CALLS.get())
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         names = [port.name for port in session.get_inputs()]
-        return lambda inputs: list(session.run(None, dict(zip(names, inputs, strict=True))))
+        return lambda inputs: list(session.run(None, dict(zip(names, map(np.ascontiguousarray, inputs), strict=True))))
 
 
 def onnx_bytes(function: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Shape]) -> bytes:

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from parsing.configs import Share, config
-from parsing.networks.backbones import Backbone, Pretrained
+from parsing.networks.backbones import Backbone, Pretrained, shares
 from parsing.networks.initial import NamedRows, Rows
-from parsing.networks.pieces import Piece, noise
+from parsing.networks.pieces import Piece, pixels
 from parsing.states.decoding import StateDecoder, unknown_mass
 
 ROI_BINS = 3
@@ -139,7 +139,7 @@ class PartStateNet(nn.Module):
         """Logits (B, P, S).
 
         Args:
-            crops: (B, 3, H, W) RGB in [0, 1].
+            crops: (B, 3, H, W) RGB, uint8 or in [0, 1].
             boxes: (B, P, 4) xyxy in pixels of the crop.
             visible: (B, P) bool; the box of a part that is not visible is not looked at.
             actions: (B, A) distributions; what a row lacks to one belongs to actions that are not known here. None where
@@ -168,7 +168,7 @@ class PartStateNet(nn.Module):
         a = self.architecture
         sides = (a.input_px, a.input_px if a.roi_pooling else a.part_crop_px)
         one, other = ((batch, 3, side, side) for batch, side in zip((1, 2), sides, strict=True))
-        return (Piece("backbone.forward", noise(one, other), one_by_one=a.roi_pooling),)
+        return (Piece("backbone.forward", pixels(one, other), one_by_one=a.roi_pooling),)
 
     def scores(self, logits: Tensor) -> Tensor:
         """(B, P, S) probabilities of the network alone, by the kind of its head."""
@@ -182,7 +182,7 @@ class PartStateNet(nn.Module):
 
     def _cropped(self, crops: Tensor, boxes: Tensor) -> Tensor:
         """(B, P, C) features of crops of their own, one for each part."""
-        small = roi_align(crops, _rois(boxes), self.architecture.part_crop_px, 1.0, sampling_ratio=2, aligned=True)
+        small = roi_align(shares(crops), _rois(boxes), self.architecture.part_crop_px, 1.0, sampling_ratio=2, aligned=True)
         features: Tensor = self.backbone(small)[-1].float().mean((2, 3))
         return features.view(*boxes.shape[:2], -1)
 

@@ -175,7 +175,7 @@ class PartStateStage:
         crops = [Crop.around(one.xyxy, a.input_px, a.context * scale) for one in some]
         pixels = np.stack([crop.pixels(one.frame.image) for crop, one in zip(crops, some, strict=True)])
         boxes = np.stack([crop.to_crop(one.parts) * one.visible[:, None] for crop, one in zip(crops, some, strict=True)])
-        images = to_device(pixels, self.device).permute(0, 3, 1, 2).float() / 255  # stays channels_last
+        images = to_device(pixels, self.device).permute(0, 3, 1, 2)  # stays channels_last
         placed = torch.from_numpy(boxes).float().to(self.device)
         scores = self.network.scores(self.network(images, placed, shown, actions))
         if not self.flip:

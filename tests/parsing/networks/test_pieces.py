@@ -69,6 +69,25 @@ def test_a_graph_gives_what_the_method_gives(runtime: str) -> None:
         assert network.maps(images[:0])[0].shape == (0, 4, 20, 14)
 
 
+def test_maps_come_in_any_order_of_memory(runtime: str) -> None:
+    network, plain = net(), net()
+    run_on(network, [Piece("maps", examples())], runtime, "cpu")
+    images = torch.rand(2, 3, 10, 7)
+    with torch.inference_mode():
+        for given in (images, images.contiguous(memory_format=torch.channels_last), images.flip(3), images[:, :, ::2]):
+            for one, other in zip(network.maps(given), plain.maps(given), strict=True):
+                torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def test_tensors_of_another_type_go_to_the_method(runtime: str) -> None:
+    network = net()
+    network.conv.double()
+    network.maps = lambda images: (images.double() * 2,)  # type: ignore[method-assign, assignment]
+    run_on(network, [Piece("maps", pieces.pixels((1, 3, 8, 12), (2, 3, 6, 10)))], runtime, "cpu")
+    (whole,), (half,) = network.maps(torch.full((1, 3, 4, 4), 3, dtype=torch.uint8)), network.maps(torch.full((1, 3, 4, 4), 0.5))
+    assert (whole.unique().tolist(), half.unique().tolist()) == ([6.0], [1.0])
+
+
 def test_a_method_of_a_module_inside(runtime: str) -> None:
     network = nn.ModuleDict({"inner": net()})
     run_on(network, [Piece("inner.forward", examples())], runtime, "cpu")
