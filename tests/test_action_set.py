@@ -33,6 +33,11 @@ def script() -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="module")
+def clips(script: ModuleType) -> ModuleType:
+    return sys.modules[script.Maker.__module__]
+
+
 def clip(path: Path, num_frames: int = 24) -> None:
     """A bright person on a dark ground of 200 x 150 px."""
     frames = np.full((num_frames, 150, 200, 3), 30, np.uint8)
@@ -99,7 +104,7 @@ def make(script: ModuleType, data: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         map = staticmethod(map)
 
     monkeypatch.setattr(script, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(script, "Yolox", lambda _: Sees(Boxes))
+    monkeypatch.setattr(sys.modules[script.Maker.__module__], "Yolox", lambda _: Sees(Boxes))
     folders = [text for name in ("jhmdb", "actions", "people", "scenes") for text in (f"--{name}", str(data / name))]
     monkeypatch.setattr(sys, "argv", ["make", *folders, "--yolox", "yolox.onnx", "--out", str(data / "set")])
     script.main()
@@ -107,7 +112,7 @@ def make(script: ModuleType, data: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         return list(csv.DictReader(file))
 
 
-def test_the_set_is_what_it_says(script: ModuleType, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_set_is_what_it_says(script: ModuleType, clips: ModuleType, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = make(script, data, monkeypatch)
     by_file = {row["file"]: (row["label"], row["split"], row["kind"]) for row in rows}
     assert by_file["wave/a.mp4"] == ("wave", "train", "frame")
@@ -127,13 +132,18 @@ def test_the_set_is_what_it_says(script: ModuleType, data: Path, monkeypatch: py
     for row in rows:
         video = Video(data / "set" / row["file"])
         frames = list(video.frames())
-        assert min(frames[0].image_hw) <= script.SHORT_SIDE_PX
+        assert min(frames[0].image_hw) <= clips.SHORT_SIDE_PX
         if row["kind"] == "tube":
             assert frames[0].image_hw[0] == frames[0].image_hw[1]
             assert len(frames) == (8 if "part" not in row["file"] else 25)
     assert [r.name for r in read_clip_records("csv", data / "set", "jhmdb.csv")] == ["wave/b.mp4"]
     assert [r.name for r in read_clip_records("csv", data / "set", "jhmdb_tubes.csv")] == ["wave/b_tube.mp4"]
     assert {r.labels[0] for r in read_clip_records("csv", data / "set", "videos.csv")} == {"wave", "none"}
+    with (data / "set/whole.csv").open(newline="") as file:
+        whole = [(row["file"], row["label"], row["split"]) for row in csv.DictReader(file)]
+    assert ("none/d.mp4", "none", "val") in whole
+    assert ("golf/f.mp4", "golf", "train") in whole  # not in pieces
+    assert {Path(name).stem for name, *_ in whole} == {"a", "b", "c", "d", "e", "f", "street_1", *(f"scene_{i}" for i in range(4))}
 
 
 def test_a_set_that_was_stopped_is_gone_on_with(script: ModuleType, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,16 +155,16 @@ def test_a_set_that_was_stopped_is_gone_on_with(script: ModuleType, data: Path, 
     assert (data / "set" / rows[0]["file"]).stat().st_mtime_ns == before
 
 
-def test_the_main_person_is_followed(script: ModuleType) -> None:
+def test_the_main_person_is_followed(clips: ModuleType) -> None:
     large, small = [10.0, 10, 50, 90], [60.0, 40, 70, 60]
     persons = [np.array([small, large]), np.zeros((0, 4)), np.array([[14.0, 10, 54, 90], small])]
-    boxes = script.main_person(persons, np.array([0, 5, 10]), 11)
+    boxes = clips.main_person(persons, np.array([0, 5, 10]), 11)
     assert boxes[5].tolist() == pytest.approx([12, 10, 52, 90])
-    assert script.main_person([np.zeros((0, 4)), np.array([small])], np.array([0, 9]), 10) is None
+    assert clips.main_person([np.zeros((0, 4)), np.array([small])], np.array([0, 9]), 10) is None
 
 
-def test_what_lies_beside_persons(script: ModuleType) -> None:
-    assert script.beside([np.array([[70.0, 0, 90, 50]])], 100) == slice(0, 64)
-    assert script.beside([np.array([[10.0, 0, 40, 50]])], 100) == slice(46, 100)
-    assert script.beside([np.array([[30.0, 0, 70, 50]])], 100) is None
-    assert script.beside([np.zeros((0, 4))], 100) is None
+def test_what_lies_beside_persons(clips: ModuleType) -> None:
+    assert clips.beside([np.array([[70.0, 0, 90, 50]])], 100) == slice(0, 64)
+    assert clips.beside([np.array([[10.0, 0, 40, 50]])], 100) == slice(46, 100)
+    assert clips.beside([np.array([[30.0, 0, 70, 50]])], 100) is None
+    assert clips.beside([np.zeros((0, 4))], 100) is None

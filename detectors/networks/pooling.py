@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from parsing.networks.pieces import Piece, noise
+from parsing.types import Array
 
 WORTH_SPLITTING = 20_000  # regions times channels; below that threads cost more than they save
 BINS = 7  # of a pooled region, along each side
@@ -48,7 +50,7 @@ class RegionPooling:
         scale = ((xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])).clamp(min=1).sqrt()
         chosen = torch.floor(torch.log2(scale / self.finest_scale_px + 1e-6)).nan_to_num(0).clamp(0, len(self.levels) - 1)
         if self._rows is not None:
-            return self._rows(xyxy, images.long(), chosen.long())
+            return self._rows(xyxy.numpy(), images.int().numpy(), chosen.int().numpy())
         rois = torch.cat([images[:, None], xyxy], 1)
         pooled = self.levels[0].new_zeros((len(rois), self.levels[0].shape[1], BINS, BINS))
         for i, (level, stride) in enumerate(zip(self.levels, self.strides, strict=True)):
@@ -58,49 +60,53 @@ class RegionPooling:
 
 
 class _Rows:
-    """All positions of all levels and images as the rows of one table, (N, C)."""
+    """All positions of all levels and images as the rows of one table, (N, C).
+
+    Which rows a region takes is worked out in NumPy: the arrays are so small that calling an operator of PyTorch costs more than what it
+    does.
+    """
 
     def __init__(self, levels: Sequence[Tensor], strides: Sequence[int], samples: int, aligned: bool) -> None:
         self.samples, self.aligned = samples, aligned
         self.table = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, level.shape[1]) for level in levels])
-        self.scales = torch.tensor([1 / stride for stride in strides])
-        self.sizes = torch.tensor([level.shape[-2:] for level in levels], dtype=torch.int32)
-        rows = torch.tensor([level.shape[0] * level.shape[2] * level.shape[3] for level in levels], dtype=torch.int32)
-        self.begins = rows.cumsum(0, dtype=torch.int32) - rows
+        self.scales = np.array([1 / stride for stride in strides], np.float32)
+        self.sizes = np.array([level.shape[-2:] for level in levels], np.int32)
+        rows = np.array([level.shape[0] * level.shape[2] * level.shape[3] for level in levels], np.int32)
+        self.begins = rows.cumsum(dtype=np.int32) - rows
 
-    def __call__(self, xyxy: Tensor, images: Tensor, chosen: Tensor) -> Tensor:
+    def __call__(self, xyxy: Array, images: Array, chosen: Array) -> Tensor:
         """(R, C, 7, 7), stored with the channels last.
 
         Args:
-            xyxy: (R, 4) px.
-            images, chosen: (R,) image and level of each.
+            xyxy: (R, 4) float32 px.
+            images, chosen: (R,) int32 image and level of each.
         """
         if not len(xyxy):
             return self.table.new_zeros((0, self.table.shape[1], BINS, BINS))
-        placed = xyxy * self.scales[chosen, None] - (0.5 if self.aligned else 0.0)
+        placed = xyxy * self.scales[chosen, None] - np.float32(0.5 if self.aligned else 0.0)
         sides = placed[:, 2:] - placed[:, :2]
-        sides = sides if self.aligned else sides.clamp(min=1)
-        height, width = self.sizes[chosen].unbind(1)
+        sides = sides if self.aligned else sides.clip(min=1)
+        height, width = self.sizes[chosen].T
         rows, row_weights = self._taps(placed[:, 1], sides[:, 1], height)
         columns, column_weights = self._taps(placed[:, 0], sides[:, 0], width)
-        begins = self.begins[chosen] + images.int() * height * width
+        begins = self.begins[chosen] + images * height * width
         rows = rows * width[:, None, None] + begins[:, None, None]
-        taps = (rows[:, :, None, :, None] + columns[:, None, :, None, :]).flatten(3)
-        weights = (row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]).flatten(3)
-        pooled = F.embedding_bag(taps.flatten(0, 2), self.table, per_sample_weights=weights.flatten(0, 2), mode="sum")
+        taps = (rows[:, :, None, :, None] + columns[:, None, :, None, :]).reshape(len(xyxy) * BINS**2, -1)
+        weights = (row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]).reshape(taps.shape)
+        pooled = F.embedding_bag(torch.from_numpy(taps), self.table, per_sample_weights=torch.from_numpy(weights), mode="sum")
         return pooled.view(len(xyxy), BINS, BINS, -1).permute(0, 3, 1, 2)
 
-    def _taps(self, begins: Tensor, sides: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def _taps(self, begins: Array, sides: Array, lengths: Array) -> tuple[Array, Array]:
         """Along one axis, for each bin the positions around its sampling points and their weights, (R, 7, 2 x samples)."""
-        steps = (torch.arange(BINS * self.samples) + 0.5) / (BINS * self.samples)
+        steps = (np.arange(BINS * self.samples, dtype=np.float32) + np.float32(0.5)) / np.float32(BINS * self.samples)
         points, last = begins[:, None] + sides[:, None] * steps, lengths[:, None] - 1
         inside = (points >= -1) & (points <= lengths[:, None])  # what lies further out counts as 0
-        points = torch.where(inside, points, 0.0).clamp(min=0).minimum(last)
-        low = points.floor()
-        above = points - low
-        places = torch.stack([low, (low + 1).minimum(last)], -1).int()
-        weights = torch.stack([1 - above, above], -1) * (inside[..., None] / self.samples)
-        return places.flatten(1).view(len(begins), BINS, -1), weights.flatten(1).view(len(begins), BINS, -1)
+        points = np.minimum(np.where(inside, points, np.float32(0)).clip(min=0), last.astype(np.float32))
+        low = np.floor(points)
+        above, places = points - low, low.astype(np.int32)
+        places = np.stack([places, np.minimum(places + 1, last)], -1)
+        weights = np.stack([1 - above, above], -1) * (inside[..., None] / np.float32(self.samples))
+        return places.reshape(len(begins), BINS, -1), weights.reshape(len(begins), BINS, -1)
 
 
 def align_regions(level: Tensor, rois: Tensor, size: int, scale: float, samples: int, aligned: bool = True) -> Tensor:

@@ -195,7 +195,11 @@ class ParseStream:
         self._video_actions.read(self.source)
         parts, tubes = parser.part_actions, parser.track_actions
         mixer = None if parts is None else parts.of_track
-        self._track_actions = None if tubes is None else TrackActions(tubes, parser.by_size, mixer, image_hw)
+        if tubes is None:
+            self._track_actions = None
+        else:
+            route_of = parser.by_size if tubes.low_res else lambda _: route
+            self._track_actions = TrackActions(tubes, route_of, mixer, image_hw)
         self._part_actions: VideoPartActions | None = None
         if parts is not None and (route is None or route.branch == "recognizers"):
             self._part_actions = VideoPartActions(parts, self._video_actions, parser.settings.windows, image_hw)

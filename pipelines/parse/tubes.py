@@ -42,6 +42,8 @@ class TrackActionsConfig:
         min_frames: crops that a window must hold to be recognized.
         most_frames: crops that a window may hold; key frames that come faster are left out.
         most_px: side that larger crops are scaled down to; that of the recognizers' input or a little more.
+        low_res: whether small persons of large videos go to the low-resolution branch, as small videos do; else what sees the
+            video sees its persons.
     """
 
     every_s: Annotated[float, Field(ge=0.1, le=10)] = 1.0
@@ -51,6 +53,7 @@ class TrackActionsConfig:
     min_frames: Count = 4
     most_frames: Annotated[int, Field(ge=1, le=128)] = 32
     most_px: Annotated[int, Field(ge=16, le=512)] = 224
+    low_res: bool = True
 
     def __post_init__(self) -> None:
         check_no_gaps(self.window_s, self.every_s)

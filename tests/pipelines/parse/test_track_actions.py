@@ -252,3 +252,14 @@ def test_tracks_change_nothing_else(tiny_pipeline: Path, clip: Path) -> None:
     for one, other in zip(plain.frames, tubed.frames, strict=True):
         assert np.array_equal(one.persons.xyxy, other.persons.xyxy)
         assert np.array_equal(one.states.scores, other.states.scores)
+
+
+@pytest.mark.parametrize("low_res", [True, False])
+def test_small_persons_of_a_large_video_go_where_they_are_sent(tiny_pipeline: Path, clip: Path, low_res: bool) -> None:
+    parser = VideoParser.from_config(str(tiny_pipeline), [TUBES, f"track_actions.low_res={low_res}"], "cpu")
+    large, small = Watcher(), Watcher()
+    parser.by_size = BySize(route(large), Route("low_res", small, WindowConfig()), limit_px=60)  # the video has 64
+    stream = parser.stream(clip)
+    list(stream)
+    assert bool(small.seen) == low_res
+    assert {branch for branch, _ in stream._track_actions.used} == {"low_res" if low_res else "recognizers"}  # type: ignore[union-attr]
