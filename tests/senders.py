@@ -18,6 +18,7 @@ from typing import Any
 import av
 import av.error
 import numpy as np
+from av.container import OutputContainer
 
 from parsing.types import Array
 
@@ -46,21 +47,25 @@ class _Sink:
         self.write = lambda data: send(bytes(data)) or len(data)
 
 
-def send(stream: Stream, write: Callable[[bytes], object], stopped: threading.Event | None = None) -> None:
-    """MPEG-TS with H.264 of a stream, picture by picture."""
+def send(stream: Stream, write: Callable[[bytes], object], stopped: threading.Event | None = None, format: str = "mpegts") -> None:
+    """A stream as H.264, in MPEG-TS or FFmpeg's `format`, picture by picture."""
+    with av.open(_Sink(write), "w", format=format, options={"flush_packets": "1"}) as container:
+        _encode(stream, container, stopped)
+
+
+def _encode(stream: Stream, container: OutputContainer, stopped: threading.Event | None) -> None:
     height, width = stream.pictures[0].shape[:2]
-    with av.open(_Sink(write), "w", format="mpegts", options={"flush_packets": "1"}) as container:
-        video = container.add_stream("libx264", rate=stream.fps, options={"tune": "zerolatency", "preset": "ultrafast", "g": "15"})
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        began = time.monotonic()
-        for number, picture in enumerate(stream.pictures):
-            if stopped is not None and stopped.is_set():
-                return
-            for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")):
-                if stream.keys or not packet.is_keyframe:
-                    container.mux(packet)
-            if stream.paced:
-                time.sleep(max(0.0, began + (number + 1) / stream.fps - time.monotonic()))
+    video = container.add_stream("libx264", rate=stream.fps, options={"tune": "zerolatency", "preset": "ultrafast", "g": "15"})
+    video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+    began = time.monotonic()
+    for number, picture in enumerate(stream.pictures):
+        if stopped is not None and stopped.is_set():
+            return
+        for packet in video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")):
+            if stream.keys or not packet.is_keyframe:
+                container.mux(packet)
+        if stream.paced:
+            time.sleep(max(0.0, began + (number + 1) / stream.fps - time.monotonic()))
 
 
 @contextmanager
@@ -118,6 +123,28 @@ def http_sender(folder: Path) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join(10)
+
+
+@contextmanager
+def hls_sender(folder: Path, stream: Stream) -> Iterator[str]:
+    """The address of a playlist of the last three half seconds of a stream, which is there from its first segment on; its end is told."""
+    options = {"hls_time": "0.5", "hls_list_size": "3", "hls_flags": "delete_segments"}
+    stopped = threading.Event()
+
+    def work() -> None:
+        with av.open(str(folder / "live.m3u8"), "w", format="hls", options=options) as container:
+            _encode(stream, container, stopped)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while not (folder / "live.m3u8").exists():
+            time.sleep(0.01)
+        with http_sender(folder) as url:
+            yield f"{url}/live.m3u8"
+    finally:
+        stopped.set()
+        thread.join(10)
 
 
 def gstreamer_python() -> str | None:

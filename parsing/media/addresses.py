@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from parsing.errors import InputError
 from parsing.media.containers import FORMATS
 
-_CAMERA, _SCREEN = re.compile(r"camera:(.+)"), re.compile(r"screen:(?:(\d+),(\d+),(\d+)x(\d+))?")
+_CAMERA, _SCREEN = re.compile(r"camera:(.*)"), re.compile(r"screen:(?:(\d+),(\d+),(\d+)x(\d+))?")
 _DEVICE = re.compile(r"/dev/video\d+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PLACE = re.compile(r"[^:]+://(?P<user>[^/?#]*@)?(?P<host>[^/?#@]*)(?P<path>[^?#]*)(?P<rest>.*)", re.DOTALL)
@@ -24,12 +24,14 @@ _SECURE = "tcp,tls,crypto,httpproxy"
 _NETWORK = {
     "rtsp": (f"rtsp,rtsps,rtp,srtp,udp,{_SECURE}", "rtsp,rtp,sdp,mpegts"),
     "rtmp": (f"rtmp,rtmps,rtmpt,{_SECURE}", "flv,live_flv"),
-    "http": (f"http,https,{_SECURE}", f"hls,aac,ac3,eac3,mp3,webvtt,{FORMATS}"),
+    "http": (f"http,https,{_SECURE}", f"mpjpeg,{FORMATS}"),
     "tcp": ("tcp", FORMATS),
     "udp": ("udp,rtp", FORMATS),
-    "srt": ("srt,udp", FORMATS),
 }
 _NETWORK |= {"rtsps": _NETWORK["rtsp"], "rtmps": _NETWORK["rtmp"], "https": _NETWORK["http"]}
+LIST_SUFFIXES, _LIST_FORMATS = (".m3u8", ".m3u"), f"hls,aac,ac3,eac3,mp3,webvtt,{FORMATS}"
+# Of a playlist, the newest segment is the first; each is fetched by a request of its own, see `parsing.media.playlists`.
+_LIST_OPTIONS = {"live_start_index": "-1", "http_persistent": "0", "http_multiple": "0"}
 _LOW_DELAY = {"flags": "low_delay", "analyzeduration": "2000000", "max_delay": "300000"}
 
 
@@ -42,6 +44,7 @@ class Address:
         input_format: FFmpeg's name of a device; None where the data tell it.
         options: of the demuxer.
         paced: it may be sent faster than it was filmed, as recordings and segments are.
+        is_playlist: it is of HLS.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Address:
     input_format: str | None = None
     options: dict[str, str] = field(default_factory=dict, repr=False)
     paced: bool = False
+    is_playlist: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -75,7 +79,10 @@ def live_address(text: str) -> Address | None:
 def _network(text: str, scheme: str) -> Address:
     name = _shown(text, scheme)
     if scheme not in _NETWORK:
-        raise InputError(f"{name}: expected an address of {', '.join(_NETWORK)}")
+        raise InputError(f"{name}: expected an address of {', '.join(_NETWORK)}; other streams are read from a pipe (-)")
+    if scheme in ("http", "https") and name.lower().endswith(LIST_SUFFIXES):
+        options = {"format_whitelist": _LIST_FORMATS, **_LIST_OPTIONS, **_LOW_DELAY}
+        return Address(name, text, "hls", options, paced=True, is_playlist=True)
     protocols, formats = _NETWORK[scheme]
     options = {"protocol_whitelist": protocols, "format_whitelist": formats, **_LOW_DELAY}
     if scheme in ("rtsp", "rtsps"):

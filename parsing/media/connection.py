@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
@@ -10,21 +11,37 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
 from av.container import InputContainer
+from av.stream import Discard
 from av.video.stream import VideoStream
 
 from parsing.errors import InputError
 from parsing.media.addresses import Address
 from parsing.media.containers import MAX_PIXELS, best_stream
 
+if TYPE_CHECKING:
+    from parsing.media.playlists import Playlist
+
 OPEN_S, READ_S = 10.0, 5.0  # nothing comes for this long: there is no source, or no longer
+LIST_S = 40.0  # the next segment of a playlist may be long in coming; `Playlist` itself tells when it never does
 FIRST_PICTURE_S = 15.0  # cameras send a key frame every few seconds; what was asked for later than that never comes
 MOST_ERRORS = 20  # in a row, until a connection counts as lost
 CHECK_S = 0.1
+# What errors of FFmpeg mean for a device, and for a network (None), where their own words do not tell.
+MEANINGS = {
+    ("x11grab", errno.EINVAL): "no such part of the screen",
+    ("x11grab", errno.EIO): "no screen answers",
+    ("x11grab", int.from_bytes(b"EXT ", "little")): "the screen is gone",
+    ("video4linux2", errno.ENOTTY): "it is no camera",
+    (None, errno.EIO): "the connection broke off",
+    (None, errno.EPERM): "the server refuses",
+}
+UNTIMED = ("mpjpeg",)  # pictures of a web camera, sent as they are taken
+RAW = ("h264", "hevc", "m4v", "mjpeg", "mpegvideo", "jpeg_pipe")  # of which a recording plays at the rate that it tells
 
 
 class ConnectionLost(Exception):  # noqa: N818  # it is no failure of the program
@@ -52,16 +69,33 @@ class StandardInput:
 class Connection:
     """Pictures of a source that answers.
 
-    `errors` counts what could not be read or decoded. `is_recorded` says that its length is known: its end is the end, and
-    to connect again would begin anew. `opened_s` is when it was asked for, on the monotonic clock.
+    `errors` counts what could not be read or decoded. `opened_s` is when it was asked for, on the monotonic clock.
     """
 
     def __init__(
-        self, container: InputContainer, stream: VideoStream, is_recorded: bool, opened_s: float, stopped: threading.Event
+        self,
+        address: Address,
+        container: InputContainer,
+        stream: VideoStream,
+        playlist: Playlist | None,
+        opened_s: float,
+        stopped: threading.Event,
     ) -> None:
-        self.container, self.stream, self.is_recorded = container, stream, is_recorded
+        self.address, self.container, self.stream, self.playlist = address, container, stream, playlist
         self.opened_s, self.stopped = opened_s, stopped
         self.errors = self.packets = 0
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its length is known, by now: its end is the end, and to connect again would begin anew."""
+        has_length = self.address.paced and self.container.duration is not None
+        return has_length or (self.playlist is not None and self.playlist.has_ended)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its times are those of the filming; raw pictures one after the other have none, and FFmpeg makes them up."""
+        name = self.container.format.name
+        return name not in UNTIMED and not (name in RAW and not self.address.paced)
 
     @property
     def fps(self) -> float:
@@ -76,12 +110,14 @@ class Connection:
 
         Raises:
             ConnectionLost: it gives nothing more, or nothing but errors.
+            InputError: its playlist leads elsewhere.
         """
         in_a_row, given = 0, False
         while not self.stopped.is_set():
             try:
                 for packet in self.container.demux(self.stream):
                     self.packets += 1
+                    self._check_playlist()
                     if self.stopped.is_set():
                         return
                     for picture in self._decoded(packet):
@@ -89,11 +125,17 @@ class Connection:
                         yield picture
                     if not given and time.monotonic() > self.opened_s + FIRST_PICTURE_S:
                         raise ConnectionLost(f"no picture in {FIRST_PICTURE_S:.0f} s, of {self.packets} packets: no key frame came")
+                self._check_playlist()
                 return
             except av.error.FFmpegError as error:
+                self._check_playlist()
                 in_a_row, self.errors = in_a_row + 1, self.errors + 1
                 if not isinstance(error, av.error.InvalidDataError | av.error.BlockingIOError) or in_a_row >= MOST_ERRORS:
-                    raise ConnectionLost(reason(error)) from None
+                    raise ConnectionLost(reason(error, self.address)) from None
+
+    def _check_playlist(self) -> None:
+        if self.playlist is not None:
+            self.playlist.check()
 
     def _decoded(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         try:
@@ -105,38 +147,52 @@ class Connection:
 
 
 @contextmanager
-def connected(address: Address, stopped: threading.Event) -> Iterator[Connection]:
-    """Connect to a source.
+def connected(address: Address, stopped: threading.Event, playlist: Playlist | None = None) -> Iterator[Connection]:
+    """Connect to a source; to a playlist by what opens it.
 
     Raises:
         InputError: there is none, it refuses, or it has no video; names the address without its password.
+        ConnectionLost: a playlist is not there.
     """
     target: Any = address.url or StandardInput(stopped)
     limits: tuple[float, float] | None = (OPEN_S, READ_S)
     if isinstance(target, StandardInput):
         target.wait()
         limits = None
+    if playlist is not None:
+        target, limits = playlist.locate(), (LIST_S, LIST_S)
     opened_s = time.monotonic()
     try:
         container: InputContainer = av.open(
-            target, format=address.input_format, options=address.options, timeout=limits, metadata_errors="ignore"
+            target,
+            format=address.input_format,
+            options=address.options,
+            timeout=limits,
+            metadata_errors="ignore",
+            io_open=playlist and playlist.open,
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{address}: cannot be opened ({reason(error)})") from None
+        failure = playlist and playlist.failure
+        raise failure or InputError(f"{address}: cannot be opened ({reason(error, address)})") from None
     try:
+        if playlist is not None:
+            playlist.check()
         stream = best_stream(container, address.name)
         context = stream.codec_context
         if context.width * context.height > MAX_PIXELS:
             raise InputError(f"{address}: frames of {context.width} x {context.height} pixels; at most {MAX_PIXELS} pixels are read")
         context.thread_count = 1  # threads that each hold a frame back would add to the delay
         context.options = {"max_pixels": str(MAX_PIXELS)}
-        yield Connection(container, stream, address.paced and container.duration is not None, opened_s, stopped)
+        for other in container.streams:
+            if other is not stream:
+                other.discard = Discard.all  # of a playlist of several qualities, one is fetched
+        yield Connection(address, container, stream, playlist, opened_s, stopped)
     finally:
         with suppress(av.error.FFmpegError):
             container.close()
 
 
-def reason(error: Exception) -> str:
+def reason(error: Exception, address: Address) -> str:
     """Why FFmpeg gave up; its messages can hold the address with the password, so only the kind of error is told."""
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return "user name or password is wrong or missing"
@@ -144,4 +200,6 @@ def reason(error: Exception) -> str:
         return "no answer"
     if isinstance(error, av.error.InvalidDataError):
         return "no video that can be read"
+    if (meaning := MEANINGS.get((address.input_format, getattr(error, "errno", None) or 0))) is not None:
+        return meaning
     return getattr(error, "strerror", None) or type(error).__name__

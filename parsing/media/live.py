@@ -16,6 +16,7 @@ from parsing.errors import InputError
 from parsing.media.addresses import Address
 from parsing.media.connection import CHECK_S, Connection, ConnectionLost, connected
 from parsing.media.pixels import Display, picture_display
+from parsing.media.playlists import Playlist
 from parsing.types import Completeness, Frame, VideoFacts
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ class LiveSource:
         self._changed = threading.Condition()
         self._stopped, self._ended = threading.Event(), threading.Event()
         self._error: Exception | None = None
+        self._playlist = Playlist(address, self._stopped) if address.is_playlist else None
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self._thread.start()
         self._await_first()
@@ -233,9 +235,10 @@ class LiveSource:
     def _read_once(self) -> str | None:
         """Read until the source is lost, and say why; None where it came to its own end."""
         try:
-            with connected(self.address, self._stopped) as connection:
+            with connected(self.address, self._stopped, self._playlist) as connection:
                 self._goes_on = bool(self.address.url) and not connection.is_recorded
                 self._receive(connection)
+                self._goes_on = self._goes_on and not connection.is_recorded  # a playlist may have got its end
                 return "the stream ended" if self._goes_on else None
         except ConnectionLost as error:
             if self._display is None:
@@ -250,7 +253,7 @@ class LiveSource:
         errors, pacer = self._errors, Pacer(connection.opened_s)
         self._clock.reconnect()
         for number, picture in enumerate(connection.pictures()):
-            media_s = None if picture.time is None else float(picture.time)
+            media_s = None if picture.time is None or not connection.is_timed else float(picture.time)
             if self.is_live and self.address.paced and media_s is not None:
                 self._stopped.wait(pacer.wait_s(media_s, time.monotonic()))
             if self._display is None:

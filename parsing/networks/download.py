@@ -1,4 +1,4 @@
-"""Files from the network: the one place of this project that opens a connection, and only where a user asked for it."""
+"""Files from the network, only where a user asked for them; live sources aside, no other place opens a connection."""
 
 from __future__ import annotations
 

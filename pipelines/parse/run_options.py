@@ -13,7 +13,7 @@ MOST_PORT, MOST_SECONDS, MOST_WORKERS = 65535, 1e7, 256
 
 def add_live_options(parser: argparse.ArgumentParser) -> None:
     """How live sources are read, and where any source is seen while it is parsed."""
-    what = "camera:0, /dev/video0, rtsp://, rtmp://, http(s)://, tcp://, udp://, srt://, screen:, - (pipe); Ctrl-C ends them"
+    what = "camera:0, /dev/video0, rtsp://, rtmp://, http(s)://, tcp://, udp://, screen:, - (pipe); Ctrl-C ends them"
     live = parser.add_argument_group("live", what)
     live.add_argument("--live", action=argparse.BooleanOptionalAction, default=True, help="drop frames, keep the newest (default)")
     live.add_argument("--reconnect", type=float, default=60.0, metavar="S", help="how long a lost source is looked for (default: 60)")

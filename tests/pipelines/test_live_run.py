@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import requests
 from builders import ramp, write_video
+from rtmp_sender import rtmp_sender
 from senders import Stream, tcp_sender
 
 from parsing.document import json_schema, read_parse
@@ -64,6 +65,14 @@ def test_lines_of_a_stream_are_a_parse(tiny_pipeline: Path, tmp_path: Path, caps
     assert (tmp_path / "x.parsed.mp4").stat().st_size > 0
     joined = lines[0] | lines[-1] | {"frames": lines[1:-1]}
     jsonschema.validate(joined, json_schema())
+
+
+def test_rtmp_that_stops_leaves_a_whole_document(tiny_pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with rtmp_sender(stream(20, paced=False)) as url:
+        arguments = ("--out", tmp_path / "x.json", "--no-live", "--reconnect", 0, "--quiet")
+        assert call(tiny_pipeline, url.replace("//", "//me:geheim@"), *arguments) == 1
+    assert len(read_parse(tmp_path / "x.json").frames) == 20
+    assert capsys.readouterr().err == f"error: {url}: the connection broke off; 20 frames had come\n"
 
 
 def test_every_frame_without_live(tiny_pipeline: Path, tmp_path: Path) -> None:
