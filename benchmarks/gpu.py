@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """The default pipeline on a GPU: frame by frame, in batches, and in batches in bfloat16, and how far their parses differ.
 
-    python benchmarks/gpu.py CLIP [--batch 16] [--every 1]
+    python benchmarks/gpu.py CLIP [--batch 16] [--every 1] [--device cuda]
+
+The first line is on the crops of one batch for the part detector: by OpenCV one by one and then uploaded, or from frames that are
+uploaded whole, as `parsing.networks.device_images` makes them on a GPU; a crop's milliseconds, and how far both differ in grey levels.
 
 One warm-up each, then turns one after the other; the times are medians, and ratios are to frame by frame. `shared` is the share of
 persons whose box lies within IoU 0.9 of one found frame by frame, and `states` how many states of their visible parts stay on
@@ -13,14 +16,18 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 
-from parsing.geometry import box_ious
+from parsing.geometry import Crop, box_ious
+from parsing.media.sources import open_source
+from parsing.networks import device_images
 from parsing.types import FrameParse
 from pipelines import VideoParser
 
@@ -48,13 +55,47 @@ def main() -> None:
             parses[name] = [parse for parse in one.stream(arguments.clip) if parse.key]
             if turn:
                 times[name].append(time.perf_counter() - started)
-    base = median(times["frame by frame"])
+    with open_source(arguments.clip) as source:
+        length_s, base = source.facts.duration_s, median(times["frame by frame"])
     device = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
     print(f"{device}, torch {torch.__version__}, {len(parses['batches'])} key frames")
+    architecture = parsers["batches"].part_detector.network.architecture  # type: ignore[attr-defined]
+    some = parses["batches"][: arguments.batch]
+    print(json.dumps(crop_figures(arguments.clip, some, architecture.input_px, architecture.context, arguments.device)))
     for name in parsers:
         taken, found = median(times[name]), agreement(parses["frame by frame"], parses[name])
-        rate = len(parses[name]) / taken
-        print(json.dumps({"variant": name, "key frames a second": round(rate, 1), "times faster": round(base / taken, 2)} | found))
+        rates = {"key frames a second": round(len(parses[name]) / taken, 1), "times real time": round(length_s / taken, 2)}
+        print(json.dumps({"variant": name} | rates | {"times faster": round(base / taken, 2)} | found))
+
+
+def crop_figures(clip: Path, parses: list[FrameParse], size: int, context: float, device: str) -> dict[str, Any]:
+    """Milliseconds a crop of both ways of making the crops of some frames, and the differences of these."""
+    with open_source(clip) as source:
+        frames = source.at([parse.index for parse in parses])
+    pairs = [(frames[parse.index].image, Crop.around(box, size, context)) for parse in parses for box in parse.persons.xyxy]
+    if not pairs:
+        return {"crops": 0}
+
+    def made(there: bool) -> torch.Tensor:
+        with patch.object(device_images, "made_on", lambda _: there):
+            return torch.stack(device_images.crop_images(*zip(*pairs, strict=True), device))  # type: ignore[arg-type]
+
+    host, there = (time_ms(lambda there=there: made(there), device) / len(pairs) for there in (False, True))  # type: ignore[misc]
+    off = (made(False).int() - made(True).int()).abs()
+    levels = {"mean": round(float(off.float().mean()), 3), "largest": int(off.max())}
+    return {"crops": len(pairs), "OpenCV ms": round(host, 3), "device ms": round(there, 3), "times faster": round(host / there, 2)} | levels
+
+
+def time_ms(run: Callable[[], Any], device: str) -> float:
+    """The median of turns after a warm-up, until the device has done it."""
+    times = []
+    for _ in range(1 + 5 * TURNS):
+        started = time.perf_counter()
+        run()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        times.append((time.perf_counter() - started) * 1e3)
+    return median(times[1:])
 
 
 def agreement(expected: list[FrameParse], found: list[FrameParse]) -> dict[str, Any]:

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
 from detectors.networks import DetectionNetwork
 from detectors.networks.architectures import Candidates
-from parsing.networks.placing import computing_in, to_device
+from parsing.networks.device_images import resize_images
+from parsing.networks.placing import computing_in
 from parsing.networks.runtimes import Precision
-from parsing.types import Array, Frame
+from parsing.types import Frame
 
 PAD_TO_PX = 32  # the coarsest stride of a backbone
 # ImageNet's mean: what published detectors, which pad after normalisation, see beside the image.
 PAD_COLOUR = (124, 116, 104)
 
 
-def resize_to(image: Array, longer_px: int, shorter_px: int | None = None) -> Array:
-    """An image scaled so that its longer side has a length and its shorter at most another; averages where it shrinks."""
-    height, width = image.shape[:2]
+def resized_hw(image_hw: tuple[int, int], longer_px: int, shorter_px: int | None = None) -> tuple[int, int]:
+    """The size of an image whose longer side has a length and its shorter at most another."""
+    height, width = image_hw
     scale = longer_px / max(height, width)
     if shorter_px is not None:
         scale = min(scale, shorter_px / min(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def padded_px(length: int) -> int:
@@ -35,20 +33,21 @@ def padded_px(length: int) -> int:
     return -(-length // PAD_TO_PX) * PAD_TO_PX
 
 
-def pad_batch(images: Sequence[Array], device: str) -> tuple[Tensor, list[tuple[int, int]]]:
-    """A batch (B, 3 + K, H, W) of uint8, padded to multiples of 32, and the sizes inside the padding.
+def pad_batch(images: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
+    """A batch (B, 3 + K, H, W) of uint8, padded to multiples of 32, and the sizes inside the padding; on the device of the images.
 
     Args:
         images: (H, W, 3 + K) uint8; the K maps after the colours are padded with 0.
     """
     height, width = (padded_px(max(image.shape[axis] for image in images)) for axis in (0, 1))
     channels = images[0].shape[2]
-    batch = np.empty((len(images), height, width, channels), np.uint8)
-    colour = np.array(PAD_COLOUR + (0,) * (channels - len(PAD_COLOUR)), np.uint8)
+    batch = images[0].new_empty((len(images), height, width, channels))
+    colour = batch.new_tensor(PAD_COLOUR + (0,) * (channels - len(PAD_COLOUR)))
     for row, image in zip(batch, images, strict=True):
         row[: image.shape[0], : image.shape[1]] = image
-        row[image.shape[0] :] = row[:, image.shape[1] :] = colour
-    return to_device(batch, device).permute(0, 3, 1, 2), [(image.shape[0], image.shape[1]) for image in images]
+        row[image.shape[0] :] = colour
+        row[:, image.shape[1] :] = colour
+    return batch.permute(0, 3, 1, 2), [(image.shape[0], image.shape[1]) for image in images]  # stays channels_last
 
 
 def find_candidates(network: DetectionNetwork, batch: Tensor, sizes: list[tuple[int, int]], precision: Precision) -> Candidates:
@@ -65,8 +64,9 @@ def view_candidates(
     network: DetectionNetwork, frames: Sequence[Frame], device: str, longer_px: float, flip: bool, precision: Precision = "float32"
 ) -> Candidates:
     """What a network finds in frames at one size, mirrored or not; boxes in pixels of the frames, left classes left."""
-    resized = [resize_to(frame.image, round(longer_px), network.architecture.shorter_px) for frame in frames]
-    batch, sizes = pad_batch([np.ascontiguousarray(image[:, ::-1]) if flip else image for image in resized], device)
+    wanted = [resized_hw(frame.image_hw, round(longer_px), network.architecture.shorter_px) for frame in frames]
+    resized = resize_images([frame.image for frame in frames], wanted, device)
+    batch, sizes = pad_batch([image.flip(1) if flip else image for image in resized])
     found = find_candidates(network, batch, sizes, precision)
     swap = torch.from_numpy(network.architecture.swap)
     return [
@@ -77,6 +77,10 @@ def view_candidates(
 
 def to_frame(boxes: Tensor, size: tuple[int, int], image_hw: tuple[int, int], flip: bool) -> Tensor:
     """(R, 4) boxes from pixels of a view of `size` (height, width) to those of the frame."""
-    if flip:
-        boxes = torch.stack([size[1] - boxes[:, 2], boxes[:, 1], size[1] - boxes[:, 0], boxes[:, 3]], 1)
+    boxes = mirror_boxes(boxes, size[1]) if flip else boxes
     return boxes * boxes.new_tensor([image_hw[1] / size[1], image_hw[0] / size[0]] * 2)
+
+
+def mirror_boxes(boxes: Tensor, width: int) -> Tensor:
+    """(R, 4) boxes in a mirrored view of some width."""
+    return torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)

@@ -14,7 +14,7 @@ from torchvision.ops import box_iou
 
 from detectors import POSE_ESTIMATORS
 from detectors.heatmaps import keypoint_heatmaps
-from detectors.inputs import find_candidates, pad_batch, padded_px, to_frame
+from detectors.inputs import find_candidates, mirror_boxes, pad_batch, padded_px
 from detectors.networks import DetectionNetwork, NetworkName, load_network
 from detectors.suppression import class_thresholds
 from parsing.batching import BatchSize
@@ -22,8 +22,9 @@ from parsing.configs import Choice, Count, Share, StageConfig, config
 from parsing.errors import InputError
 from parsing.geometry import Crop, clip_boxes
 from parsing.keypoints import COCO_SWAP, coco_keypoints
+from parsing.networks.device_images import crop_images
 from parsing.networks.pieces import run_on
-from parsing.networks.placing import PrecisionChoice, chosen_precision, short_after
+from parsing.networks.placing import PrecisionChoice, chosen_precision, short_after, to_device
 from parsing.networks.runtimes import Precision, Runtime
 from parsing.networks.weights import model_facts, weights_path
 from parsing.pose import part_boxes
@@ -142,27 +143,28 @@ class NetworkPartDetector:
     def _rows(self, some: Sequence[_Seen]) -> Iterator[tuple[Array, Array]]:
         """(P, 4) boxes and (P,) scores of each person."""
         views = [self._view(some, scale, flip) for scale, flip in self.views]
-        for seen, *candidates in zip(some, *views, strict=True):
-            boxes, scores = (torch.cat(column) for column in zip(*candidates, strict=True))
-            best_boxes, best_scores = best_per_class(boxes, scores)
-            yield clip_boxes(best_boxes, seen.frame.image_hw), best_scores
+        of_persons = ((torch.cat(column) for column in zip(*candidates, strict=True)) for candidates in zip(*views, strict=True))
+        best = [best_per_class(boxes, scores) for boxes, scores in of_persons]
+        found = (torch.stack(column).cpu().numpy() for column in zip(*best, strict=True))  # of all persons in one copy
+        for seen, boxes, scores in zip(some, *found, strict=True):
+            yield clip_boxes(boxes, seen.frame.image_hw), scores
 
     def _view(self, some: Sequence[_Seen], scale: float, flip: bool) -> list[tuple[Tensor, Tensor]]:
         """Candidates of each person in pixels of the frame, from crops of one width, mirrored or not."""
         a = self.network.architecture
         crops = [Crop.around(seen.xyxy, a.input_px, a.context * scale) for seen in some]
-        images = [crop.pixels(seen.frame.image) for crop, seen in zip(crops, some, strict=True)]
+        images = crop_images([seen.frame.image for seen in some], crops, self.device)
         for i, (crop, seen) in enumerate(zip(crops, some, strict=True)):
             if seen.keypoints is not None:
-                images[i] = np.concatenate([images[i], keypoint_heatmaps(crop.points_to_crop(seen.keypoints), a.input_px)], 2)
-        if flip:
-            images = [mirror_crop(image) for image in images]
-        batch, sizes = pad_batch(images, self.device)
-        found = []
-        for crop, (candidates, scores) in zip(crops, find_candidates(self.network, batch, sizes, self.precision), strict=True):
-            boxes_px = to_frame(candidates, (a.input_px, a.input_px), (a.input_px, a.input_px), flip)
-            origin = boxes_px.new_tensor([crop.left, crop.top] * 2)
-            found.append((boxes_px * (crop.side_px / crop.size) + origin, scores[:, torch.from_numpy(self.swap)] if flip else scores))
+                maps = keypoint_heatmaps(crop.points_to_crop(seen.keypoints), a.input_px)
+                images[i] = torch.cat([images[i], to_device(maps, self.device)], 2)
+        batch, sizes = pad_batch([mirror_crop(image) if flip else image for image in images])
+        origins = to_device(np.array([[crop.left, crop.top] * 2 for crop in crops], np.float32), self.device)
+        found, swap = [], torch.from_numpy(self.swap)
+        columns = zip(crops, origins, find_candidates(self.network, batch, sizes, self.precision), strict=True)
+        for crop, origin, (candidates, scores) in columns:
+            boxes = mirror_boxes(candidates, a.input_px) if flip else candidates
+            found.append((boxes * (crop.side_px / crop.size) + origin, scores[:, swap] if flip else scores))
         return found
 
     def _collect(self, rows: list[tuple[Array, Array]]) -> Parts:
@@ -207,15 +209,15 @@ def visible_parts(boxes: Array, scores: Array, visible: Array) -> Parts:
     return Parts(boxes * visible[..., None], scores * visible, visible)
 
 
-def mirror_crop(image: Array) -> Array:
+def mirror_crop(image: Tensor) -> Tensor:
     """A crop (S, S, 3 or 3 + 17) mirrored, with the heatmaps of left and right joints swapped."""
-    mirrored = image[:, ::-1]
-    if image.shape[2] > 3:
-        mirrored = np.concatenate([mirrored[..., :3], mirrored[..., 3:][..., list(COCO_SWAP)]], 2)
-    return np.ascontiguousarray(mirrored)
+    mirrored = image.flip(1)
+    if image.shape[2] == 3:
+        return mirrored
+    return torch.cat([mirrored[..., :3], mirrored[..., 3:][..., list(COCO_SWAP)]], 2)
 
 
-def best_per_class(boxes: Tensor, scores: Tensor) -> tuple[Array, Array]:
+def best_per_class(boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     """For each class the best box, averaged with the boxes that agree with it, weighted by score and by overlap past IoU 0.6.
 
     The weight fades to zero at the limit, so that the last digits of an overlap decide nothing.
@@ -229,9 +231,9 @@ def best_per_class(boxes: Tensor, scores: Tensor) -> tuple[Array, Array]:
     """
     num_classes = scores.shape[1]
     if len(boxes) == 0:
-        return np.zeros((num_classes, 4), np.float32), np.zeros(num_classes, np.float32)
+        return boxes.new_zeros((num_classes, 4)), scores.new_zeros(num_classes)
     best_scores, best = scores.max(0)
     agree = ((box_iou(boxes, boxes[best]) - 0.6) / 0.4).clamp(min=0) * scores  # (R, C)
-    agree[best, torch.arange(num_classes)] = best_scores  # a degenerate box overlaps nothing, itself included
+    agree[best, torch.arange(num_classes, device=best.device)] = best_scores  # a degenerate box overlaps nothing, itself included
     weights = agree / agree.sum(0).clamp(min=1e-9)
-    return (weights.T @ boxes).cpu().numpy(), best_scores.clamp(0, 1).cpu().numpy()
+    return weights.T @ boxes, best_scores.clamp(0, 1)

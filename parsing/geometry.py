@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from parsing.types import Array
+
+BORDER = 114  # grey of what a crop shows outside of the image
 
 
 def box_areas(boxes: Array) -> Array:
@@ -31,32 +34,50 @@ def clip_boxes(boxes: Array, image_hw: tuple[int, int]) -> Array:
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
 
 
+class Sampling(NamedTuple):
+    """How a window samples an image along one axis, bilinear; where it shrinks to less than half, pixels are averaged first.
+
+    Args:
+        begin, end: the pixels that it sees; the same where it sees none.
+        cells: of equal width into which these are averaged; as many as pixels where nothing is.
+        zoom: pixels of the window for each cell.
+        offset: where the middle of the first cell lies, in pixels of the window whose first has its middle at 0.
+    """
+
+    begin: int
+    end: int
+    cells: int
+    zoom: float
+    offset: float
+
+    @classmethod
+    def of(cls, corner: float, scale: float, size: int, length: int) -> Sampling:
+        """That of a window of `size` pixels, `scale` for each of the image, which begins at `corner` in an image of some length."""
+        begin, end = max(0, int(np.floor(corner))), min(length, int(np.ceil(corner + size / scale)))
+        if end <= begin:
+            return cls(0, 0, 0, 1.0, 0.0)
+        shrink = max(1, round(1 / scale)) if scale < 0.5 else 1  # bilinear sampling alone would skip pixels
+        cells = max(1, (end - begin) // shrink)
+        step = (end - begin) / cells
+        # Pixel centres: cell c sits at begin + (c + 0.5) * step - 0.5 in the image.
+        return cls(begin, end, cells, scale * step, scale * (begin + 0.5 * step - corner) - 0.5)
+
+
 def window_pixels(image: Array, corner: tuple[float, float], scale: float, size_hw: tuple[int, int], border: int) -> Array:
-    """(h, w, 3) uint8 window of an (H, W, 3) image, bilinear; where it shrinks to less than half, pixels are averaged first.
+    """(h, w, 3) uint8 window of an (H, W, 3) image, see `Sampling`.
 
     Args:
         corner: left and top of the window in image pixels; may lie outside of the image.
         scale: pixels of the window for each of the image.
         border: grey of what lies outside of the image.
     """
-    left, top = corner
-    x0, y0 = max(0, int(np.floor(left))), max(0, int(np.floor(top)))
-    x1 = min(image.shape[1], int(np.ceil(left + size_hw[1] / scale)))
-    y1 = min(image.shape[0], int(np.ceil(top + size_hw[0] / scale)))
-    if x1 <= x0 or y1 <= y0:
+    columns, rows = (Sampling.of(corner[axis], scale, size_hw[1 - axis], image.shape[1 - axis]) for axis in (0, 1))
+    if not columns.cells or not rows.cells:
         return np.full((*size_hw, 3), border, np.uint8)
-    window = image[y0:y1, x0:x1]
-    if scale < 0.5:  # bilinear sampling would skip pixels
-        shrink = max(1, round(1 / scale))
-        window = cv2.resize(window, (max(1, window.shape[1] // shrink), max(1, window.shape[0] // shrink)), interpolation=cv2.INTER_AREA)
-    step_x, step_y = (x1 - x0) / window.shape[1], (y1 - y0) / window.shape[0]
-    # Pixel centres: window pixel u sits at x0 + (u + 0.5) * step - 0.5 in the image.
-    matrix = np.array(
-        [
-            [scale * step_x, 0, scale * (x0 + 0.5 * step_x - left) - 0.5],
-            [0, scale * step_y, scale * (y0 + 0.5 * step_y - top) - 0.5],
-        ]
-    )
+    window = image[rows.begin : rows.end, columns.begin : columns.end]
+    if window.shape[:2] != (rows.cells, columns.cells):
+        window = cv2.resize(window, (columns.cells, rows.cells), interpolation=cv2.INTER_AREA)
+    matrix = np.array([[columns.zoom, 0, columns.offset], [0, rows.zoom, rows.offset]])
     return np.asarray(cv2.warpAffine(window, matrix, size_hw[::-1], flags=cv2.INTER_LINEAR, borderValue=(border,) * 3))
 
 
@@ -83,8 +104,13 @@ class Crop:
         return cls(centre_x - side / 2, centre_y - side / 2, side, size)
 
     def pixels(self, image: Array) -> Array:
-        """(size, size, 3) uint8 crop of an (H, W, 3) image; what lies outside of the image is grey (114)."""
-        return window_pixels(image, (self.left, self.top), self.size / self.side_px, (self.size, self.size), 114)
+        """(size, size, 3) uint8 crop of an (H, W, 3) image; what lies outside of the image is grey."""
+        return window_pixels(image, (self.left, self.top), self.size / self.side_px, (self.size, self.size), BORDER)
+
+    def samplings(self, image_hw: tuple[int, int]) -> tuple[Sampling, Sampling]:
+        """How its rows and its columns sample an image."""
+        scale, (height, width) = self.size / self.side_px, image_hw
+        return Sampling.of(self.top, scale, self.size, height), Sampling.of(self.left, scale, self.size, width)
 
     def to_crop(self, boxes: Array) -> Array:
         """(..., 4) boxes from image pixels to crop pixels; not clipped."""

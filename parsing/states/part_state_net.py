@@ -17,6 +17,7 @@ from parsing.batching import BatchSize
 from parsing.configs import Choice, Count, StageConfig, config, parse_config
 from parsing.errors import InputError
 from parsing.geometry import Crop
+from parsing.networks.device_images import crop_images
 from parsing.networks.pieces import run_on
 from parsing.networks.placing import PrecisionChoice, chosen_precision, computing_in, short_after, to_device
 from parsing.networks.runtimes import Precision, Runtime
@@ -164,7 +165,7 @@ class PartStateStage:
     def _score(self, some: Sequence[_Shown], actions: Array | None) -> Array:
         """(N, P, S): the mean over the views, then the decoder that was fitted with the weights."""
         known = None if actions is None else torch.as_tensor(actions, dtype=torch.float32, device=self.device).expand(len(some), -1)
-        shown = torch.from_numpy(np.stack([one.visible for one in some])).to(self.device)
+        shown = to_device(np.stack([one.visible for one in some]), self.device)
         with computing_in(self.precision, self.device):
             views = [self._view(some, shown, known, scale) for scale in self.scales]
         scores = self.decoder(torch.stack(views).mean(0), known)
@@ -173,10 +174,9 @@ class PartStateStage:
     def _view(self, some: Sequence[_Shown], shown: Tensor, actions: Tensor | None, scale: float) -> Tensor:
         a = self.network.architecture
         crops = [Crop.around(one.xyxy, a.input_px, a.context * scale) for one in some]
-        pixels = np.stack([crop.pixels(one.frame.image) for crop, one in zip(crops, some, strict=True)])
+        images = torch.stack(crop_images([one.frame.image for one in some], crops, self.device)).permute(0, 3, 1, 2)  # stays channels_last
         boxes = np.stack([crop.to_crop(one.parts) * one.visible[:, None] for crop, one in zip(crops, some, strict=True)])
-        images = to_device(pixels, self.device).permute(0, 3, 1, 2)  # stays channels_last
-        placed = torch.from_numpy(boxes).float().to(self.device)
+        placed = to_device(boxes.astype(np.float32), self.device)
         scores = self.network.scores(self.network(images, placed, shown, actions))
         if not self.flip:
             return scores

@@ -16,6 +16,7 @@ from parsing.errors import InputError
 from parsing.media.arrays import ArraySource
 from parsing.media.prefetch import prefetched
 from parsing.media.sources import Source, open_source
+from parsing.networks.device_images import uploaded_once
 from parsing.networks.runtimes import shared_by
 from parsing.stages import ActionRecognizer, Item, PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
 from parsing.types import ActionScore, Array, Branch, Completeness, Frame, FrameParse, ModelFacts
@@ -131,7 +132,7 @@ class VideoParser:
     def parse_key_frames(self, frames: list[Frame], actions: Array | None) -> list[FrameParse]:
         """Run the networks over a batch of key frames; persons have no tracks yet."""
         limit = self.settings.max_persons
-        with torch.inference_mode():
+        with torch.inference_mode(), uploaded_once():
             persons = [found.select(np.argsort(-found.scores, kind="stable")[:limit]) for found in self.person_detector(frames)]
             parts = self.part_detector(frames, persons)
             states = self.part_states(frames, persons, parts, self.conditioning(actions))

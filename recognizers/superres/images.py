@@ -15,6 +15,7 @@ from parsing.configs import config
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.networks.checkpoints import read_checkpoint
+from parsing.networks.placing import to_device
 from parsing.networks.tensors import check_finite, check_kinds, read_tensors
 from parsing.networks.weights import model_facts
 from parsing.types import Array
@@ -101,7 +102,7 @@ def run_images(network: Any, frames: Array, device: str) -> Array:
     """(T, H, W, 3) uint8 RGB to (T, S H, S W, 3), one by one."""
     found = []
     for image in frames:
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float() / 255
+        pixels = to_device(np.ascontiguousarray(image), device).permute(2, 0, 1)[None].float() / 255
         large = network(pixels)[0].mul(255).round().clamp(0, 255).byte()
         found.append(large.permute(1, 2, 0).cpu().numpy())
     return np.stack(found)

@@ -13,6 +13,7 @@ from torch import nn
 
 from parsing.configs import config
 from parsing.networks.pieces import run_on
+from parsing.networks.placing import to_device
 from parsing.networks.runtimes import Runtime
 from parsing.networks.weights import model_facts, weights_path
 from parsing.types import Array
@@ -54,6 +55,6 @@ class VideoSuperResolverConfig:
 @torch.inference_mode()
 def run_network(network: nn.Module, frames: Array, device: str) -> Array:
     """(T, H, W, 3) uint8 RGB through a network to (T, S H, S W, 3)."""
-    clip = torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2)[None].float() / 255
+    clip = to_device(np.ascontiguousarray(frames), device).permute(0, 3, 1, 2)[None].float() / 255
     found = network(clip)[0].mul_(255).round_().clamp_(0, 255).byte()
     return np.asarray(found.permute(0, 2, 3, 1).contiguous().cpu().numpy())

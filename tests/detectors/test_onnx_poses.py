@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from builders import painted_person, skeleton
 from graphs import constant_graph
 
@@ -164,7 +165,7 @@ def test_mirrored_crops_swap_the_maps_of_left_and_right() -> None:
     points = np.zeros((17, 3), np.float32)
     points[9] = (10.5, 20.5, 1.0)  # left wrist
     crop = np.concatenate([np.zeros((48, 48, 3), np.uint8), keypoint_heatmaps(points, 48)], 2)
-    mirrored = mirror_crop(crop)
+    mirrored = mirror_crop(torch.from_numpy(crop))
     assert mirrored[20, 37, 3 + 10] == 255
     assert mirrored[..., 3 + 9].max() == 0
     assert [COCO_SWAP[i] for i in COCO_SWAP] == list(range(17))

@@ -1,5 +1,6 @@
 """Test-time augmentation: what several views of an image give together."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +16,10 @@ from detectors.parts import NetworkPartDetector, PartDetectorConfig
 from detectors.persons import NetworkPersonDetector, PersonDetectorConfig
 from detectors.suppression import Suppression
 from parsing import PART_NAMES, Detections, Frame, InputError
+from parsing.keypoints import COCO_SWAP
+from parsing.networks import device_images
 from parsing.networks.weights import WeightsHeader, save_weights
+from parsing.types import Poses
 from parsing.vocabulary import flip_permutation
 
 WIDTH = 96
@@ -81,3 +85,34 @@ def test_options_are_checked_and_reach_the_stage(tmp_path: Any) -> None:
     pose = {"name": "oracle", "recordings": "a.json"}
     with pytest.raises(InputError, match="these weights expect no pose stage"):
         PartDetectorConfig("cascade_rcnn", str(tmp_path / "parts.safetensors"), pose=pose).build("cpu")
+
+
+class Joints:
+    """A pose estimator that sees everybody's joints along a line through the picture."""
+
+    def __call__(self, frames: Sequence[Frame], persons: Sequence[Detections]) -> list[Poses]:
+        del frames
+        line = np.stack([np.linspace(10, 60, 17), np.linspace(8, 56, 17), np.ones(17)], 1)
+        return [Poses(np.stack([line] * len(found))) for found in persons]
+
+
+def test_crops_with_joints_are_the_same_on_either_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net: Any = CascadeRCNN(CascadeArchitecture(class_names=PART_NAMES, heatmaps=17, **TINY_DETECTOR)).eval()
+    seen: list[torch.Tensor] = []
+    dense = net.dense
+    monkeypatch.setattr(net, "dense", lambda images: seen.append(images.clone()) or dense(images))
+    detector = NetworkPartDetector(net, "cpu", np.zeros(10, np.float32), 4, flip=True, pose=Joints())
+    persons = [Detections(np.array([[10, 4, 60, 60], [30, 4, 70, 50]], np.float32), np.ones(2), np.zeros(2))]
+    for there in (False, True):
+        monkeypatch.setattr(device_images, "made_on", lambda _, there=there: there)
+        detector(pictures()[:1], persons)
+    host, device = seen[:2], seen[2:]  # plain and mirrored
+    assert [len(images) for images in seen] == [2] * 4
+    for one, other in zip(host, device, strict=True):
+        assert one.is_contiguous(memory_format=torch.channels_last)
+        assert other.is_contiguous(memory_format=torch.channels_last)
+        assert (one[:, :3].int() - other[:, :3].int()).abs().max() <= 8  # of noise, see tests/parsing/networks/test_device_images.py
+        assert torch.equal(one[:, 3:], other[:, 3:])
+        assert one[:, 3:].any()
+    assert torch.equal(host[1][:, 3:], host[0].flip(3)[:, 3:][:, list(COCO_SWAP)])

@@ -1,6 +1,7 @@
 """Graphs in the place of methods: the same numbers, kept once, refused where they differ."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,17 @@ def test_tensors_of_another_type_go_to_the_method(runtime: str) -> None:
     run_on(network, [Piece("maps", pieces.pixels((1, 3, 8, 12), (2, 3, 6, 10)))], runtime, "cpu")
     (whole,), (half,) = network.maps(torch.full((1, 3, 4, 4), 3, dtype=torch.uint8)), network.maps(torch.full((1, 3, 4, 4), 0.5))
     assert (whole.unique().tolist(), half.unique().tolist()) == ([6.0], [1.0])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="it makes the code for CPUs")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's own modules
+def test_compiled_code_gives_what_the_method_gives() -> None:
+    network, plain = net(), net()
+    network.forward = lambda images: network.conv(images).relu()  # type: ignore[method-assign]
+    assert run_on(network, [Piece("forward", examples())], "compile", "cpu") == "compile"
+    with torch.inference_mode():
+        for images in (torch.rand(3, 3, 20, 14), torch.rand(1, 3, 9, 9).contiguous(memory_format=torch.channels_last)):
+            torch.testing.assert_close(network(images), plain(images), atol=1e-5, rtol=1e-5)
 
 
 def test_a_method_of_a_module_inside(runtime: str) -> None:
