@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -113,13 +114,22 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def http_sender(folder: Path) -> Iterator[str]:
-    """The address of a folder's files; `/secret` wants a password, `/moved` leads to a file of this machine."""
+def http_sender(folder: Path, identity: Path | None = None) -> Iterator[str]:
+    """The address of a folder's files; `/secret` wants a password, `/moved` leads to a file of this machine.
+
+    Args:
+        identity: a key and a certificate, with which it speaks HTTPS.
+    """
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(folder))) as server:
+        if identity is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(identity)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who does not trust it leaves
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"http{'s' if identity else ''}://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join(10)

@@ -10,6 +10,8 @@ import re
 import sys
 from dataclasses import dataclass, field
 
+import certifi
+
 from parsing.errors import InputError
 from parsing.media.containers import FORMATS
 
@@ -89,6 +91,8 @@ def _network(text: str, scheme: str) -> Address:
         options |= {"rtsp_flags": "prefer_tcp"}
     if scheme in ("http", "https"):
         options |= {"reconnect": "1", "reconnect_delay_max": "4"}
+    if scheme == "https":  # the password goes to nobody else; of cameras' own rtsps, hardly a certificate would pass
+        options |= {"tls_verify": "1", "ca_file": os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()}
     return Address(name, text, options=options, paced=scheme in ("http", "https"))
 
 

@@ -37,6 +37,7 @@ MEANINGS = {
     ("x11grab", errno.EIO): "no screen answers",
     ("x11grab", int.from_bytes(b"EXT ", "little")): "the screen is gone",
     ("video4linux2", errno.ENOTTY): "it is no camera",
+    ("https", errno.EIO): "no connection, or its certificate is not trusted",
     (None, errno.EIO): "the connection broke off",
     (None, errno.EPERM): "the server refuses",
 }
@@ -200,6 +201,7 @@ def reason(error: Exception, address: Address) -> str:
         return "no answer"
     if isinstance(error, av.error.InvalidDataError):
         return "no video that can be read"
-    if (meaning := MEANINGS.get((address.input_format, getattr(error, "errno", None) or 0))) is not None:
+    kind = address.input_format or ("https" if address.url.lower().startswith("https:") else None)
+    if (meaning := MEANINGS.get((kind, getattr(error, "errno", None) or 0))) is not None:
         return meaning
     return getattr(error, "strerror", None) or type(error).__name__

@@ -152,6 +152,28 @@ def test_a_playlist_that_wants_a_password(tmp_path: Path) -> None:
     assert "geheim" not in str(refused.value)
 
 
+@pytest.fixture
+def identity(tmp_path: Path) -> Path:
+    """A key and a certificate of 127.0.0.1 that signs itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not here")
+    both, names = tmp_path / "both.pem", ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    subprocess.run(["openssl", "req", "-x509", *curve, *names, "-keyout", both, "-out", both], check=True, capture_output=True)
+    return both
+
+
+@pytest.mark.parametrize("name", ["s.ts", "p.m3u8"])
+def test_https_goes_to_whom_one_trusts(name: str, tmp_path: Path, identity: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "s.ts", ramps(12), fps=30)
+    (tmp_path / "p.m3u8").write_text(listed("s.ts"))
+    with http_sender(tmp_path, identity) as url:
+        with pytest.raises(InputError, match="certificate is not trusted"):
+            LiveSource(address(f"{url}/{name}"))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(identity))
+        assert len(list(LiveSource(address(f"{url}/{name}"), drops=False, reconnect_s=0).frames())) == 12
+
+
 def test_motion_jpeg_has_times_of_its_arrival(tmp_path: Path) -> None:
     pictures = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in ramps(12)]
     parts = [b"--x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(data), data) for data in pictures]
