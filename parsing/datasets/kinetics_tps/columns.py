@@ -96,8 +96,8 @@ def _gather(frames: Sequence[Any], table: VerbTable, limits: bool) -> Columns | 
     parts = list(chain.from_iterable(part.values() for part in named))
     boxes, verbs = list(map(field("box"), parts)), list(map(field("verb"), parts))
     count = np.ones(len(parts), np.int64)
-    if list in set(map(type, map(itemgetter(0), boxes))):  # lists of proposals, the form of 2021
-        if not all(type(b[0]) is list and type(v) is list and len(b) == len(v) for b, v in zip(boxes, verbs, strict=True)):
+    if {list, tuple} & set(map(type, map(itemgetter(0), boxes))):  # lists of proposals, the form of 2021
+        if not all(type(b[0]) in (list, tuple) and type(v) is list and len(b) == len(v) for b, v in zip(boxes, verbs, strict=True)):
             return None
         count = np.array(list(map(len, boxes)), np.int64)
         if limits and count.max() > MAX_PROPOSALS:
@@ -120,9 +120,9 @@ def _as_json(frame: Any) -> Any:
     """A struct of `decode_frames` as the object that it was decoded from."""
     if not hasattr(frame, "humans"):
         return frame
-    from msgspec import to_builtins  # late, as result files alone need it
+    from msgspec.json import decode, encode  # late, as result files alone need it
 
-    return to_builtins(frame)
+    return decode(encode(frame))
 
 
 def _box_rows(boxes: list[Any]) -> Array:

@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 from msgspec.json import Decoder
 
+_Box = tuple[float, float, float, float]
 # Boxes and verbs of a part in the form of 2022 and of ground truth, and in that of 2021.
-_PROPOSALS: tuple[tuple[Any, Any], ...] = ((list[float], str), (list[list[float]], list[str]))
+_PROPOSALS: tuple[tuple[Any, Any], ...] = ((_Box, str), (list[_Box], list[str]))
 
 
 def _form(box: Any, verb: Any, *, numbered: bool) -> tuple[Decoder[Any], int, int]:
     """A decoder of frames by name, and how many keys a person and a part have."""
     number, name = ([("number", Any)], [("name", str)]) if numbered else ([], [])
     part = msgspec.defstruct("Part", [("box", box), ("verb", verb), *number, *name], gc=False)
-    human = msgspec.defstruct("Human", [("box", list[float]), ("parts", dict[str, part]), *number], gc=False)  # type: ignore[valid-type]
+    human = msgspec.defstruct("Human", [("box", _Box), ("parts", dict[str, part]), *number], gc=False)  # type: ignore[valid-type]
     frame = msgspec.defstruct("Frame", [("humans", list[human])], gc=False)  # type: ignore[valid-type]
     return Decoder(dict[str, frame]), len(human.__struct_fields__), len(part.__struct_fields__)  # type: ignore[valid-type]
 

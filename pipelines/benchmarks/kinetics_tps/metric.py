@@ -17,6 +17,7 @@ from parsing.datasets.kinetics_tps.columns import Columns
 from parsing.types import Array
 
 PERSON_IOU, PART_IOU, STEPS = 0.5, 0.3, 10_000
+CLEAR_LEAD = 1e-5  # of an IoU over the next one: more than the rounding of any sum of costs
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +76,45 @@ def match_persons(truth: Columns, found: Columns, num_frames: int) -> Array:
         starts[1][frames] + within % np.maximum(sizes[1][frames], 1),
     )
     ious = inclusive_ious(truth.boxes[rows], found.boxes[columns])
+    nearest, clear = _nearest(np.where((sizes[0] <= sizes[1])[frames], rows, -1 - columns), rows, columns, ious, frames, num_frames)
+    nearest = nearest[clear[frames[nearest]] & (ious[nearest] > PERSON_IOU)]
+    match[rows[nearest]] = columns[nearest]
     ends = np.cumsum(pairs)
-    for f in np.flatnonzero(pairs):
+    for f in np.flatnonzero(~clear):
         n, m = int(sizes[0][f]), int(sizes[1][f])
         own = ious[ends[f] - pairs[f] : ends[f]].reshape(n, m)
         side = max(n, m)
         square = own if n == m else np.zeros((side, side))
         if n != m:
             square[:n, :m] = own
-        i, j = (np.zeros(1, int), np.zeros(1, int)) if side == 1 else linear_sum_assignment(1 - square)
+        i, j = linear_sum_assignment(1 - square)
         good = (i < n) & (j < m)
         i, j = i[good], j[good]
         good = own[i, j] > PERSON_IOU
         match[starts[0][f] + i[good]] = starts[1][f] + j[good]
     return match
+
+
+def _nearest(few: Array, rows: Array, columns: Array, ious: Array, frames: Array, num_frames: int) -> tuple[Array, Array]:
+    """The pair of largest IoU of each person of a frame's smaller side, and (F,) whether these pairs are all there is to find.
+
+    They are where no two of them share a person and each leads clearly, as then any other matching has a smaller sum.
+
+    Args:
+        few: (K,) number of the person on the smaller side of each pair.
+        rows, columns, ious, frames: (K,) of each pair.
+    """
+    clear = np.ones(num_frames, bool)
+    if not len(few):
+        return np.zeros(0, np.int64), clear
+    order = np.lexsort((-ious, few))
+    begins = np.append(True, np.diff(few[order]) != 0)
+    lead = np.append(-np.diff(ious[order]), 1)
+    lead[np.append(begins[1:], True)] = 1  # who has one pair alone
+    nearest = order[begins]
+    taken = [np.bincount(side[nearest])[side[nearest]] > 1 for side in (rows, columns)]
+    clear[frames[nearest[(lead[begins] < CLEAR_LEAD) | taken[0] | taken[1]]]] = False
+    return nearest, clear
 
 
 def inclusive_ious(first: Array, second: Array) -> Array:

@@ -9,9 +9,10 @@ import numpy as np
 import plain_kinetics_tps as plain
 import pytest
 
+from parsing.datasets.kinetics_tps.columns import Columns
 from parsing.datasets.kinetics_tps.results import Results, read_results, read_truth
 from parsing.errors import InputError
-from pipelines.benchmarks.kinetics_tps.metric import accuracy_curve, area, inclusive_ious
+from pipelines.benchmarks.kinetics_tps.metric import accuracy_curve, area, inclusive_ious, match_persons
 from pipelines.benchmarks.kinetics_tps.score import evaluate
 
 HERE = Path("truth.json"), Path("actions.json")
@@ -43,6 +44,25 @@ def test_random_results_score_as_the_plain_rules_say(seed: int) -> None:
     assert found["score"] == pytest.approx(plain.score(true, actions, said, guesses), abs=1e-9)
     for video in true:
         assert found["videos"][video]["psc"] == plain.psc(true[video], said[video])  # to the bit: thresholds cut sharply
+
+
+@pytest.mark.parametrize("step", [1, 30])  # on a coarse grid many overlaps are equal
+def test_crowds_are_matched_by_the_hungarian_method(step: int) -> None:
+    random, none = np.random.default_rng(step), np.zeros(0, np.int64)
+
+    def crowd() -> Columns:
+        frame_of = np.repeat(np.arange(400), random.integers(0, 5, 400))
+        corner, sides = random.uniform(0, 60, (len(frame_of), 2)), random.uniform(30, 90, (len(frame_of), 2))
+        boxes = np.round(np.hstack([corner, corner + sides]) / step) * step
+        return Columns(frame_of, boxes.astype(np.float32), none, none, none, none, np.zeros((0, 4)), none)
+
+    truth, found = crowd(), crowd()
+    match = match_persons(truth, found, 400)
+    for f in range(400):
+        mine, theirs = np.flatnonzero(truth.frame_of == f), np.flatnonzero(found.frame_of == f)
+        people = [[{"box": box.tolist()} for box in columns.boxes[rows]] for columns, rows in ((truth, mine), (found, theirs))]
+        pairs = plain.matches(*people) if len(mine) and len(theirs) else {}
+        assert match[mine].tolist() == [theirs[pairs[i]] if i in pairs else -1 for i in range(len(mine))]
 
 
 def test_two_processes_give_what_one_gives() -> None:
