@@ -2,7 +2,9 @@
 """A small low-resolution, multi-label, long-tailed set from labelled clips, to try the low-resolution branch on.
 
     python scripts/make_lowres_set.py --labels DATA/actions/labels.csv --out runs/lowres_set
-    python scripts/make_lowres_set.py --labels runs/actions/labels.csv --out runs/lowres_actions   # of scripts/make_action_set.py
+    python scripts/make_lowres_set.py --labels runs/actions/labels.csv --train 1600 --val 400 --out runs/lowres_actions   # see below
+
+The second takes the set of scripts/make_action_set.py, of whose whole videos the shipped networks were trained.
 
 It is a made-up set: high-resolution clips are shrunk, several of them may share one frame. Figures on it say whether
 the code works and which method is better here, nothing about surveillance video.
@@ -41,7 +43,6 @@ from parsing.measures.pictures import save_png
 from parsing.media.sources import open_source
 from parsing.types import Array
 
-NUM_CLIPS = {"train": 800, "val": 250}
 NUM_LABELS, LABEL_SHARES = (1, 2, 3), (0.6, 0.3, 0.1)
 EXPONENT = 1.0
 NAMES = {"no_fight": "misc", "none": "misc"}
@@ -81,6 +82,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make a small low-resolution, multi-label, long-tailed set from labelled clips.")
     parser.add_argument("--labels", type=Path, required=True, help="CSV: file, label, scene, scene_disjoint, split, for_shipped_weights")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--train", type=int, default=800, metavar="N", help="clips to make")
+    parser.add_argument("--val", type=int, default=250, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -92,7 +95,9 @@ def main() -> None:
     clips: dict[str, list[dict]] = {}
     for number, split in enumerate(("train", "val")):
         random = np.random.default_rng([arguments.seed, number])
-        recipes[split] = plan(sources[split], long_tail(sources["train"]), NUM_CLIPS[split], sum(map(len, recipes.values())), random)
+        recipes[split] = plan(
+            sources[split], long_tail(sources["train"]), getattr(arguments, split), sum(map(len, recipes.values())), random
+        )
         clips[split] = [write_clip(recipe, arguments.out / "videos" / split, arguments.seed) for recipe in recipes[split]]
         (arguments.out / f"lowres_{split}.json").write_text(json.dumps(clips[split], indent=1) + "\n", encoding="utf-8")
         print(f"{split}: {len(clips[split])} clips", flush=True)

@@ -86,10 +86,9 @@ def test_windows_lie_on_the_motion_and_join_as_they_should(script: ModuleType) -
 
 def test_the_set_is_what_it_says(script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = write_source(tmp_path)
-    monkeypatch.setattr(script, "NUM_CLIPS", {"train": 12, "val": 5})
     monkeypatch.setattr(script, "SHEET_ROWS", 1)
     monkeypatch.setattr(script, "SHEET_COLUMNS", 3)
-    monkeypatch.setattr(sys, "argv", ["make", "--labels", str(labels), "--out", str(tmp_path / "set")])
+    monkeypatch.setattr(sys, "argv", ["make", "--labels", str(labels), "--out", str(tmp_path / "set"), "--train", "12", "--val", "5"])
     script.main()
     root = tmp_path / "set"
     classes = read_class_map(root / "class_map.json")
