@@ -13,6 +13,7 @@ SHIPPED = {
     "default/state_filter": "parsing.states",
     "default/recognizer": "recognizers",
     "default/recognizer_people": "recognizers",
+    "default/part_actions": "recognizers",
     "default/low_res_recognizer": "recognizers",
     "default/low_res_recognizer_frames": "recognizers",
     "default/super_resolution": "recognizers.superres",

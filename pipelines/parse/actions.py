@@ -83,12 +83,16 @@ class VideoActions:
         return [window for _, (window, _) in sorted(self._windows.items())]
 
     def mix(self, persons: Sequence[Tracklet], mixer: Mixer, names: Sequence[str], start_s: float, end_s: float) -> None:
-        """Mix what the persons of a window say by their parts into it; where no recognizer saw the window, it is theirs alone.
+        """Mix what the persons of a window say by their parts into it; without recognizers it is theirs alone.
+
+        A window that was too short for the recognizers has no action, with or without parts.
 
         Args:
             names: of the actions, which are the recognizers' too.
         """
         window, recognized = self._windows.get(round(start_s, 6), (None, None))
+        if window is None and self.route is not None:
+            return
         scores = mixer(persons, recognized)
         end_s = end_s if window is None else window.end_s
         self._keep(ActionWindow(start_s, end_s, scores.probabilities), scores)

@@ -1,5 +1,7 @@
+import json
 import os
 import pickle
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 from torch import nn
 
 from parsing.errors import InputError
+from parsing.networks.shipped import SHIPPED, shipped_path
 from parsing.networks.weights import WeightsHeader, load_weights, read_header, save_weights, sha256_of
 
 HEADER = WeightsHeader("net", {"width": 3}, {"classes": ["person"]}, {"AP": 0.5})
@@ -92,3 +95,9 @@ def test_safetensors_of_others_are_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(InputError, match="without this project's header"):
         read_header(str(tmp_path / "w.safetensors"), "net")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_headers_of_shipped_weights_name_no_place_of_a_machine(name: str) -> None:
+    header = json.dumps(asdict(read_header(str(shipped_path(name)))))
+    assert '"/' not in header

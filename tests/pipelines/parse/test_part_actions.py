@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from builders import VOCABULARY, frame, frame_parse, write_video
 
 from parsing.errors import InputError
 from parsing.networks.weights import WeightsHeader, save_weights
+from parsing.stages import ActionRecognizer
 from parsing.tracks import Tracklet, tracklets
 from parsing.types import ActionScores, ModelFacts
 from parsing.vocabulary import Vocabulary
 from pipelines import VideoParser
 from pipelines.parse.actions import VideoActions
 from pipelines.parse.part_actions import PartActions, PartMixer, VideoPartActions
+from recognizers.by_size import Route
 from recognizers.floor import ActionFloor
 from recognizers.labels import ActionLabels
 from recognizers.parts.network import PartTracksArchitecture, PartTracksNet
@@ -81,6 +84,12 @@ def test_windows_of_parts_alone() -> None:
     assert [round(float(w.probabilities[0]), 2) for w in actions.windows] == [0.9, 0.9, 0.1, 0.1]
     assert actions.at(0.0) is None  # part states are conditioned on recognizers alone
     assert spans(streamed(VideoActions(None), [True, True], options)) == []  # too few frames
+
+
+def test_a_window_that_no_recognizer_saw_has_no_action() -> None:
+    route = Route("recognizers", cast(ActionRecognizer, None), WindowConfig())
+    actions = streamed(VideoActions(route), [True] * 10, WindowConfig())
+    assert (actions.windows, spans(actions)) == ([], [])
 
 
 def test_a_video_without_persons_is_left_as_it_is() -> None:
