@@ -115,6 +115,7 @@ class Connection:
         """
         in_a_row, given = 0, False
         while not self.stopped.is_set():
+            asked_s = time.monotonic()
             try:
                 for packet in self.container.demux(self.stream):
                     self.packets += 1
@@ -126,13 +127,15 @@ class Connection:
                         yield picture
                     if not given and time.monotonic() > self.opened_s + FIRST_PICTURE_S:
                         raise ConnectionLost(f"no picture in {FIRST_PICTURE_S:.0f} s, of {self.packets} packets: no key frame came")
+                    asked_s = time.monotonic()
                 self._check_playlist()
                 return
             except av.error.FFmpegError as error:
                 self._check_playlist()
                 in_a_row, self.errors = in_a_row + 1, self.errors + 1
                 if not isinstance(error, av.error.InvalidDataError | av.error.BlockingIOError) or in_a_row >= MOST_ERRORS:
-                    raise ConnectionLost(reason(error, self.address)) from None
+                    is_silent = time.monotonic() - asked_s > READ_S  # which RTMP calls an error of input and output
+                    raise ConnectionLost("no answer" if is_silent else reason(error, self.address)) from None
 
     def _check_playlist(self) -> None:
         if self.playlist is not None:

@@ -20,7 +20,7 @@ from rtmp_sender import rtmp_sender
 from senders import Stream, hls_sender, http_sender
 
 from parsing.errors import InputError
-from parsing.media import playlists
+from parsing.media import connection, playlists
 from parsing.media.addresses import Address, live_address
 from parsing.media.live import LiveSource
 from parsing.types import Array
@@ -50,6 +50,14 @@ def test_rtmp_without_such_a_stream() -> None:
     with rtmp_sender(Stream([])) as url, pytest.raises(InputError) as refused:
         LiveSource(address(url.replace("//", "//me:geheim@")))
     assert str(refused.value) == f"{url}: cannot be opened (the server refuses)"
+
+
+def test_rtmp_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "READ_S", 0.7)
+    with rtmp_sender(Stream(ramps(90), paced=False, holds=True)) as url:
+        source = LiveSource(address(url), drops=False, reconnect_s=0)
+        assert len(list(source.frames())) == 90
+    assert source.failure == f"{url}: no answer; 90 frames had come"
 
 
 @pytest.mark.parametrize("scheme", ["srt", "rist"])
