@@ -1,6 +1,6 @@
 """Crops and sizes of images as networks take them, made where the networks run.
 
-On a CPU OpenCV makes them, one by one: it takes a sixth to a tenth of the time of the same in PyTorch, which
+On a CPU OpenCV makes them, one by one: it takes a fifth to an eighth of the time of the same in PyTorch, which
 `benchmarks/gpu.py CLIP --device cpu` measures. To a GPU each image goes once, whole, and crops and sizes of it are made there,
 by the same rules (`Sampling`): they differ by what OpenCV rounds, places to a 32nd of a pixel and grey levels in between.
 """

@@ -10,6 +10,7 @@ from torch import Tensor
 from parsing.geometry import BORDER, Crop
 from parsing.networks import device_images
 from parsing.networks.device_images import crop_images, cropped, resize_images, resized, uploaded, uploaded_once
+from parsing.networks.placing import to_device
 from parsing.types import Array
 
 
@@ -145,3 +146,13 @@ def test_images_that_pytorch_would_not_take_are_copied() -> None:
     assert np.array_equal(uploaded(turned, "cpu").numpy(), turned)
     image.setflags(write=False)
     assert np.array_equal(uploaded(image, "cpu").numpy(), image)  # without a warning
+
+
+def test_what_goes_to_a_gpu_is_pinned_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self: asked.append("pinned") or self)
+    monkeypatch.setattr(Tensor, "to", lambda self, device, non_blocking: asked.append((device, non_blocking)) or self)
+    assert to_device(np.zeros(2), "cuda:1").shape == (2,)
+    assert asked == ["pinned", ("cuda:1", True)]
+    assert to_device(np.zeros(2), "cpu").shape == (2,)
+    assert len(asked) == 2
