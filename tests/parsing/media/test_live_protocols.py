@@ -143,6 +143,12 @@ def test_a_playlist_leads_nowhere_else(text: str, message: str, tmp_path: Path, 
     assert capfd.readouterr().err == ""
 
 
+def test_a_playlist_by_another_name_is_none(tmp_path: Path, elsewhere: str) -> None:
+    (tmp_path / "p.mp4").write_text(listed(f"http://{elsewhere}/s.ts"))
+    with http_sender(tmp_path) as url, pytest.raises(InputError, match=r"p\.mp4: cannot be opened"):
+        LiveSource(address(f"{url}/p.mp4"))
+
+
 def test_a_playlist_of_several_qualities_is_read_in_the_best(tmp_path: Path) -> None:
     for name, hw in (("small", (24, 32)), ("large", (48, 64))):
         write_video(tmp_path / f"{name}.ts", ramps(12, hw), fps=30)
