@@ -33,7 +33,10 @@ _check_environment()
 def __getattr__(name: str) -> Any:
     # Late, so that command lines print their help without loading networks.
     if name == "VideoParser":
-        from pipelines.parse.parser import VideoParser
+        from parsing.loading import loading
+
+        with loading():
+            from pipelines.parse.parser import VideoParser
 
         return VideoParser
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from parsing.errors import InputError
 from parsing.files import claim_outputs
 from parsing.intervals import HOLDS_FROM
+from parsing.loading import loading
 from pipelines.command import (
     CommandParser,
     add_device_option,
@@ -105,10 +106,11 @@ def overrides_of(arguments: argparse.Namespace) -> list[str]:
 
 def run_here(settings: PipelineConfig, jobs: Sequence[Job], arguments: argparse.Namespace) -> list[Outcome]:
     """Parse in this process."""
-    from pipelines.parse.jobs import run_jobs
-    from pipelines.parse.live import LiveOptions
-    from pipelines.parse.parser import VideoParser
-    from pipelines.parse.viewers import Viewing
+    with loading():
+        from pipelines.parse.jobs import run_jobs
+        from pipelines.parse.live import LiveOptions
+        from pipelines.parse.parser import VideoParser
+        from pipelines.parse.viewers import Viewing
 
     live = LiveOptions(arguments.live, arguments.reconnect, arguments.seconds)
     viewing = Viewing(arguments.show, arguments.serve, arguments.host)
@@ -130,8 +132,9 @@ def main(arguments: argparse.Namespace) -> int:
     made += [report_path(job) for job in left] if arguments.report else []
     claim_outputs(made, sources, overwrite=arguments.overwrite)
     # Late: the networks' libraries take seconds to load, which help and usage errors need not wait for.
-    from pipelines.config_files import config_path
-    from pipelines.parse.config import read_pipeline
+    with loading():
+        from pipelines.config_files import config_path
+        from pipelines.parse.config import read_pipeline
 
     is_live = arguments.live and len(sources) < len(jobs)
     at_once = ["batch=1"] if is_live and arguments.batch is None else []  # all cores for the one frame that is there

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from parsing.configs import Choice, StageConfig, config
 from parsing.errors import InputError
+from parsing.networks.pieces import loaded_when_called
 from parsing.stages import ActionRecognizer
 from parsing.types import Branch, BranchFacts, ModelFacts
 from recognizers import RECOGNIZERS
@@ -107,7 +108,8 @@ class LowResConfig:
         """Raises InputError: members disagree in their actions, or thresholds or groups are of others."""
         if self.when == "never":
             return None
-        members: list[ActionRecognizer] = [option.build(device) for option in self.recognizers]
+        with loaded_when_called():
+            members: list[ActionRecognizer] = [option.build(device) for option in self.recognizers]
         self._check(members)
         names = members[0].action_names
         scaled = ScaledRecognizer(Ensemble(members, self.weights or None), self.scaling.build(device))

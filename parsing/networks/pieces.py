@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,6 +36,7 @@ MOST_DIFFERENCE = 1e-3
 # Of bfloat16 single values say little. The norm of the difference over that of the output is 0.01 to 0.03 in networks that serve
 # and near 1 in those that collapse; what the rest costs is for figures on validation data to say, see `placing.py`.
 MOST_RELATIVE = 0.1
+_WHEN_CALLED: ContextVar[bool] = ContextVar("_WHEN_CALLED", default=False)
 MOST_KEPT = 64  # files in the cache
 
 
@@ -80,6 +83,16 @@ def noise(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
 def pixels(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
     """Examples of a method that takes images as they are decoded, uint8, the same each time."""
     return tuple((tensor.mul(256).byte(),) for (tensor,) in noise(one, other))  # type: ignore[return-value]
+
+
+@contextmanager
+def loaded_when_called() -> Iterator[None]:
+    """Graphs of networks that are put on a runtime in this block, and may never be called, are loaded by their first call."""
+    token = _WHEN_CALLED.set(True)
+    try:
+        yield
+    finally:
+        _WHEN_CALLED.reset(token)
 
 
 class RefusedError(Exception):
@@ -136,22 +149,58 @@ def _faster(original: Any, owner: nn.Module, piece: Piece, made: Engine | None, 
         _check(compiled, original, piece, precision, device)
         return compiled
     place = home() / "graphs" / f"{_key(owner, piece, made)}{made.suffix}"
-    kept = _read(place)
-    if isinstance(kept, str):
-        raise RefusedError(kept)
-    if kept is not None:
-        with suppress(Exception):  # a file of nobody knows what: it is made anew
-            return GraphMethod(made.load(kept), original, piece)
-    log.info("%s: exporting %s to %s, once for these weights", name, piece.method, made.name)
-    try:
-        content = _attempt(lambda: made.build(Function(owner, original), piece.examples[0], piece.graph_shapes))
-        graph = GraphMethod(_attempt(lambda: made.load(content)), original, piece)
-        _check(graph, original, piece, precision, device)
-    except RefusedError as reason:
-        _keep(place, f"{_REFUSED}{reason}".encode())
-        raise
-    _keep(place, content)
-    return graph
+    refusal = _refusal(place)
+    if refusal:
+        raise RefusedError(refusal)
+
+    def export() -> Run:
+        log.info("%s: exporting %s to %s, once for these weights", name, piece.method, made.name)
+        try:
+            content = _attempt(lambda: made.build(Function(owner, original), piece.examples[0], piece.graph_shapes))
+            run = _attempt(lambda: made.load(content))
+            _check(GraphMethod(run, original, piece), original, piece, precision, device)
+        except RefusedError as reason:
+            _keep(place, f"{_REFUSED}{reason}".encode())
+            raise
+        _keep(place, content)
+        return run
+
+    def export_or_not() -> Run:
+        try:
+            return export()
+        except RefusedError as reason:
+            log.warning("%s: not on %s (%.200s); PyTorch runs it", name, made.name, reason)
+            return lambda arrays: [tensor.detach().numpy() for tensor in as_tuple(original(*map(torch.from_numpy, arrays)))]
+
+    run = export() if refusal is None else LateGraph(lambda: made.load(place.read_bytes()), export_or_not)
+    return GraphMethod(run, original, piece)
+
+
+class LateGraph:
+    """A graph of the cache: a thread loads it while the program goes on, or, inside `loaded_when_called`, its first call does.
+
+    Args:
+        otherwise: gives a graph where it cannot be loaded; the first call asks for it.
+    """
+
+    _turn = Lock()  # one is loaded at a time, beside what else the program does
+
+    def __init__(self, load: Callable[[], Run], otherwise: Callable[[], Run]) -> None:
+        self._load, self._otherwise = load, otherwise
+        self._run: Run | None = None
+        if not _WHEN_CALLED.get():
+            Thread(target=self._try_to_load).start()
+
+    def __call__(self, inputs: Sequence[Array]) -> list[Array]:
+        if self._run is None:
+            self._try_to_load()
+            with self._turn:
+                self._run = self._run or self._otherwise()
+        return self._run(inputs)
+
+    def _try_to_load(self) -> None:
+        with self._turn, suppress(Exception):  # a file of nobody knows what
+            self._run = self._run or self._load()
 
 
 class GraphMethod:
@@ -266,15 +315,17 @@ def _key(owner: nn.Module, piece: Piece, made: Engine) -> str:
 _REFUSED = "refused: "
 
 
-def _read(place: Path) -> bytes | str | None:
-    """A kept file, or why there is none and will be none, or nothing."""
+def _refusal(place: Path) -> str | None:
+    """Why no graph is kept and none will be; empty where one is, None where nothing is."""
     try:
-        content = place.read_bytes()
+        with place.open("rb") as file:
+            is_refusal = file.read(len(_REFUSED)) == _REFUSED.encode()
+            reason = file.read().decode() if is_refusal else ""
     except OSError:
         return None
     with suppress(OSError):
         place.touch()  # it is in use
-    return content.decode().removeprefix(_REFUSED) if content.startswith(_REFUSED.encode()) else content
+    return reason
 
 
 def _keep(place: Path, content: bytes) -> None:

@@ -249,6 +249,7 @@ class _OnnxRuntime:
         if precision != "float32":
             raise InputError(f"runtime: onnxruntime computes in float32 on CPUs, and precision is {precision}")
         self.identity = f"onnx {torch.__version__}"
+        self._threads = max(1, torch.get_num_threads() // _CALLS.get())  # now: a file may be loaded in another thread
 
     def build(self, function: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Shape]) -> bytes:
         return onnx_bytes(function, example, shapes)
@@ -256,7 +257,7 @@ class _OnnxRuntime:
     def load(self, content: bytes) -> Run:
         runtime = import_extra("onnxruntime", "onnx")
         options = runtime.SessionOptions()
-        options.log_severity_level, options.intra_op_num_threads = 4, max(1, torch.get_num_threads() // _CALLS.get())
+        options.log_severity_level, options.intra_op_num_threads = 4, self._threads
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         names = [port.name for port in session.get_inputs()]
         return lambda inputs: list(session.run(None, dict(zip(names, map(np.ascontiguousarray, inputs), strict=True))))

@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from safetensors.torch import save
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from parsing.configs import config, parse_config
 from parsing.errors import InputError
@@ -29,6 +30,7 @@ from parsing.types import ModelFacts
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 Network = TypeVar("Network", bound=nn.Module)
+_DRAWS = frozenset({nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_})
 
 
 @config
@@ -98,15 +100,26 @@ def read_header(weights: str, component: str | None = None) -> WeightsHeader:
     return header
 
 
+class _WithoutDraws(TorchFunctionMode):
+    """Layers that are made in this block keep whatever stands in their memory where PyTorch would draw numbers."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if function in _DRAWS:
+            return args[0] if args else named["tensor"]
+        return function(*args, **named)
+
+
 def restore(build: Callable[[], Network], weights: str) -> Network:
-    """The network that `build` makes of a file's header, filled from that file.
+    """The network that `build` makes of a file's header, filled from that file and never at random.
 
     Raises:
         InputError: no network can be built as the header says, or the tensors are not its own; names the file.
     """
     path = weights_path(weights)
     try:
-        network = build()
+        with _WithoutDraws():
+            network = build()
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: no network can be built as its header says ({reason:.200})") from None

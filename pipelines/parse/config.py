@@ -10,6 +10,7 @@ from pydantic import Field, PlainValidator, TypeAdapter
 
 from detectors import PART_DETECTORS, PERSON_DETECTORS, TRACKERS
 from parsing.configs import Choice, Count, Share, StageConfig, config, parse_config
+from parsing.loading import loading
 from parsing.networks.quick_import import import_networks
 from parsing.states import PART_STATES, STATE_FILTERS
 from pipelines.config_files import config_path, read_settings
@@ -116,5 +117,6 @@ def read_pipeline(name_or_path: str, assignments: Iterable[str] = ()) -> Pipelin
     Raises:
         InputError: the file, a key or a value does not fit; names it and what is valid.
     """
-    import_networks()  # before the stages' modules are
-    return parse_config(PipelineConfig, read_settings(name_or_path, assignments), str(config_path(name_or_path)))
+    with loading():
+        import_networks()  # before the stages' modules are
+        return parse_config(PipelineConfig, read_settings(name_or_path, assignments), str(config_path(name_or_path)))

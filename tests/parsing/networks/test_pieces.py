@@ -2,7 +2,9 @@
 
 import logging
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Event, current_thread
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from parsing.errors import InputError
 from parsing.networks import pieces, placing, runtimes
-from parsing.networks.pieces import Piece, run_on
+from parsing.networks.pieces import Piece, loaded_when_called, run_on
 from parsing.networks.weights import WeightsHeader, save_weights
 
 
@@ -176,8 +178,33 @@ def test_a_damaged_file_is_made_anew(runtime: str, cache: Path) -> None:
     (kept,) = cache.iterdir()
     whole = kept.read_bytes()
     kept.write_bytes(whole[: len(whole) // 2])
-    assert run_on(net(), [piece], runtime, "cpu") == runtime
+    network = net()
+    assert run_on(network, [piece], runtime, "cpu") == runtime
+    torch.testing.assert_close(network(torch.ones(1, 3, 8, 12)), net()(torch.ones(1, 3, 8, 12)), atol=1e-5, rtol=1e-5)
     assert len(kept.read_bytes()) == len(whole)
+
+
+@pytest.mark.parametrize("when_called", [True, False])
+def test_graphs_of_the_cache_are_loaded_meanwhile_or_when_they_are_called(when_called: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    piece, images = Piece("forward", examples()), torch.rand(1, 3, 8, 12)
+    run_on(net(), [piece], "openvino", "cpu")
+    load, begun, loaded = runtimes._OpenVino.load, Event(), []
+
+    def noted(self: runtimes._OpenVino, content: bytes) -> runtimes.Run:
+        begun.set()
+        loaded.append(current_thread())
+        return load(self, content)
+
+    monkeypatch.setattr(runtimes._OpenVino, "load", noted)
+    network = net()
+    with loaded_when_called() if when_called else nullcontext():
+        assert run_on(network, [piece], "openvino", "cpu") == "openvino"
+    assert begun.wait(0 if when_called else 60) is not when_called
+    for _ in range(2):
+        torch.testing.assert_close(network(images), net()(images), atol=1e-5, rtol=1e-5)
+    assert len(loaded) == 1
+    assert (loaded[0] is current_thread()) is when_called
 
 
 def test_what_differs_is_refused_once_and_pytorch_runs(runtime: str, caplog: pytest.LogCaptureFixture) -> None:

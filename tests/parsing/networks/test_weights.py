@@ -10,7 +10,7 @@ from torch import nn
 
 from parsing.errors import InputError
 from parsing.networks.shipped import SHIPPED, shipped_path
-from parsing.networks.weights import WeightsHeader, load_weights, read_header, save_weights, sha256_of
+from parsing.networks.weights import WeightsHeader, load_weights, read_header, restore, save_weights, sha256_of
 
 HEADER = WeightsHeader("net", {"width": 3}, {"classes": ["person"]}, {"AP": 0.5})
 
@@ -30,6 +30,20 @@ def test_round_trip_in_half_precision(tmp_path: Path) -> None:
     assert torch.equal(copy.weight, module.weight)
     assert copy.weight.dtype == torch.float32
     assert len(sha256_of(str(tmp_path / "w.safetensors"))) == 64
+
+
+def test_a_network_is_filled_from_its_file_alone(tmp_path: Path) -> None:
+    whole = nn.Sequential(nn.Linear(3, 2), nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2), nn.Embedding(4, 2))
+    nn.init.normal_(whole[0].weight)
+    save_weights(whole, tmp_path / "w.safetensors", HEADER, torch.float32)
+    drawn = torch.get_rng_state()
+    made = restore(
+        lambda: nn.Sequential(nn.Linear(3, 2), nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2), nn.Embedding(4, 2)), str(tmp_path / "w.safetensors")
+    )
+    assert torch.equal(torch.get_rng_state(), drawn), "numbers were drawn only to be written over"
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in made.state_dict().items())
+    nn.init.uniform_(made[0].weight)
+    assert not torch.equal(torch.get_rng_state(), drawn), "nobody draws any more"
 
 
 def test_weights_of_another_component_are_refused(saved: Path) -> None:
