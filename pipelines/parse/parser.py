@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -36,6 +38,15 @@ from recognizers.floor import Floored
 
 log = logging.getLogger(__name__)
 GROUP_FRAMES, GROUP_BYTES = 48, 192 * 2**20
+_OPEN: WeakSet[Generator[tuple[Frame, FrameParse]]] = WeakSet()  # frames that may not have come to their end
+
+
+@atexit.register
+def _close_open() -> None:
+    """End what a program leaves open, while the modules that it takes are there."""
+    for frames in list(_OPEN):
+        with suppress(ValueError):  # it runs in a thread of its own
+            frames.close()
 
 
 class VideoParser:
@@ -244,6 +255,11 @@ class ParseStream:
         Raises:
             InputError: they were asked for before.
         """
+        frames = self._with_frames(keep_images)
+        _OPEN.add(frames)
+        return frames
+
+    def _with_frames(self, keep_images: bool) -> Generator[tuple[Frame, FrameParse]]:
         if self._begun:
             raise InputError(f"{self.facts.name}: the frames of a stream come once, and were asked for before; expected a new stream")
         self._begun = True

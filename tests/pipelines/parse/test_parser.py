@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +86,12 @@ def test_a_stream_may_be_left_early(tiny_pipeline: Path, clip: Path) -> None:
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+def test_a_program_may_end_before_its_stream(tiny_pipeline: Path, clip: Path) -> None:
+    lines = f"from pipelines import VideoParser\nframes = iter(VideoParser.from_config({str(tiny_pipeline)!r}).stream({str(clip)!r}))\n"
+    done = subprocess.run([sys.executable, "-c", lines + "next(frames)\n"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_limits_keep_the_best(tiny_pipeline: Path, clip: Path) -> None:
