@@ -113,6 +113,6 @@ def test_the_set_is_what_it_says(script: ModuleType, tmp_path: Path, monkeypatch
     assert "virat" not in every.lower()
     with pytest.raises(FileExistsError):
         script.main()
-    monkeypatch.setattr(sys, "argv", ["make", "--labels", str(labels), "--out", str(tmp_path / "again")])
+    monkeypatch.setattr(sys, "argv", ["make", "--labels", str(labels), "--out", str(tmp_path / "again"), "--train", "12", "--val", "5"])
     script.main()
     assert (tmp_path / "again/lowres_train.json").read_text() == (root / "lowres_train.json").read_text()
