@@ -15,6 +15,7 @@ import torch
 
 from parsing.document import VideoParse
 from parsing.errors import InputError
+from parsing.loading import keep_memory_together
 from parsing.media.arrays import ArraySource
 from parsing.media.prefetch import prefetched
 from parsing.media.sources import Source, open_source
@@ -58,6 +59,7 @@ class VideoParser:
     """
 
     def __init__(self, settings: PipelineConfig, device: str = "cpu") -> None:
+        keep_memory_together()
         self.lanes = Lanes(calls_at_a_time(settings, device))
         with shared_by(self.lanes.calls):
             self.person_detector: PersonDetector = settings.person_detector.build(device)

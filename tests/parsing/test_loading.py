@@ -1,12 +1,15 @@
 """Modules are loaded without the garbage collector, which is as it was before and after."""
 
+import ctypes
 import gc
 import importlib
+import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from parsing.loading import loading
+from parsing.loading import keep_memory_together, loading
 
 
 def test_the_collector_rests_while_modules_load(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +39,19 @@ def test_a_program_that_does_without_it_goes_on_so() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(("environment", "calls"), [({}, [(-8, os.cpu_count())]), ({"MALLOC_ARENA_MAX": "3"}, [])])
+def test_memory_is_kept_together_unless_the_environment_says_otherwise(
+    environment: dict[str, str], calls: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[object] = []
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *values: found.append(values)))
+    keep_memory_together()
+    assert found == calls
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())  # another C library
+    keep_memory_together()
