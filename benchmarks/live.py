@@ -26,6 +26,7 @@ from pathlib import Path
 import av
 import av.error
 import numpy as np
+from workers import Sink
 
 FPS, SIZE_PX = 5, (320, 240)
 SAMPLED_S, LOOKED_S = 10.0, 0.02
@@ -58,7 +59,7 @@ def send(server: socket.socket, clip: Path, sent: list[float]) -> None:
     with (
         connection,
         suppress(OSError, av.error.FFmpegError),
-        av.open(_Sink(connection), "w", format="mpegts", options={"flush_packets": "1"}) as container,
+        av.open(Sink(connection), "w", format="mpegts", options={"flush_packets": "1"}) as container,
     ):
         stream = container.add_stream("libx264", rate=FPS, options={"tune": "zerolatency", "preset": "ultrafast", "g": "10"})
         stream.width, stream.height, stream.pix_fmt = *SIZE_PX, "yuv420p"
@@ -68,17 +69,6 @@ def send(server: socket.socket, clip: Path, sent: list[float]) -> None:
             picture.pts = number
             sent.append(time.monotonic())
             container.mux(stream.encode(picture))
-
-
-class _Sink:
-    """What PyAV writes into; an own copy, as its buffer is used again."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-
-    def write(self, data: bytes) -> int:
-        self.connection.sendall(bytes(data))
-        return len(data)
 
 
 def pictures(clip: Path) -> list[av.VideoFrame]:

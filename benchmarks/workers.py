@@ -92,7 +92,7 @@ def send(server: socket.socket, clip: Path, seconds: float) -> None:
     connection, _ = server.accept()
     fps = open_source(clip).facts.fps
     with connection, suppress(OSError, av.error.FFmpegError):
-        sink = _Sink(connection)
+        sink = Sink(connection)
         with av.open(sink, "w", format="mpegts", options={"flush_packets": "1"}) as container:
             stream, began, count = None, time.monotonic(), 0
             while time.monotonic() - began < seconds:
@@ -108,8 +108,8 @@ def send(server: socket.socket, clip: Path, seconds: float) -> None:
                     time.sleep(max(0.0, began + count / round(fps) - time.monotonic()))
 
 
-class _Sink:
-    """What PyAV writes into."""
+class Sink:
+    """What PyAV writes into; an own copy, as its buffer is used again."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection

@@ -13,7 +13,7 @@ import numpy as np
 from teachers.networks import Yolox
 
 from parsing.datasets.csv_tables import read_rows
-from parsing.geometry import Crop
+from parsing.geometry import Crop, box_ious
 from parsing.media.sources import open_source
 from parsing.types import Array
 from pipelines.parse.tubes import square_around
@@ -136,18 +136,12 @@ def main_person(persons: list[Array], places: Array, num_frames: int) -> Array |
     for place, boxes in zip(places, persons, strict=True):
         if len(boxes):
             sizes = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-            chosen = boxes[(overlaps(followed[-1][1], boxes) + 1e-6 * sizes if followed else sizes).argmax()]
+            chosen = boxes[(box_ious(followed[-1][1][None], boxes)[0] + 1e-6 * sizes if followed else sizes).argmax()]
             followed.append((int(place), chosen))
     if len(followed) <= len(places) / 2:
         return None
     at, corners = np.array([place for place, _ in followed]), np.stack([box for _, box in followed])
     return np.stack([np.interp(np.arange(num_frames), at, corners[:, side]) for side in range(4)], 1)
-
-
-def overlaps(box: Array, boxes: Array) -> Array:
-    """(N,) intersection over union of a (4,) box with (N, 4) others."""
-    shared = np.clip(np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]), 0, None).prod(1)
-    return shared / ((box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - shared)
 
 
 def tube(frames: Array, boxes: Array) -> Array:

@@ -6,10 +6,9 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-import av.error
-from senders import Stream, send
+from senders import Stream, send, stream_server
 
 HANDSHAKE = 1536  # bytes
 CHUNK = 1 << 20  # bytes: all messages here are whole
@@ -96,29 +95,13 @@ def _begin(connection: socket.socket, refuses: bool) -> None:
 
 @contextmanager
 def rtmp_sender(*streams: Stream) -> Iterator[str]:
-    """The address of a sender that gives one stream to each connection, and refuses further ones; it has no stream without pictures."""
-    stopped = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    """The address of a sender, see `stream_server`, that has no stream without pictures."""
 
-        def serve() -> None:
-            for stream in streams:
-                with suppress(OSError, av.error.FFmpegError):  # the other side has left
-                    connection, _ = server.accept()
-                    with connection:
-                        connection.settimeout(10)
-                        _begin(connection, refuses=not stream.pictures)
-                        if stream.pictures:
-                            send(stream, _Messages(connection), stopped, "flv")
-                        if stream.holds:
-                            stopped.wait()
-            server.close()
+    def give(stream: Stream, connection: socket.socket, stopped: threading.Event) -> None:
+        connection.settimeout(10)
+        _begin(connection, refuses=not stream.pictures)
+        if stream.pictures:
+            send(stream, _Messages(connection), stopped, "flv")
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield f"rtmp://127.0.0.1:{server.getsockname()[1]}/live/x"
-        finally:
-            stopped.set()
-            with suppress(OSError):
-                server.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+    with stream_server(streams, give) as port:
+        yield f"rtmp://127.0.0.1:{port}/live/x"

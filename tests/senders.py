@@ -20,11 +20,25 @@ import av
 import av.error
 import numpy as np
 from av.container import OutputContainer
+from builders import ramp
 
+from parsing.media.addresses import Address, live_address
 from parsing.types import Array
 
 GSTREAMER = "import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstRtspServer', '1.0')"
 RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
+
+
+def address(text: str) -> Address:
+    """What `text` names; it names a live source."""
+    found = live_address(text)
+    assert found is not None
+    return found
+
+
+def ramps(count: int, hw: tuple[int, int] = (48, 64)) -> list[Array]:
+    """Pictures that get brighter, over and over."""
+    return [ramp(i % 28, hw) for i in range(count)]
 
 
 @dataclass(frozen=True)
@@ -70,8 +84,8 @@ def _encode(stream: Stream, container: OutputContainer, stopped: threading.Event
 
 
 @contextmanager
-def tcp_sender(*streams: Stream) -> Iterator[str]:
-    """The address of a sender that gives one stream to each connection, and refuses further ones."""
+def stream_server(streams: Sequence[Stream], give: Callable[[Stream, socket.socket, threading.Event], None]) -> Iterator[int]:
+    """The port of a server that gives one stream to each connection, and refuses further ones."""
     stopped = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -80,8 +94,7 @@ def tcp_sender(*streams: Stream) -> Iterator[str]:
                 with suppress(OSError, av.error.FFmpegError):  # the other side has left
                     connection, _ = server.accept()
                     with connection:
-                        if stream.pictures:
-                            send(stream, connection.sendall, stopped)
+                        give(stream, connection, stopped)
                         if stream.holds:
                             stopped.wait()
             server.close()
@@ -89,12 +102,24 @@ def tcp_sender(*streams: Stream) -> Iterator[str]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         try:
-            yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+            yield server.getsockname()[1]
         finally:
             stopped.set()
             with suppress(OSError):
                 server.shutdown(socket.SHUT_RDWR)
             thread.join(10)
+
+
+@contextmanager
+def tcp_sender(*streams: Stream) -> Iterator[str]:
+    """The address of a sender of MPEG-TS, see `stream_server`."""
+
+    def give(stream: Stream, connection: socket.socket, stopped: threading.Event) -> None:
+        if stream.pictures:
+            send(stream, connection.sendall, stopped)
+
+    with stream_server(streams, give) as port:
+        yield f"tcp://127.0.0.1:{port}"
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

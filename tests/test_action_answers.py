@@ -1,18 +1,16 @@
 """The script that counts what a pipeline answers, on parses that the test writes itself."""
 
-import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import script
 from part_parses import VOCABULARY, player, video
 
 from parsing.types import ActionScore, ActionWindow
 from parsing.writing import write_parse
-
-SCRIPT = Path(__file__).parents[1] / "scripts/action_answers.py"
 
 
 def test_counts_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,13 +23,8 @@ def test_counts_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         write_parse(replace(parse, actions=actions, action_windows=windows, track_actions={1: actions}), tmp_path / f"{name}.mp4.json")
     rows = [f"{label}/{name}.mp4,{label},val,s" for name, (label, _) in answers.items()]
     (tmp_path / "labels.csv").write_text("\n".join(["file,label,split,scene", *rows, "run/lost.mp4,run,val,s", "run/a.mp4,run,train,s"]))
-    spec = importlib.util.spec_from_file_location("action_answers", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     monkeypatch.setattr(sys, "argv", ["answers", str(tmp_path), "--labels", str(tmp_path / "labels.csv")])
-    script.main()
+    script("action_answers").main()
     assert capsys.readouterr().out.splitlines() == [
         "videos: top-1 0.500 of 4",
         "videos of an action: right 0.500 of 2",

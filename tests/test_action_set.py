@@ -1,7 +1,6 @@
 """The script that makes the clips of the default recognizers, on clips and pictures that the test draws itself."""
 
 import csv
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,26 +10,19 @@ import cv2
 import numpy as np
 import pytest
 from builders import write_video
+from commands import script as load_script
 
 from parsing.datasets.clips import read_clip_records
 from parsing.media.video import Video
 from parsing.types import Array
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
 COLUMNS = "file,label,source,scene,scene_disjoint,split,for_shipped_weights"
 PERSON = (60, 20, 90, 100)
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    sys.path.insert(0, str(SCRIPTS))
-    spec = importlib.util.spec_from_file_location("make_action_set", SCRIPTS / "make_action_set.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["make_action_set"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("make_action_set")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The script that plays the human who corrects persons."""
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -10,24 +9,19 @@ import cv2
 import numpy as np
 import pytest
 from builders import VOCABULARY, frame_parse
+from commands import script as load_script
 from moving import FACTS
 
 from parsing.datasets import read_records
 from parsing.document import VideoParse
 from parsing.errors import InputError
 
-SCRIPT = Path(__file__).parents[1] / "scripts/human_boxes.py"
 TRUTH = np.array([100, 20, 200, 180], np.float32)
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("human_boxes", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("human_boxes")
 
 
 def box(label: str, group: int, *sides: float) -> str:

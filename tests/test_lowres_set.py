@@ -1,7 +1,6 @@
 """The script that makes a low-resolution set, on clips that the test draws itself."""
 
 import csv
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,24 +8,18 @@ from types import ModuleType
 import numpy as np
 import pytest
 from builders import write_video
+from commands import script as load_script
 
 from parsing.datasets.tinyvirat import check_files, read_class_map, read_tinyvirat
 from parsing.media.video import Video
 from parsing.types import Array
 
-SCRIPT = Path(__file__).parents[1] / "scripts/make_lowres_set.py"
 COLUMNS = "file,label,scene,scene_disjoint,split,for_shipped_weights"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_lowres_set", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["make_lowres_set"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("make_lowres_set")
 
 
 def moving(start: int, num_frames: int = 40) -> list[Array]:
@@ -109,7 +102,7 @@ def test_the_set_is_what_it_says(script: ModuleType, tmp_path: Path, monkeypatch
     assert not scenes["train"] & scenes["val"]
     assert "jump" in (root / "README.txt").read_text()
     assert (root / "contact_sheet.png").is_file()
-    every = " ".join(path.read_text() for path in root.glob("*.*") if path.suffix != ".png") + SCRIPT.read_text()
+    every = " ".join(path.read_text() for path in root.glob("*.*") if path.suffix != ".png") + Path(str(script.__file__)).read_text()
     assert "virat" not in every.lower()
     with pytest.raises(FileExistsError):
         script.main()

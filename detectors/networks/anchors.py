@@ -52,14 +52,13 @@ class Anchors(nn.Module):
             images: the padded batch (B, C, H, W) that the features are of.
         """
         key = (images.shape[-2:], *(feature.shape[-2:] for feature in features), self.cell0.device, self.cell0.dtype)
-        if key not in self._of_sizes:
+        found = self._of_sizes.get(key)  # once: other threads may put theirs in
+        if found is None:
             with torch.inference_mode(False):  # training may meet them later
-                made = self._made(features, images)
-            if len(self._of_sizes) >= MOST_SIZES:
-                self._of_sizes = {}
-            self._of_sizes[key] = made
-            return made
-        return self._of_sizes[key]
+                found = self._made(features, images)
+            kept = self._of_sizes if len(self._of_sizes) < MOST_SIZES else {}
+            self._of_sizes = {**kept, key: found}
+        return found
 
     def _made(self, features: list[Tensor], images: Tensor) -> list[Tensor]:
         found = []

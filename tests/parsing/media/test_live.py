@@ -10,25 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import ramp, write_video
-from senders import Stream, gstreamer_python, http_sender, rtsp_sender, send, tcp_sender
+from builders import write_video
+from senders import Stream, address, gstreamer_python, http_sender, ramps, rtsp_sender, send, tcp_sender
 
 from parsing.errors import InputError
 from parsing.media import connection
-from parsing.media.addresses import Address, live_address
+from parsing.media.addresses import live_address
 from parsing.media.live import MOST_HELD, LiveClock, LiveSource, Pacer
 from parsing.media.video import Video
-from parsing.types import Array
-
-
-def address(text: str) -> Address:
-    found = live_address(text)
-    assert found is not None
-    return found
-
-
-def ramps(count: int, hw: tuple[int, int] = (48, 64)) -> list[Array]:
-    return [ramp(i % 28, hw) for i in range(count)]
 
 
 @pytest.fixture

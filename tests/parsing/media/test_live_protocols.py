@@ -15,25 +15,14 @@ import av.error
 import cv2
 import numpy as np
 import pytest
-from builders import ramp, write_video
+from builders import write_video
 from rtmp_sender import rtmp_sender
-from senders import Stream, hls_sender, http_sender
+from senders import Stream, address, hls_sender, http_sender, ramps
 
 from parsing.errors import InputError
 from parsing.media import connection, playlists
-from parsing.media.addresses import Address, live_address
+from parsing.media.addresses import live_address
 from parsing.media.live import LiveSource
-from parsing.types import Array
-
-
-def address(text: str) -> Address:
-    found = live_address(text)
-    assert found is not None
-    return found
-
-
-def ramps(count: int, hw: tuple[int, int] = (48, 64)) -> list[Array]:
-    return [ramp(i % 28, hw) for i in range(count)]
 
 
 def test_rtmp_lost_and_found() -> None:
@@ -244,7 +233,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
 def draw(display: str, rgb: int, box: tuple[int, int, int, int]) -> None:
     """A rectangle on the root window, in the words of X11's protocol."""
     with socket.socket(socket.AF_UNIX) as server:
-        server.connect(f"/tmp/.X11-unix/X{display}")
+        server.connect(f"/tmp/.X11-unix/X{display}")  # where every X server on Linux listens, whatever TMPDIR says
         server.sendall(struct.pack("<BxHHHHxx", ord("l"), 11, 0, 0, 0))
         (size,) = struct.unpack("<6xH", server.recv(8, socket.MSG_WAITALL))
         setup = server.recv(4 * size, socket.MSG_WAITALL)
