@@ -15,6 +15,7 @@ from parsing.networks.runtimes import Precision
 from parsing.types import Frame
 
 PAD_TO_PX = 32  # the coarsest stride of a backbone
+COMMON_HW = (1080, 1920), (480, 640), (256, 340)  # of videos, lying; 340 x 256 is how data sets of actions are kept
 # ImageNet's mean: what published detectors, which pad after normalisation, see beside the image.
 PAD_COLOUR = (124, 116, 104)
 
@@ -31,6 +32,13 @@ def resized_hw(image_hw: tuple[int, int], longer_px: int, shorter_px: int | None
 def padded_px(length: int) -> int:
     """The next multiple of a backbone's coarsest stride."""
     return -(-length // PAD_TO_PX) * PAD_TO_PX
+
+
+def common_sizes(longer_px: int, shorter_px: int | None = None) -> list[tuple[int, int]]:
+    """Heights and widths, padded, of what most videos become as inputs whose longer side has a length."""
+    scaled = [resized_hw(hw, longer_px, shorter_px) for hw in COMMON_HW]
+    lying = [(padded_px(height), padded_px(width)) for height, width in scaled]
+    return [*lying, *((width, height) for height, width in lying)]
 
 
 def pad_batch(images: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:

@@ -72,7 +72,8 @@ class PartDetectorConfig:
             raise InputError(f"{weights_path(self.weights)}: these weights expect {wanted}")
         pose = None if self.pose is None else self.pose.build(device)
         precision = chosen_precision(self.precision, self.runtime, device, self.weights)
-        pieces = [piece.of_size(padded_px(network.architecture.input_px)) for piece in network.pieces()]
+        side_px = padded_px(network.architecture.input_px)
+        pieces = [piece.of_size(side_px, side_px) for piece in network.pieces()]
         runtime = run_on(network, pieces, self.runtime, device, precision, "part_detector", short_after(self.weights))
         thresholds = class_thresholds(network.architecture.class_names, self.score_threshold, self.score_thresholds)
         return NetworkPartDetector(

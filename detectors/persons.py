@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from detectors.inputs import view_candidates
+from detectors.inputs import common_sizes, view_candidates
 from detectors.networks import DetectionNetwork, NetworkName, load_network
 from detectors.suppression import Suppression, class_thresholds, select_boxes
 from parsing.batching import BatchSize
@@ -56,7 +56,9 @@ class PersonDetectorConfig:
         if PERSON not in names:
             raise InputError(f"{weights_path(self.weights)}: detects {', '.join(names)}; expected {PERSON}")
         precision = chosen_precision(self.precision, self.runtime, device, self.weights)
-        runtime = run_on(network, network.pieces(), self.runtime, device, precision, "person_detector", short_after(self.weights))
+        sizes = common_sizes(self.input_px or network.architecture.input_px, network.architecture.shorter_px)
+        pieces = [piece.with_sizes(sizes) for piece in network.pieces()]
+        runtime = run_on(network, pieces, self.runtime, device, precision, "person_detector", short_after(self.weights))
         return NetworkPersonDetector(
             network,
             device,

@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
     folder, kind = arguments.out, arguments.format
     # PyTorch's exporter takes minutes over free sizes of deep networks.
     fixed = kind == "torch_export" and network.side_px
-    pieces = [piece.of_size(network.side_px) if fixed else piece for piece in network.pieces]
+    pieces = [piece.of_size(network.side_px, network.side_px) if fixed else piece for piece in network.pieces]
     files = files_of(pieces, kind, folder)
     claim(arguments, [*files, folder / DESCRIPTION], inputs=[weights_path(weights)])
     with atomic(folder / DESCRIPTION) as temporary:

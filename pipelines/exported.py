@@ -121,9 +121,13 @@ def _part_states(stage: str, component: str, weights: str) -> StageNetwork:
     network, _ = load_part_state_net(weights, "cpu")
     a = network.architecture
     seen = f"A square around each person, of {a.context} times the longer side of its box, is scaled to {a.input_px} px."
-    pooled = "The finer level is pooled around each part by RoIAlign to 3 x 3 bins, two points a bin and axis, aligned; the mean of the "
-    rest = "coarser one is the person. Projections, attention across parts and classifiers follow, as in `parsing.states.network`."
-    return StageNetwork(network, network.pieces(), [PIXELS, seen], [f"`backbone` gives two levels of features. {pooled}{rest}"])
+    after = [
+        "`look` gives features, which are pooled around each part by RoIAlign to 3 x 3 bins, two points a bin and axis, aligned, and the "
+        "features of the person.",
+        f"`tell` takes both, the part boxes as shares of the crop's side from its middle, which of them are visible, and what is added for "
+        f"the action, (batch, 1, {a.dim}), as in `parsing.states.network`; it gives logits of each part and state.",
+    ]
+    return StageNetwork(network, network.pieces(), [PIXELS, seen], after)
 
 
 def _recognizer(stage: str, component: str, weights: str) -> StageNetwork:

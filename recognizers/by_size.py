@@ -13,7 +13,7 @@ from pydantic import Field
 
 from parsing.configs import Choice, StageConfig, config
 from parsing.errors import InputError
-from parsing.networks.pieces import loaded_when_called
+from parsing.networks.graph_methods import loaded_when_called
 from parsing.stages import ActionRecognizer
 from parsing.types import Branch, BranchFacts, ModelFacts
 from recognizers import RECOGNIZERS

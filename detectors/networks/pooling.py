@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,12 +46,12 @@ class RegionPooling:
 
     def __call__(self, boxes: list[Tensor]) -> Tensor:
         """(sum of R, C, 7, 7) of boxes (R, 4) px of each image."""
+        if self._rows is not None:
+            return self._rows([box.numpy() for box in boxes], self.finest_scale_px)
         images = torch.cat([box.new_full((len(box),), i) for i, box in enumerate(boxes)])
         xyxy = torch.cat(boxes)
         scale = ((xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])).clamp(min=1).sqrt()
         chosen = torch.floor(torch.log2(scale / self.finest_scale_px + 1e-6)).nan_to_num(0).clamp(0, len(self.levels) - 1)
-        if self._rows is not None:
-            return self._rows(xyxy.numpy(), images.int().numpy(), chosen.int().numpy())
         rois = torch.cat([images[:, None], xyxy], 1)
         pooled = self.levels[0].new_zeros((len(rois), self.levels[0].shape[1], BINS, BINS))
         for i, (level, stride) in enumerate(zip(self.levels, self.strides, strict=True)):
@@ -74,15 +75,14 @@ class _Rows:
         rows = np.array([level.shape[0] * level.shape[2] * level.shape[3] for level in levels], np.int32)
         self.begins = rows.cumsum(dtype=np.int32) - rows
 
-    def __call__(self, xyxy: Array, images: Array, chosen: Array) -> Tensor:
-        """(R, C, 7, 7), stored with the channels last.
-
-        Args:
-            xyxy: (R, 4) float32 px.
-            images, chosen: (R,) int32 image and level of each.
-        """
+    def __call__(self, boxes: Sequence[Array], finest_scale_px: float) -> Tensor:
+        """(sum of R, C, 7, 7) of boxes (R, 4) float32 px of each image, stored with the channels last."""
+        xyxy = np.concatenate(boxes)
         if not len(xyxy):
             return self.table.new_zeros((0, self.table.shape[1], BINS, BINS))
+        images = np.repeat(np.arange(len(boxes), dtype=np.int32), [len(box) for box in boxes])
+        scale = np.sqrt(np.fmax((xyxy[:, 2:] - xyxy[:, :2]).prod(1), 1))  # of what is no number too
+        chosen = np.log2(scale / np.float32(finest_scale_px) + np.float32(1e-6)).clip(0, len(self.scales) - 1).astype(np.int32)
         placed = xyxy * self.scales[chosen, None] - np.float32(0.5 if self.aligned else 0.0)
         sides = placed[:, 2:] - placed[:, :2]
         sides = sides if self.aligned else sides.clip(min=1)
@@ -90,14 +90,15 @@ class _Rows:
         rows, row_weights = self._taps(placed[:, 1], sides[:, 1], height)
         columns, column_weights = self._taps(placed[:, 0], sides[:, 0], width)
         begins = self.begins[chosen] + images * height * width
-        rows = rows * width[:, None, None] + begins[:, None, None]
-        taps = (rows[:, :, None, :, None] + columns[:, None, :, None, :]).reshape(len(xyxy) * BINS**2, -1)
-        weights = (row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]).reshape(taps.shape)
-        pooled = F.embedding_bag(torch.from_numpy(taps), self.table, per_sample_weights=torch.from_numpy(weights), mode="sum")
+        rows = rows * width[:, None] + begins[:, None]
+        down, across = _crossings(2 * self.samples)  # whole rows of indices: five times as fast as axes of one or two values
+        taps, weights = rows[:, down] + columns[:, across], row_weights[:, down] * column_weights[:, across]
+        bags = (torch.from_numpy(array.reshape(len(xyxy) * BINS**2, -1)) for array in (taps, weights))
+        pooled = F.embedding_bag(next(bags), self.table, per_sample_weights=next(bags), mode="sum")
         return pooled.view(len(xyxy), BINS, BINS, -1).permute(0, 3, 1, 2)
 
     def _taps(self, begins: Array, sides: Array, lengths: Array) -> tuple[Array, Array]:
-        """Along one axis, for each bin the positions around its sampling points and their weights, (R, 7, 2 x samples)."""
+        """Along one axis, bin by bin, the positions around the sampling points and their weights, (R, 7 x 2 x samples)."""
         steps = (np.arange(BINS * self.samples, dtype=np.float32) + np.float32(0.5)) / np.float32(BINS * self.samples)
         points, last = begins[:, None] + sides[:, None] * steps, lengths[:, None] - 1
         inside = (points >= -1) & (points <= lengths[:, None])  # what lies further out counts as 0
@@ -106,7 +107,15 @@ class _Rows:
         above, places = points - low, low.astype(np.int32)
         places = np.stack([places, np.minimum(places + 1, last)], -1)
         weights = np.stack([1 - above, above], -1) * (inside[..., None] / np.float32(self.samples))
-        return places.reshape(len(begins), BINS, -1), weights.reshape(len(begins), BINS, -1)
+        return places.reshape(len(begins), -1), weights.reshape(len(begins), -1)
+
+
+@functools.cache
+def _crossings(taps: int) -> tuple[Array, Array]:
+    """Of all places at which rows and columns cross, bin by bin, which row and which column, (7 x 7 x taps x taps) each."""
+    rows, columns = np.arange(BINS * taps).reshape(BINS, 1, taps, 1), np.arange(BINS * taps).reshape(1, BINS, 1, taps)
+    down, across = np.broadcast_arrays(rows, columns)
+    return down.ravel(), across.ravel()
 
 
 def align_regions(level: Tensor, rois: Tensor, size: int, scale: float, samples: int, aligned: bool = True) -> Tensor:

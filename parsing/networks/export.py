@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from parsing.errors import InputError
+from parsing.networks.graph_methods import Function
 from parsing.networks.graphs import open_graph
-from parsing.networks.pieces import MOST_DIFFERENCE, Function, Piece, difference, owner_of
+from parsing.networks.pieces import MOST_DIFFERENCE, Piece, difference, owner_of
 from parsing.networks.runtimes import onnx_bytes, openvino_core, openvino_model
 
 Format = Literal["onnx", "openvino", "torch_export"]

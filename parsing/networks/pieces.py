@@ -9,34 +9,31 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock, Thread
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from parsing.batching import is_out_of_memory
 from parsing.files import atomic
+from parsing.networks.graph_methods import Function, GraphMethod, Inputs, LateGraph, as_tuple, loaded_when_called
 from parsing.networks.runtimes import Engine, Precision, Run, Runtime, Shape, chosen_runtime, engine
 from parsing.networks.zoo import home
 from parsing.types import Array
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Inputs = tuple[Tensor, ...]
 # Most that an output may differ, as a share of its range: of logits this moves scores by less than 1e-3, of box deltas boxes by
 # less than half a pixel.
 MOST_DIFFERENCE = 1e-3
 # Of bfloat16 single values say little. The norm of the difference over that of the output is 0.01 to 0.03 in networks that serve
 # and near 1 in those that collapse; what the rest costs is for figures on validation data to say, see `placing.py`.
 MOST_RELATIVE = 0.1
-_WHEN_CALLED: ContextVar[bool] = ContextVar("_WHEN_CALLED", default=False)
+IMAGES = 4  # axes
 MOST_KEPT = 64  # files in the cache
 
 
@@ -49,11 +46,13 @@ class Piece:
         examples: two lots of inputs; axes on which they differ may have any length.
         one_by_one: the inputs' first axis counts items that do not depend on each other, each of them large, and the first lot
             has one. The graph then takes one at a time and no length is free, which makes it a quarter faster.
+        sizes: heights and widths of images that come so often that they have a graph of their own, one by one.
     """
 
     method: str
     examples: tuple[Inputs, Inputs]
     one_by_one: bool = False
+    sizes: tuple[tuple[int, int], ...] = ()
 
     @property
     def shapes(self) -> list[Shape]:
@@ -66,12 +65,21 @@ class Piece:
         """As `shapes`, of what goes through a graph at a time."""
         return [(1, *shape[1:]) for shape in self.shapes] if self.one_by_one else self.shapes
 
-    def of_size(self, side_px: int) -> Piece:
-        """The piece for square images of one size, where it takes images of any."""
-        if len(self.shapes) > 1 or len(self.shapes[0]) != 4 or self.shapes[0][2:] != (-1, -1):
+    @property
+    def takes_any_image(self) -> bool:
+        """Whether the one input is images of any number and size."""
+        return len(self.shapes) == 1 and len(self.shapes[0]) == IMAGES and self.shapes[0][2:] == (-1, -1)
+
+    def of_size(self, height: int, width: int) -> Piece:
+        """The piece for images of one size, where it takes images of any."""
+        if not self.takes_any_image:
             return self
-        channels = self.shapes[0][1]
-        return Piece(self.method, pixels((1, channels, side_px, side_px), (2, channels, side_px, side_px)), one_by_one=True)
+        shape = self.shapes[0][1], height, width
+        return Piece(self.method, pixels((1, *shape), (2, *shape)), one_by_one=True)
+
+    def with_sizes(self, sizes: Sequence[tuple[int, int]]) -> Piece:
+        """The piece with graphs of their own for images of some sizes, where it takes images of any."""
+        return replace(self, sizes=tuple(sizes)) if self.takes_any_image else self
 
 
 def noise(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
@@ -83,16 +91,6 @@ def noise(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
 def pixels(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
     """Examples of a method that takes images as they are decoded, uint8, the same each time."""
     return tuple((tensor.mul(256).byte(),) for (tensor,) in noise(one, other))  # type: ignore[return-value]
-
-
-@contextmanager
-def loaded_when_called() -> Iterator[None]:
-    """Graphs of networks that are put on a runtime in this block, and may never be called, are loaded by their first call."""
-    token = _WHEN_CALLED.set(True)
-    try:
-        yield
-    finally:
-        _WHEN_CALLED.reset(token)
 
 
 class RefusedError(Exception):
@@ -148,97 +146,80 @@ def _faster(original: Any, owner: nn.Module, piece: Piece, made: Engine | None, 
         compiled = torch.compile(original, dynamic=True)
         _check(compiled, original, piece, precision, device)
         return compiled
-    place = home() / "graphs" / f"{_key(owner, piece, made)}{made.suffix}"
-    refusal = _refusal(place)
-    if refusal:
-        raise RefusedError(refusal)
+    maker = _Maker(original, owner, made, precision, device, name)
+    with loaded_when_called() if piece.sizes else nullcontext():
+        run = maker.graph(piece)
+    of_sizes = {size: maker.own(piece.of_size(*size), run) for size in piece.sizes}
+    return GraphMethod(run, original, piece.examples[0], piece.one_by_one, of_sizes)
 
-    def export() -> Run:
-        log.info("%s: exporting %s to %s, once for these weights", name, piece.method, made.name)
+
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    """Makes the graphs of a method, and keeps them in the cache."""
+
+    original: Callable[..., Any]
+    owner: nn.Module
+    made: Engine
+    precision: Precision
+    device: str
+    name: str
+
+    def graph(self, piece: Piece) -> Run:
+        """The graph of a piece: made now, or of the cache.
+
+        Raises:
+            RefusedError: it does not compute what PyTorch does.
+        """
+        place = self._place(piece)
+        refusal = _refusal(place)
+        if refusal:
+            raise RefusedError(refusal)
+        if refusal is None:
+            return self._export(piece)
+        return LateGraph(lambda: self._load(place), lambda: self._export_or(piece, self._in_pytorch, "PyTorch"))
+
+    def own(self, piece: Piece, otherwise: Run) -> Run:
+        """The graph of a size, which its first call makes or loads; another one where it is refused."""
+
+        def load() -> Run:
+            place = self._place(piece)
+            return otherwise if _refusal(place) else self._load(place)
+
+        with loaded_when_called():
+            return LateGraph(load, lambda: self._export_or(piece, otherwise, "the graph of all sizes"))
+
+    def _place(self, piece: Piece) -> Path:
+        return home() / "graphs" / f"{_key(self.owner, piece, self.made)}{self.made.suffix}"
+
+    def _load(self, place: Path) -> Run:
+        return self.made.load(place.read_bytes())
+
+    def _export(self, piece: Piece) -> Run:
+        log.info("%s: exporting %s to %s, once for these weights", self.name, piece.method, self.made.name)
+        place = self._place(piece)
+        with torch.autocast("cpu", enabled=False):  # what calls a graph for the first time may compute in other precisions
+            return self._checked(piece, place)
+
+    def _checked(self, piece: Piece, place: Path) -> Run:
         try:
-            content = _attempt(lambda: made.build(Function(owner, original), piece.examples[0], piece.graph_shapes))
-            run = _attempt(lambda: made.load(content))
-            _check(GraphMethod(run, original, piece), original, piece, precision, device)
+            content = _attempt(lambda: self.made.build(Function(self.owner, self.original), piece.examples[0], piece.graph_shapes))
+            run = _attempt(lambda: self.made.load(content))
+            _check(GraphMethod(run, self.original, piece.examples[0], piece.one_by_one), self.original, piece, self.precision, self.device)
         except RefusedError as reason:
             _keep(place, f"{_REFUSED}{reason}".encode())
             raise
         _keep(place, content)
         return run
 
-    def export_or_not() -> Run:
+    def _export_or(self, piece: Piece, otherwise: Run, what: str) -> Run:
         try:
-            return export()
+            return self._export(piece)
         except RefusedError as reason:
-            log.warning("%s: not on %s (%.200s); PyTorch runs it", name, made.name, reason)
-            return lambda arrays: [tensor.detach().numpy() for tensor in as_tuple(original(*map(torch.from_numpy, arrays)))]
+            log.warning("%s: not on %s (%.200s); %s runs it", self.name, self.made.name, reason, what)
+            return otherwise
 
-    run = export() if refusal is None else LateGraph(lambda: made.load(place.read_bytes()), export_or_not)
-    return GraphMethod(run, original, piece)
-
-
-class LateGraph:
-    """A graph of the cache: a thread loads it while the program goes on, or, inside `loaded_when_called`, its first call does.
-
-    Args:
-        otherwise: gives a graph where it cannot be loaded; the first call asks for it.
-    """
-
-    _turn = Lock()  # one is loaded at a time, beside what else the program does
-
-    def __init__(self, load: Callable[[], Run], otherwise: Callable[[], Run]) -> None:
-        self._load, self._otherwise = load, otherwise
-        self._run: Run | None = None
-        if not _WHEN_CALLED.get():
-            Thread(target=self._try_to_load).start()
-
-    def __call__(self, inputs: Sequence[Array]) -> list[Array]:
-        if self._run is None:
-            self._try_to_load()
-            with self._turn:
-                self._run = self._run or self._otherwise()
-        return self._run(inputs)
-
-    def _try_to_load(self) -> None:
-        with self._turn, suppress(Exception):  # a file of nobody knows what
-            self._run = self._run or self._load()
-
-
-class GraphMethod:
-    """A graph in the place of a method: tensors in, a tensor or a tuple of them out.
-
-    Tensors of other types than the piece's examples, and empty ones, which no runtime takes, go to the method itself.
-    """
-
-    def __init__(self, run: Run, original: Callable[..., Any], piece: Piece) -> None:
-        self.run, self.original, self.one_by_one = run, original, piece.one_by_one
-        self.types = [tensor.dtype for tensor in piece.examples[0]]
-        self.alone = not str(inspect.signature(original).return_annotation).startswith(("tuple", "list"))
-
-    def __call__(self, *tensors: Tensor) -> Any:
-        if [tensor.dtype for tensor in tensors] != self.types or not all(tensor.numel() for tensor in tensors):
-            return self.original(*tensors)
-        arrays = [tensor.detach().numpy() for tensor in tensors]
-        found = [torch.from_numpy(array) for array in (self._run_items(arrays) if self.one_by_one else self.run(arrays))]
-        return found[0] if self.alone else tuple(found)
-
-    def _run_items(self, arrays: list[Array]) -> list[Array]:
-        items = [self.run([array[i : i + 1] for array in arrays]) for i in range(len(arrays[0]))]
-        return items[0] if len(items) == 1 else [np.concatenate(column) for column in zip(*items, strict=True)]
-
-
-class Function(nn.Module):
-    """A method as a module of its own, which gives a tuple."""
-
-    def __init__(self, owner: nn.Module, method: Callable[..., Any]) -> None:
-        super().__init__()
-        self.owner, self.method = owner, method
-
-    def forward(self, *tensors: Tensor) -> Inputs:
-        return as_tuple(self.method(*tensors))
-
-
-def as_tuple(found: Tensor | Sequence[Tensor]) -> Inputs:
-    return (found,) if isinstance(found, Tensor) else tuple(found)
+    def _in_pytorch(self, arrays: Sequence[Array]) -> list[Array]:
+        return [tensor.detach().numpy() for tensor in as_tuple(self.original(*map(torch.from_numpy, arrays)))]
 
 
 def _attempt(run: Callable[[], T]) -> T:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import pairwise
 from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
@@ -153,8 +154,8 @@ class _OpenVino:
                 raise ValueError("the file of a graph is cut short")
             blobs.append(content[LENGTH:end])
             content = content[end:]
-        runs = [self._loaded(blob, settings) for blob, settings in zip(blobs, self._settings_of(len(blobs)), strict=True)]
-        return runs[0] if len(runs) == 1 else lambda inputs: runs[1](runs[0](inputs))
+        settings = self._settings_of(len(blobs))
+        return _Graphs([openvino_core().import_model(io.BytesIO(blob), "CPU", own) for blob, own in zip(blobs, settings, strict=True)])
 
     def _settings_of(self, count: int) -> list[dict[str, Any]]:
         """Of each of one or two graphs, the first of two in float32."""
@@ -164,21 +165,28 @@ class _OpenVino:
         stream = openvino_core().compile_model(model, "CPU", settings).export_model()
         return bytes(stream.getvalue() if isinstance(stream, io.BytesIO) else stream)
 
-    def _loaded(self, blob: bytes, settings: dict[str, Any]) -> Run:
-        compiled = openvino_core().import_model(io.BytesIO(blob), "CPU", settings)
-        free: deque[Any] = deque()  # a request serves one call at a time
 
-        def run(inputs: Sequence[Array]) -> list[Array]:
-            try:
-                request = free.pop()
-            except IndexError:
-                request = compiled.create_infer_request()
-            given = [to_channels_last(array) for array in inputs]
-            found = list(request.infer(given, share_inputs=True, share_outputs=False).values())
-            free.append(request)
-            return [array.transpose(0, 3, 1, 2) if array.ndim == MAPS else array for array in found]
+class _Graphs:
+    """Compiled graphs of OpenVINO that follow each other, each of which takes what the one before it gives, where it lies."""
 
-        return run
+    def __init__(self, graphs: Sequence[Any]) -> None:
+        self._graphs, self._tensor = graphs, import_extra("openvino").Tensor
+        self._free: deque[list[Any]] = deque()  # a request serves one call at a time
+
+    def __call__(self, inputs: Sequence[Array]) -> list[Array]:
+        try:
+            requests = self._free.pop()
+        except IndexError:
+            requests = [graph.create_infer_request() for graph in self._graphs]
+        given = [to_channels_last(array) for array in inputs]  # which stay until it is done
+        for number, array in enumerate(given):
+            requests[0].set_input_tensor(number, self._tensor(array, shared_memory=True))
+        for one, other in pairwise(requests):
+            one.infer(share_outputs=True)
+            other.set_input_tensor(one.get_output_tensor())
+        found = list(requests[-1].infer(share_outputs=False).values())
+        self._free.append(requests)
+        return [array.transpose(0, 3, 1, 2) if array.ndim == MAPS else array for array in found]
 
 
 def openvino_model(function: nn.Module, example: tuple[Tensor, ...], shapes: Sequence[Shape]) -> Any:
@@ -275,11 +283,10 @@ def onnx_bytes(function: nn.Module, example: tuple[Tensor, ...], shapes: Sequenc
         name: {axis: f"{name}_{axis}" for axis, length in enumerate(shape) if length < 0} for name, shape in zip(names, shapes, strict=True)
     }
     stream = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with _as_traced():
         outputs = [f"output{i}" for i in range(len(function(*example)))]
         torch.onnx.export(
-            traced(function, example),
+            function,
             example,
             stream,  # type: ignore[arg-type]  # files are taken too
             dynamo=False,
@@ -293,11 +300,18 @@ def onnx_bytes(function: nn.Module, example: tuple[Tensor, ...], shapes: Sequenc
 
 def traced(function: nn.Module, example: tuple[Tensor, ...]) -> Any:
     """What a function computes of the example's tensors, as TorchScript."""
+    with _as_traced():
+        return torch.jit.trace(function, example, check_trace=False)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _as_traced() -> Iterator[None]:
+    """A block in which networks consist of operators that graphs have."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operator that no graph has
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of lengths that tracing makes constants; the second example finds those
-            return torch.jit.trace(function, example, check_trace=False)  # type: ignore[no-untyped-call]
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -146,29 +146,53 @@ class PartStateNet(nn.Module):
                 no action is known.
             action_known: (B,) bool: which rows of `actions` count; None counts all.
         """
+        level, person = self.look(crops)
+        pooled = self._pooled(level.float(), boxes) if self.architecture.roi_pooling else self._cropped(crops, boxes)
+        action = self._action_token(actions, action_known, person)
+        return self.tell(pooled, person, boxes / crops.shape[-1] - 0.5, visible, action)
+
+    def look(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """The features (B, C, h, w) that parts are pooled from, and those of the persons (B, C)."""
         levels = self.backbone(crops)
-        part_level = levels[0] if self.pyramid is None else self.pyramid(levels)
-        person = self.person_projection(levels[-1].float().mean((2, 3)))
-        pooled = self._pooled(part_level.float(), boxes) if self.architecture.roi_pooling else self._cropped(crops, boxes)
+        return levels[0] if self.pyramid is None else self.pyramid(levels), levels[-1].float().mean((2, 3))
+
+    def tell(self, pooled: Tensor, person: Tensor, places: Tensor, visible: Tensor, action: Tensor) -> Tensor:
+        """Logits (B, P, S) of what was looked at.
+
+        Args:
+            pooled: (B, P, C) of the parts.
+            person: (B, C).
+            places: (B, P, 4) xyxy of the part boxes as shares of the crop's side, from its middle.
+            visible: (B, P) bool.
+            action: (B, 1, D), added to every part.
+        """
+        person = self.person_projection(person)
         parts = torch.where(visible[..., None], self.part_projection(pooled).float(), self.missing)
         tokens = self.join(torch.cat([parts, person[:, None].expand_as(parts)], -1))
-        where = self.box_embedding(boxes / crops.shape[-1] - 0.5) * visible[..., None]
-        tokens = tokens + where + self.part_embedding + self._action_token(actions, action_known, len(crops))
+        tokens = tokens + self.box_embedding(places) * visible[..., None] + self.part_embedding + action
         # The person is a token of its own, always visible: no row of the attention is ever empty.
         tokens = torch.cat([person[:, None], self.dropout(tokens)], 1)
-        hidden = torch.cat([visible.new_zeros(len(crops), 1), ~visible], 1)
+        hidden = torch.cat([torch.zeros_like(visible[:, :1]), ~visible], 1)
         for block in self.attention:
             tokens = block(tokens, src_key_padding_mask=hidden)
         tokens = self.norm(tokens[:, 1:])
         logits: Tensor = torch.einsum("bpd,pds->bps", tokens, self.weight) + self.bias
         return logits.float().masked_fill(~self.allowed, -torch.inf)
 
-    def pieces(self) -> tuple[Piece, ...]:
-        """The backbone, which without pooling also sees the parts' own crops, of another size."""
+    def pieces(self) -> tuple[Piece, Piece]:
+        """What looks at the crops, which without pooling also sees the parts' own, of another size; and what tells the states."""
         a = self.architecture
         sides = (a.input_px, a.input_px if a.roi_pooling else a.part_crop_px)
         one, other = ((batch, 3, side, side) for batch, side in zip((1, 2), sides, strict=True))
-        return (Piece("backbone.forward", pixels(one, other), one_by_one=a.roi_pooling),)
+        look = Piece("look", pixels(one, other), one_by_one=a.roi_pooling)
+        return look, Piece("tell", (self._told(2), self._told(3)))
+
+    def _told(self, batch: int) -> tuple[Tensor, ...]:
+        """An example of what `tell` takes, the same each time."""
+        random, parts, width = torch.Generator().manual_seed(0), len(self.part_embedding), self.architecture.dim
+        shapes = (parts, self.part_projection.in_features), (self.person_projection.in_features,), (parts, 4), (parts,), (1, width)
+        pooled, person, places, visible, action = (torch.rand((batch, *shape), generator=random) for shape in shapes)
+        return pooled, person, places - 0.5, visible > 0.3, action
 
     def scores(self, logits: Tensor) -> Tensor:
         """(B, P, S) probabilities of the network alone, by the kind of its head."""
@@ -183,19 +207,19 @@ class PartStateNet(nn.Module):
     def _cropped(self, crops: Tensor, boxes: Tensor) -> Tensor:
         """(B, P, C) features of crops of their own, one for each part."""
         small = roi_align(shares(crops), _rois(boxes), self.architecture.part_crop_px, 1.0, sampling_ratio=2, aligned=True)
-        features: Tensor = self.backbone(small)[-1].float().mean((2, 3))
-        return features.view(*boxes.shape[:2], -1)
+        return self.look(small)[1].view(*boxes.shape[:2], -1)
 
-    def _action_token(self, actions: Tensor | None, known: Tensor | None, num_crops: int) -> Tensor | float:
-        """(B, 1, D) to be added to every part."""
+    def _action_token(self, actions: Tensor | None, known: Tensor | None, person: Tensor) -> Tensor:
+        """(B, 1, D) to be added to every part of the persons (B, C)."""
+        count = len(person)
         if self.action_embedding is None or self.unknown_action is None:
-            return 0.0
-        unknown = self.unknown_action.expand(num_crops, 1, -1)
+            return person.new_zeros(count, 1, self.architecture.dim)
+        unknown = self.unknown_action.expand(count, 1, -1)
         if actions is None:
             return unknown
-        known = torch.ones(num_crops, dtype=torch.bool, device=actions.device) if known is None else known
+        known = torch.ones(count, dtype=torch.bool, device=actions.device) if known is None else known
         if self.training:
-            known = known & (torch.rand(num_crops, device=actions.device) >= self.architecture.action_drop)
+            known = known & (torch.rand(count, device=actions.device) >= self.architecture.action_drop)
         rest = unknown_mass(actions)
         if self.architecture.action == "top":
             best = F.one_hot(actions.argmax(1), self.num_actions).float()

@@ -12,6 +12,7 @@ from pydantic import Field
 from timm.models._efficientnet_blocks import InvertedResidual
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from parsing.configs import config
 from parsing.errors import InputError
@@ -143,11 +144,9 @@ def shift_in_time(features: Tensor, num_frames: int, share: float) -> Tensor:
     """
     fold = int(features.shape[1] * share)
     x = features.view(-1, num_frames, *features.shape[1:])
-    out = torch.zeros_like(x)
-    out[:, :-1, :fold] = x[:, 1:, :fold]
-    out[:, 1:, fold : 2 * fold] = x[:, :-1, fold : 2 * fold]
-    out[:, :, 2 * fold :] = x[:, :, 2 * fold :]
-    return out.view_as(features)
+    back = F.pad(x[:, 1:, :fold], (0, 0, 0, 0, 0, 0, 0, 1))
+    on = F.pad(x[:, :-1, fold : 2 * fold], (0, 0, 0, 0, 0, 0, 1, 0))
+    return torch.cat([back, on, x[:, :, 2 * fold :]], 2).view_as(features)
 
 
 def _takes_shift(block: nn.Module) -> bool:

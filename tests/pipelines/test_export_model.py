@@ -14,7 +14,7 @@ STAGES = {"person_detector": "person", "part_detector": "part", "part_states": "
 FILES = {
     "person_detector": ["dense", "heads_0", "heads_1", "heads_2"],
     "part_detector": ["dense", "heads_0", "heads_1", "heads_2"],
-    "part_states": ["backbone"],
+    "part_states": ["look", "tell"],
     "recognizer": ["forward"],
 }
 

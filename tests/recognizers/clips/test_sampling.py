@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from recognizers.clips.frame_sampling import Dense, Segments
+from recognizers.clips.test_views import shrunk
 from recognizers.networks import NETWORKS, parse_architecture
 
 
@@ -44,3 +45,12 @@ def test_networks_take_either_sampler() -> None:
     tsm = {"backbone": "test_resnet", "num_segments": 4, "snippet": 2, "step": 3}
     assert parse_architecture("tsm", tsm, "t").sampling == Segments(4, 2, 3, 2)
     assert parse_architecture("tsm", tsm | {"sampler": "dense"}, "t").sampling == Dense(8, 3, 2)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 19), (64, 33)])
+def test_large_images_are_averaged_by_halves_first(height: int, width: int) -> None:
+    image = np.add.outer(np.arange(height), np.arange(width))[..., None].repeat(3, 2).astype(np.uint8)
+    found = shrunk(image, (4, 4))
+    middles = [np.linspace(0, length, 5)[:-1] + length / 8 - 0.5 for length in (height, width)]
+    assert np.abs(found[..., 0].astype(float) - np.add.outer(*middles)).max() <= 2  # rounded once for each half, odd rows left out
+    assert (shrunk(np.full((64, 48, 3), 7, np.uint8), (5, 6)) == 7).all()
