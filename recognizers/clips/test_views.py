@@ -110,7 +110,6 @@ def with_short_side(image: Array, short_px: int) -> Array:
 
 def shrunk(image: Array, size: tuple[int, int]) -> Array:
     """Averages of an image, as many as a width and a height; of large ones by halves first, in a third of the time."""
-    while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
-        half_h, half_w = image.shape[0] // 2, image.shape[1] // 2
-        image = cv2.resize(image[: 2 * half_h, : 2 * half_w], (half_w, half_h), interpolation=cv2.INTER_AREA)
+    while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1] and not (image.shape[0] % 2 or image.shape[1] % 2):
+        image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
