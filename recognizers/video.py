@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -108,6 +109,12 @@ class VideoRecognizer:
         # More than half of the frames that a clip samples; networks are hardly trained on clips that repeat more.
         self.least_frames = max(len(clip) for clip in self.clips(1)) // 2 + 1
         self.mirror = labels.mirrored() if any(view.flip for view in views) else None
+
+    def with_clips(self, most: int) -> VideoRecognizer:
+        """The same network looking at no more clips than this in each view."""
+        fewer = copy(self)
+        fewer.views = [replace(view, clips=min(view.clips, most)) for view in self.views]
+        return fewer
 
     def clips(self, num_frames: int) -> list[Array]:
         """(T,) places of the frames of each clip that the network sees, view after view."""

@@ -21,7 +21,7 @@ from parsing.media.prefetch import prefetched
 from parsing.media.sources import Source, open_source
 from parsing.networks.device_images import uploaded_once
 from parsing.networks.runtimes import shared_by
-from parsing.stages import ActionRecognizer, Item, PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
+from parsing.stages import Item, PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
 from parsing.types import ActionScore, Array, Branch, Completeness, Frame, FrameParse, ModelFacts
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
@@ -32,10 +32,8 @@ from pipelines.parse.flow import AHEAD, Lanes, grouped, parsed
 from pipelines.parse.interpolation import fill_between
 from pipelines.parse.keys import KEYS_A_GROUP, key_frames
 from pipelines.parse.part_actions import VideoPartActions
+from pipelines.parse.recognizers import recognizers_by_size
 from pipelines.parse.tubes import TrackActions
-from recognizers.by_size import BySize, Route
-from recognizers.ensemble import Ensemble
-from recognizers.floor import Floored
 
 log = logging.getLogger(__name__)
 GROUP_FRAMES, GROUP_BYTES = 48, 192 * 2**20
@@ -67,12 +65,8 @@ class VideoParser:
             self.part_states: PartStateRecognizer = settings.part_states.build(device)
         self.tracker: Tracker = settings.tracker.build(device)
         self.state_filter: StateFilter | None = None if settings.state_filter is None else settings.state_filter.build(device)
-        self._device = device
-        low_res = settings.low_res
-        small = None if low_res is None else low_res.build(device)
-        self.by_size = BySize(self._ensemble(settings), small, 0 if low_res is None else low_res.limit_px)
-        self.settings = settings
-        self.track_actions = settings.track_actions
+        self.settings, self.track_actions = settings, settings.track_actions
+        self.by_size, self.tracks_by_size = recognizers_by_size(settings, device)
         self.part_actions = None if settings.part_actions is None else settings.part_actions.build(device, settings.action_floor)
         self.vocabulary = self._agreed_vocabulary()
         large = self.by_size.large
@@ -152,29 +146,6 @@ class VideoParser:
         columns = zip(frames, persons, parts, states, strict=True)
         return [FrameParse(f.index, f.time_s, found, boxes, scores) for f, found, boxes, scores in columns]
 
-    def _ensemble(self, settings: PipelineConfig) -> Route | None:
-        """The recognizers of the config, mixed.
-
-        Raises:
-            InputError: they know other actions than each other, or cannot be mixed.
-        """
-        members: list[ActionRecognizer] = [entry.recognizer.build(self._device) for entry in settings.recognizers]
-        margin = settings.early_exit_margin
-        for member in members:
-            if member.action_names != members[0].action_names:
-                odd = sorted(set(member.action_names) ^ set(members[0].action_names)) or ["their order"]
-                names = f"{members[0].models[0].name!r} and {member.models[0].name!r}"
-                raise InputError(f"recognizers {names} differ in their actions: {', '.join(odd):.300}")
-            if member.multi_label != members[0].multi_label:
-                raise InputError("recognizers: some are single-label and some multi-label, expected one kind")
-        if members and members[0].multi_label and margin is not None:
-            raise InputError(f"early_exit_margin: {margin} for multi-label recognizers, expected none: no action leads among them")
-        if not members:
-            return None
-        mixed: ActionRecognizer = Ensemble(members, [entry.weight for entry in settings.recognizers], margin)
-        floor = settings.action_floor
-        return Route("recognizers", mixed if floor is None else Floored(mixed, floor), settings.windows)
-
     def _agreed_vocabulary(self) -> Vocabulary:
         vocabulary = self.part_states.vocabulary
         if self.part_detector.part_names != vocabulary.parts:
@@ -212,7 +183,8 @@ class ParseStream:
         if tubes is None:
             self._track_actions = None
         else:
-            route_of = parser.by_size if tubes.low_res else lambda _: route
+            side_px = max(self.facts.width, self.facts.height)
+            route_of = parser.tracks_by_size if tubes.low_res else lambda _: parser.tracks_by_size(side_px)
             self._track_actions = TrackActions(tubes, route_of, mixer, image_hw)
         self._part_actions: VideoPartActions | None = None
         if parts is not None and (route is None or route.branch == "recognizers"):

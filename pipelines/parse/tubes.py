@@ -42,6 +42,7 @@ class TrackActionsConfig:
         min_frames: crops that a window must hold to be recognized.
         most_frames: crops that a window may hold; key frames that come faster are left out.
         most_px: side that larger crops are scaled down to; that of the recognizers' input or a little more.
+        clips: most clips that a video network looks at in a window in each of its views; None as many as in a video.
         low_res: whether small persons of large videos go to the low-resolution branch, as small videos do; else what sees the
             video sees its persons.
     """
@@ -53,6 +54,7 @@ class TrackActionsConfig:
     min_frames: Count = 4
     most_frames: Annotated[int, Field(ge=1, le=128)] = 32
     most_px: Annotated[int, Field(ge=16, le=512)] = 224
+    clips: Annotated[int, Field(ge=1, le=256)] | None = None
     low_res: bool = True
 
     def __post_init__(self) -> None:

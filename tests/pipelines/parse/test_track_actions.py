@@ -258,8 +258,19 @@ def test_tracks_change_nothing_else(tiny_pipeline: Path, clip: Path) -> None:
 def test_small_persons_of_a_large_video_go_where_they_are_sent(tiny_pipeline: Path, clip: Path, low_res: bool) -> None:
     parser = VideoParser.from_config(str(tiny_pipeline), [TUBES, f"track_actions.low_res={low_res}"], "cpu")
     large, small = Watcher(), Watcher()
-    parser.by_size = BySize(route(large), Route("low_res", small, WindowConfig()), limit_px=60)  # the video has 64
+    parser.tracks_by_size = BySize(route(large), Route("low_res", small, WindowConfig()), limit_px=60)  # the video has 64
     stream = parser.stream(clip)
     list(stream)
     assert bool(small.seen) == low_res
     assert {branch for branch, _ in stream._track_actions.used} == {"low_res" if low_res else "recognizers"}  # type: ignore[union-attr]
+
+
+def test_tracks_are_looked_at_fewer_times_than_videos(tiny_pipeline: Path) -> None:
+    weights = tiny_pipeline.with_name("tsm.safetensors")
+    twice = f"recognizers=[{{name: tsm, weights: {weights}, views: [{{clips: 2}}, {{clips: 1, flip: true}}]}}]"
+    parser = VideoParser.from_config(str(tiny_pipeline), [twice, "track_actions={clips: 1}"], "cpu")
+    video, track = (sizes.large.recognizer.members[0] for sizes in (parser.by_size, parser.tracks_by_size))  # type: ignore[union-attr]
+    assert [len(one.clips(30)) for one in (video, track)] == [3, 2]
+    assert track.network is video.network
+    alike = VideoParser.from_config(str(tiny_pipeline), [twice, "track_actions={}"], "cpu")
+    assert alike.tracks_by_size is alike.by_size
