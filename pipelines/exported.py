@@ -92,7 +92,9 @@ def _detector(stage: str, component: str, weights: str) -> StageNetwork:
     a = network.architecture
     if stage == "person_detector":
         shorter = f", its shorter to at most {a.shorter_px} px" if a.shorter_px else ""
-        seen = f"The image is scaled so that its longer side has {a.input_px} px{shorter}, by area where it shrinks."
+        seen = (
+            f"The image is scaled so that its longer side has {a.input_px} px{shorter}, bilinearly, by area where that halves it or more."
+        )
     else:
         seen = (
             f"A square around each person, of {a.context} times the longer side of its box, black outside of the image, is scaled to "
