@@ -7,11 +7,12 @@ import importlib.util
 import io
 import os
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from itertools import pairwise
+from queue import Empty, LifoQueue
+from threading import Lock
 from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
@@ -127,13 +128,13 @@ class _OpenVino:
         can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         hint = "bf16" if precision == "bfloat16" and has_bfloat16() else "f32"
         self.settings = {
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "NUM_STREAMS": _CALLS.get(),
+            "INFERENCE_NUM_THREADS": max(1, torch.get_num_threads() // _CALLS.get()),
+            "NUM_STREAMS": 1,  # which computes in the thread that calls; several have threads of their own and leave cores idle
             "INFERENCE_PRECISION_HINT": hint,
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # or calls of different graphs meet on one core while another is free
         }
-        self.short_after = short_after if hint == "bf16" else 0
+        self.short_after, self.calls = short_after if hint == "bf16" else 0, _CALLS.get()
         name = core.get_property("CPU", "FULL_DEVICE_NAME")
         self.identity = (
             f"openvino, channels last, {openvino.__version__} {torch.__version__} {name} {can} {self.settings} {self.short_after}"
@@ -154,8 +155,7 @@ class _OpenVino:
                 raise ValueError("the file of a graph is cut short")
             blobs.append(content[LENGTH:end])
             content = content[end:]
-        settings = self._settings_of(len(blobs))
-        return _Graphs([openvino_core().import_model(io.BytesIO(blob), "CPU", own) for blob, own in zip(blobs, settings, strict=True)])
+        return _Graphs(list(zip(blobs, self._settings_of(len(blobs)), strict=True)), self.calls)
 
     def _settings_of(self, count: int) -> list[dict[str, Any]]:
         """Of each of one or two graphs, the first of two in float32."""
@@ -167,25 +167,46 @@ class _OpenVino:
 
 
 class _Graphs:
-    """Compiled graphs of OpenVINO that follow each other, each of which takes what the one before it gives, where it lies."""
+    """Compiled graphs of OpenVINO that follow each other, each of which takes what the one before it gives, where it lies.
 
-    def __init__(self, graphs: Sequence[Any]) -> None:
-        self._graphs, self._tensor = graphs, import_extra("openvino").Tensor
-        self._free: deque[list[Any]] = deque()  # a request serves one call at a time
+    Args:
+        blobs: of the graphs, with their settings.
+        calls: how many calls may compute at a time, each in graphs of its own; a further one waits.
+    """
+
+    def __init__(self, blobs: Sequence[tuple[bytes, dict[str, Any]]], calls: int) -> None:
+        self._blobs, self._unmade, self._making = blobs, calls, Lock()
+        self._free: LifoQueue[list[Any]] = LifoQueue()
+        self._tensor = import_extra("openvino").Tensor
+        self._free.put(self._requests())
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
+        requests = self._requests()
         try:
-            requests = self._free.pop()
-        except IndexError:
-            requests = [graph.create_infer_request() for graph in self._graphs]
-        given = [to_channels_last(array) for array in inputs]  # which stay until it is done
+            return self._computed(requests, [to_channels_last(array) for array in inputs])
+        finally:
+            self._free.put(requests)
+
+    def _requests(self) -> list[Any]:
+        """One of each graph that nobody else uses."""
+        with suppress(Empty):
+            return self._free.get_nowait()
+        with self._making:
+            if self._unmade:
+                core = openvino_core()
+                made = [core.import_model(io.BytesIO(blob), "CPU", settings).create_infer_request() for blob, settings in self._blobs]
+                self._unmade -= 1
+                self._blobs = self._blobs if self._unmade else ()  # memory that is no longer needed
+                return made
+        return self._free.get()
+
+    def _computed(self, requests: Sequence[Any], given: Sequence[Array]) -> list[Array]:
         for number, array in enumerate(given):
             requests[0].set_input_tensor(number, self._tensor(array, shared_memory=True))
         for one, other in pairwise(requests):
             one.infer(share_outputs=True)
             other.set_input_tensor(one.get_output_tensor())
-        found = list(requests[-1].infer(share_outputs=False).values())
-        self._free.append(requests)
+        found = requests[-1].infer(share_outputs=False).values()
         return [array.transpose(0, 3, 1, 2) if array.ndim == MAPS else array for array in found]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from parsing.stages import Item
 from parsing.types import Array, Frame, FrameParse
 from pipelines.parse.keys import KeyFrames
 
+T = TypeVar("T")
 Parsing = Callable[[list[Frame], Array | None], list[FrameParse]]
 AHEAD = 1  # groups that go through the networks while the one before them is tracked and written
 
@@ -37,6 +39,23 @@ class Lanes:
             yield pool
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def beside(self, items: Iterable[T]) -> Generator[T]:
+        """The same items, made in the thread that asks for them with no more of PyTorch's threads than a call has.
+
+        The small networks that follow the large ones would else wait for threads whose cores are taken, longer than they compute.
+        """
+        iterator = iter(items)
+        while True:
+            before = torch.get_num_threads()
+            torch.set_num_threads(self.threads)
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                torch.set_num_threads(before)
+            yield item
 
     def shares(self, frames: list[Frame]) -> list[list[Frame]]:
         """What each call gets of a group."""

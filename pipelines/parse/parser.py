@@ -244,7 +244,7 @@ class ParseStream:
             items = items if self.parser.state_filter is None else self.parser.state_filter(items, waits=waits)
             items = items if self._track_actions is None else self._track_actions(items)
             items = items if self._part_actions is None else self._part_actions(items)
-            yield from fill_between(items)
+            yield from self.parser.lanes.beside(fill_between(items))
             self.facts, self.complete = self.source.facts, self.source.complete
 
     def _parsed(self, keep_images: bool) -> Generator[Item]:
