@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from parsing.memory import memory_budget, read_bounded
 # Bytes of memory that each of these costs when it becomes a Python object; measured on CPython 3.11, rounded up.
 _COSTS = {b"{": 184, b"[": 80, b",": 40, b":": 40, b'"': 12}
 _MOST = 4 + max(_COSTS.values())  # that a byte can cost
+_KEY = re.compile(rb"[^:]*:\s*")  # of a member of an object, from the end of the value before it
 
 
 def read_json(path: Path, *, unique_keys: bool = False) -> Any:
@@ -46,7 +49,7 @@ def read_json_texts(path: Path) -> dict[str, bytes]:
     data = _utf8(read_bounded(path, memory_budget()), str(path))
     try:
         texts = {key: bytes(raw) for key, raw in msgspec.json.decode(data, type=dict[str, msgspec.Raw]).items()}
-        if len(texts) + sum(text.count(b":") for text in texts.values()) == data.count(b":"):  # see `_check_unique`
+        if _are_all(data, texts.values()):
             return texts
     except (ValueError, RecursionError):  # it has NaN, is no object, or no JSON
         pass
@@ -101,6 +104,17 @@ def _utf8(data: bytes, where: str) -> bytes:
         return data.decode("utf-16").encode()
     except UnicodeError as error:
         raise InputError(f"{where}: not JSON, or cut off ({error})") from None
+
+
+def _are_all(data: bytes, texts: Iterable[bytes]) -> bool:
+    """Whether these are, in order, the values of all members of an object: of a key that stands twice, one value was lost."""
+    end = 0
+    for text in texts:
+        key = _KEY.match(data, end)
+        if key is None or not data.startswith(text, key.end()):
+            return False
+        end = key.end() + len(text)
+    return b":" not in data[end:]
 
 
 def _memory_of(data: bytes) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -47,12 +46,15 @@ class VerbTable:
     def __init__(self) -> None:
         self.ids: dict[Any, int] = {}
 
-    def numbers(self, verbs: list[Any]) -> list[int]:
-        if list in set(map(type, verbs)):
+    def numbers(self, verbs: list[Any]) -> Array:
+        try:
+            new = set(verbs) - self.ids.keys()
+        except TypeError:  # lists
             verbs = list(map(_key, verbs))
-        for verb in set(verbs) - self.ids.keys():
+            new = set(verbs) - self.ids.keys()
+        for verb in new:
             self.ids[verb] = len(self.ids)
-        return list(map(self.ids.__getitem__, verbs))
+        return np.fromiter(map(self.ids.__getitem__, verbs), np.int32, len(verbs))
 
     @property
     def names(self) -> list[str]:
@@ -85,18 +87,23 @@ def columns_of(frames: Sequence[Any], where: Sequence[str], verbs: VerbTable, *,
 def _gather(frames: Sequence[Any], table: VerbTable, limits: bool) -> Columns | None:
     """The columns of frames in the usual forms; None (or an error of a lookup) where something is out of the ordinary.
 
-    Columns are gathered by maps and chains, which run in C: a loop over parts would take most of the evaluation's time.
+    Columns are gathered by chains and maps, which run in C, and by short comprehensions: longer loops over parts would take most of
+    the evaluation's time.
     """
     listed = [frame["humans"] if isinstance(frame, dict) else frame.humans for frame in frames]
     if set(map(type, listed)) - {list} or (limits and max(map(len, listed), default=0) > MAX_PERSONS):
         return None
     humans = list(chain.from_iterable(listed))
-    field: Any = itemgetter if humans and isinstance(humans[0], dict) else attrgetter
-    named = list(map(field("parts"), humans))
-    parts = list(chain.from_iterable(part.values() for part in named))
-    boxes, verbs = list(map(field("box"), parts)), list(map(field("verb"), parts))
+    if humans and isinstance(humans[0], dict):
+        persons, named = [human["box"] for human in humans], [human["parts"] for human in humans]
+        parts = list(chain.from_iterable(map(dict.values, named)))
+        boxes, verbs = [part["box"] for part in parts], [part["verb"] for part in parts]
+    else:
+        persons, named = [human.box for human in humans], [human.parts for human in humans]
+        parts = list(chain.from_iterable(map(dict.values, named)))
+        boxes, verbs = [part.box for part in parts], [part.verb for part in parts]
     count = np.ones(len(parts), np.int64)
-    if {list, tuple} & set(map(type, map(itemgetter(0), boxes))):  # lists of proposals, the form of 2021
+    if boxes and isinstance(boxes[0][0], list | tuple):  # lists of proposals, the form of 2021, as all others must have then
         if not all(type(b[0]) in (list, tuple) and type(v) is list and len(b) == len(v) for b, v in zip(boxes, verbs, strict=True)):
             return None
         count = np.array(list(map(len, boxes)), np.int64)
@@ -105,13 +112,13 @@ def _gather(frames: Sequence[Any], table: VerbTable, limits: bool) -> Columns | 
         boxes, verbs = list(chain.from_iterable(boxes)), list(chain.from_iterable(verbs))
     columns = Columns(
         np.repeat(np.arange(len(frames)), list(map(len, listed))),
-        _box_rows(list(map(field("box"), humans))).astype(np.float32),
+        _box_rows(persons).astype(np.float32),
         np.repeat(np.arange(len(humans)), list(map(len, named))),
-        np.array(list(map(_PART_IDS.__getitem__, chain.from_iterable(named))), np.int64),
+        np.frombuffer(bytes(map(_PART_IDS.__getitem__, chain.from_iterable(named))), np.uint8),
         np.cumsum(count) - count,
         count,
         _box_rows(boxes),
-        np.array(table.numbers(verbs), np.int64),
+        table.numbers(verbs),
     )
     return columns if _sane(columns.boxes) and _sane(columns.part_boxes) and all(map(_is_verb, table.ids)) else None
 

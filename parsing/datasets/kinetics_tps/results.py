@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from parsing.configs import nearest
-from parsing.datasets.kinetics_tps.annotations import frame_number, verb_names
+from parsing.datasets.kinetics_tps.annotations import FRAME_NAME, frame_number, verb_names
 from parsing.errors import InputError
 from parsing.json_files import parse_json, read_json, read_json_texts
 
@@ -92,8 +92,9 @@ class _Videos(Mapping[str, Mapping[str, Any]]):
             frames = parse_json(text, where, unique_keys=True)
         if not isinstance(frames, dict):
             raise InputError(f"{where}: expected an object of frames")
-        for name in frames:
-            frame_number(name, where)
+        if not all(map(FRAME_NAME.fullmatch, frames)):
+            for name in frames:
+                frame_number(name, where)
         return frames
 
     def __iter__(self) -> Iterator[str]:

@@ -125,7 +125,7 @@ def inclusive_ious(first: Array, second: Array) -> Array:
     areas = [(b[:, 2] - b[:, 0] + 1) * (b[:, 3] - b[:, 1] + 1) for b in (first, second)]
     union = areas[0] + areas[1] - shared
     ious = np.full(len(first), -1, first.dtype)
-    np.divide(shared, union, out=ious, where=(sides > 0).all(1))
+    np.divide(shared, union, out=ious, where=(sides[:, 0] > 0) & (sides[:, 1] > 0))
     return ious
 
 
@@ -144,7 +144,7 @@ def _part_hits(truth: Columns, found: Columns, match: Array) -> tuple[Array, Arr
     hit = near & (truth.verbs[truth.first[mine]] == found.verbs[proposals])
     hits = np.bincount(mine[hit], minlength=len(rows)) > 0
     correctness = np.divide(hits, counts, out=np.zeros(len(rows)), where=counts > 0)
-    predicted = np.full(len(rows), -1)
+    predicted = np.full(len(rows), -1, np.int32)
     order = np.argsort(ious[near], kind="stable")
     predicted[mine[near][order]] = found.verbs[proposals[near][order]]  # the last one written overlaps most
     return correctness, predicted

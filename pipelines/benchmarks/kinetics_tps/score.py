@@ -22,6 +22,7 @@ from parsing.vocabulary import PART_NAMES
 from pipelines.benchmarks.kinetics_tps.metric import VideoScore, accuracy_curve, area, score_video
 
 CURVE_POINTS = 100  # of the curve that the report holds; the score uses all thresholds
+CHUNKS = 50  # into which each process's share of the videos is cut, so that all processes end at about the same time
 _EMPTY: dict[str, Any] = {"humans": []}
 
 
@@ -136,7 +137,7 @@ def _score_all(score: _Scorer, videos: list[str], workers: int) -> list[_Scored]
         warnings.simplefilter("ignore", DeprecationWarning)  # forking beside numpy's idle threads: the children only compute
         # What is decoded of JSON holds no cycles, and looking for some would take most of the time.
         with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), gc.disable) as pool:
-            return list(pool.map(_score_shared, videos, chunksize=max(1, len(videos) // (workers * 8))))
+            return list(pool.map(_score_shared, videos, chunksize=max(1, len(videos) // (workers * CHUNKS))))
 
 
 class _Shared:
