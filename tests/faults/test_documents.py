@@ -86,7 +86,13 @@ def test_members_of_an_object_come_as_texts(tmp_path: Path) -> None:
         (tmp_path / "a.json").write_text(text)
         texts = read_json_texts(tmp_path / "a.json")
         assert repr({key: parse_json(value, key) for key, value in texts.items()}) == repr(read_json(tmp_path / "a.json"))
-    for text, message in (("[1]", "expected an object"), ('{"a": 1, "a": 2}', "stands twice"), ('{"a": [1', "cut off"), ("", "cut off")):
+    for text, message in (
+        ("[1]", "expected an object"),
+        ('{"a": 1, "a": 2}', "stands twice"),
+        ('{"a": {}, "b": {"a": {}}, "a": {}}', "stands twice"),
+        ('{"a": [1', "cut off"),
+        ("", "cut off"),
+    ):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(InputError, match=rf"a\.json: .*{message}"):
             read_json_texts(tmp_path / "a.json")

@@ -138,7 +138,7 @@ def _boxes(value: Any, where: str) -> Array:
     """(n, 4) float64, n >= 1."""
     try:
         boxes = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         boxes = np.zeros(0)
     if boxes.ndim == 1:
         boxes = boxes[None]

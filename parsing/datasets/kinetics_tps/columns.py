@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -74,7 +75,7 @@ def columns_of(frames: Sequence[Any], where: Sequence[str], verbs: VerbTable, *,
     """
     try:
         columns = _gather(frames, verbs, limits)
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError):
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, struct.error, OverflowError):
         columns = None
     if columns is None:  # a rare form, or wrong: the careful reader tells
         read = [read_frame(_as_json(frame), place, limits=limits) for frame, place in zip(frames, where, strict=True)]
@@ -133,10 +134,11 @@ def _as_json(frame: Any) -> Any:
 
 
 def _box_rows(boxes: list[Any]) -> Array:
-    """(N, 4) float64; raises ValueError where a box does not have four numbers."""
+    """(N, 4) float64; raises ValueError, struct.error or OverflowError where a box does not have four numbers."""
     if set(map(len, boxes)) - {4}:
         raise ValueError("a box without four numbers")
-    return np.fromiter(chain.from_iterable(boxes), np.float64, 4 * len(boxes)).reshape(-1, 4)
+    packed = struct.pack(f"{4 * len(boxes)}d", *chain.from_iterable(boxes))  # faster than `fromiter`, and refuses texts
+    return np.frombuffer(packed, np.float64).reshape(-1, 4)
 
 
 def _sane(boxes: Array) -> bool:

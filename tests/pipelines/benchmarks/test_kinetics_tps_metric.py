@@ -149,6 +149,8 @@ GOOD = {"v": {"img_00001.json": {"humans": [person(BODY, left_arm=(ARM, "bend"))
         ([{"box": [99, 0, 0, 99], "parts": {}}], "wrong order"),
         ([{"box": [0, 0, float("nan"), 9], "parts": {}}], "not finite"),
         ([{"box": [0, 0, 9], "parts": {}}], "expected four numbers"),
+        ([{"box": "0099", "parts": {}}], "expected four numbers"),
+        ([{"box": [0, 0, 9, 10**400], "parts": {}}], "expected four numbers"),
         ([{"box": BODY, "parts": {"head": {"box": ARM, "verb": 3}}}], "verb 3, expected a text"),
         ([{"box": BODY, "parts": {"head": {"box": ARM}}}], "expected an object with 'box' and 'verb'"),
         ([{"box": BODY, "parts": {"head": {"box": [ARM] * 6, "verb": ["bend"] * 6}}}], "6 proposals, at most 5"),
