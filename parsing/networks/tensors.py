@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -50,6 +51,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
+@contextmanager
+def in_one_thread() -> Iterator[None]:
+    """PyTorch computes without its other threads in this block: beside another program, each of many small tensors would wait for them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@in_one_thread()
 def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, problem: str) -> None:
     """Load tensors under the network's own names; floating ones become the network's own dtype.
 

@@ -93,12 +93,13 @@ def parsed(groups: Iterable[Group], parse: Parsing, lanes: Lanes, keys: KeyFrame
 
 
 def _finished(group: Group, futures: list[Future[list[FrameParse]]], keys: KeyFrames) -> Iterator[Item]:
-    parses = iter([found for future in futures for found in future.result()])
-    items = [(frame, next(parses) if is_key else None) for frame, is_key in group.frames]
-    for _, found in items:
+    """The frames of a group, each as soon as its networks have come to it."""
+    parses = (found for future in futures for found in future.result())
+    for frame, is_key in group.frames:
+        found = next(parses) if is_key else None
         if found is not None:
             keys.saw(found.persons)
-    return iter(items)
+        yield frame, found
 
 
 def grouped(
