@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import expit, logit, softmax
 
+from parsing.logits import logit, sigmoid, softmax
 from parsing.stages import ActionRecognizer
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 
@@ -68,7 +68,7 @@ class Ensemble:
             models += found.models
             if self.exit_margin is not None and lead(softmax(total / share)) >= self.exit_margin:
                 break
-        probabilities = expit(total / share) if self.multi_label else softmax(total / share)
+        probabilities = sigmoid(total / share) if self.multi_label else softmax(total / share)
         background = [self.action_names.index(name) for name in self.background]
         return ActionScores.of(probabilities, self.multi_label, (*models, *self._mixing), background)
 
@@ -80,7 +80,7 @@ class Ensemble:
 def logits_of(probabilities: Array, multi_label: bool, least: float) -> Array:
     """Logits in double precision, of single-label probabilities up to a constant; below `least` all probabilities count alike."""
     exact = np.asarray(probabilities, float)
-    return np.asarray(logit(exact.clip(least, 1 - max(least, NEXT_TO_ONE))) if multi_label else np.log(exact.clip(least)))
+    return logit(exact.clip(least, 1 - max(least, NEXT_TO_ONE))) if multi_label else np.log(exact.clip(least))
 
 
 def lead(probabilities: Array) -> Array:

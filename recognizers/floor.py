@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
-from scipy.special import log_softmax, softmax
 
 from parsing.configs import Share, config
 from parsing.errors import InputError
+from parsing.logits import log_softmax, softmax
 from parsing.stages import ActionRecognizer
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from recognizers.ensemble import logits_of
@@ -36,7 +36,7 @@ class ActionFloor:
 
     def probabilities(self, probabilities: Array) -> Array:
         """(..., A) probabilities at the temperature."""
-        return np.asarray(softmax(logits_of(probabilities, False, SMALLEST) / self.temperature, -1))
+        return softmax(logits_of(probabilities, False, SMALLEST) / self.temperature)
 
     def answers(self, probabilities: Array, background: Array) -> Array:
         """(N,) id of the action that holds by (N, A) probabilities at the temperature; -1 where none does.
@@ -95,7 +95,7 @@ def fit_floor(probabilities: Array, labels: Array, background: Array, most_answe
         raise ValueError("no clip of the background, expected some that should get no answer")
     logits = logits_of(probabilities, False, SMALLEST)
     rows = np.arange(len(labels))
-    loss = minimize_scalar(lambda t: -log_softmax(logits / np.exp(t), 1)[rows, labels].mean(), bounds=LOG_TEMPERATURES, method="bounded")
+    loss = minimize_scalar(lambda t: -log_softmax(logits / np.exp(t))[rows, labels].mean(), bounds=LOG_TEMPERATURES, method="bounded")
     temperature = float(np.exp(loss.x))
     calibrated = ActionFloor(temperature).probabilities(probabilities)[none]
     sure = np.sort(np.where(background[calibrated.argmax(1)], 0.0, calibrated.max(1)))[::-1]  # of the wrong answers

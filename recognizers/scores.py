@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import expit, log_softmax, logit, softmax
 
 from parsing.array_files import read_npz
 from parsing.errors import InputError
 from parsing.files import atomic
+from parsing.logits import log_softmax, logit, sigmoid, softmax
 from parsing.types import Array
 from recognizers.ensemble import lead, logits_of
 
@@ -124,7 +124,7 @@ class SavedScores:
 def probabilities(logits: Array, multi_label: bool) -> Array:
     """(N, A) softmax or sigmoid, in double precision."""
     logits = np.asarray(logits, float)
-    return np.asarray(expit(logits) if multi_label else softmax(logits, axis=1))
+    return sigmoid(logits) if multi_label else softmax(logits)
 
 
 def one_hot(labels: Array, num_actions: int) -> Array:
@@ -278,7 +278,7 @@ def fit_weights(members: Sequence[SavedScores], mix: Mix = "logits", rows: Array
 
     num_free = len(members) + num_nuisance
     best = minimize(objective, np.zeros(num_free), method="Nelder-Mead", options={"maxiter": 400 * num_free})
-    return np.asarray(softmax(best.x[: len(members)]))
+    return softmax(best.x[: len(members)])
 
 
 def cross_fitted(members: Sequence[SavedScores], mix: Mix = "logits") -> Array:
@@ -304,14 +304,14 @@ def early_exit(members: Sequence[SavedScores], weights: Array, margin: float) ->
         share += float(weights[i])
         logits[going] += weights[i] * members[i].logits[going]
         used += float(members[i].seconds[going].sum())
-        found[going] = softmax(logits[going] / share, axis=1)
+        found[going] = softmax(logits[going] / share)
         going &= lead(found) < margin
     return found, 1 - used / total if total else 0.0
 
 
 def _single_label_loss(logits: Array, truth: Array, nuisance: Array) -> float:
     """Cross-entropy of scaled logits."""
-    return float(-log_softmax(np.exp(nuisance[0]) * logits, axis=1)[truth > 0].mean())
+    return float(-log_softmax(np.exp(nuisance[0]) * logits)[truth > 0].mean())
 
 
 def _multi_label_loss(logits: Array, truth: Array, nuisance: Array) -> float:

@@ -11,11 +11,11 @@ from typing import Annotated
 import numpy as np
 import yaml
 from pydantic import Field
-from scipy.special import expit, logit
 
 from parsing.configs import Share, config, nearest, parse_config, read_yaml
 from parsing.errors import InputError
 from parsing.files import atomic
+from parsing.logits import logit, sigmoid
 from parsing.measures.f1 import f1
 from parsing.types import Array
 from recognizers.scores import SMALLEST, Mix
@@ -127,7 +127,7 @@ def fit_thresholds(scores: Array, truth: Array, shrinkage: float = SHRINKAGE) ->
     counts = shown.sum(0)
     best = np.array([_best(scores[:, c], shown[:, c], common) if counts[c] else common for c in range(scores.shape[1])])
     weights = counts / np.maximum(counts + shrinkage, 1)
-    values = expit(weights * _logit(best) + (1 - weights) * _logit(np.array(common)))
+    values = sigmoid(weights * _logit(best) + (1 - weights) * _logit(np.array(common)))
     return Thresholds(common, np.asarray(values), len(truth), shrinkage)
 
 
@@ -177,7 +177,7 @@ def _best(scores: Array, shown: Array, common: float) -> float:
     levels = _logit(np.append(scores[order][ends], 0.0))
     middles = (levels[:-1] + levels[1:]) / 2
     good = middles[found > found.max() - 1e-9]
-    return float(expit(good[np.abs(good - _logit(np.array(common))).argmin()]))
+    return float(sigmoid(good[np.abs(good - _logit(np.array(common))).argmin()]))
 
 
 def _middle(candidates: Array, values: Array) -> float:
@@ -191,4 +191,4 @@ def _bounded(scores: Array) -> Array:
 
 
 def _logit(scores: Array) -> Array:
-    return np.asarray(logit(_bounded(scores)))
+    return logit(_bounded(scores))

@@ -11,6 +11,7 @@ import numpy as np
 
 from parsing.configs import config, nearest
 from parsing.errors import InputError
+from parsing.logits import sigmoid, softmax
 from parsing.networks.graphs import Graph
 from parsing.types import Array
 
@@ -137,8 +138,4 @@ def _corners(boxes: Array, form: str) -> Array:
 def _activated(values: Array, activation: str) -> Array:
     if activation == "none":
         return values
-    with np.errstate(over="ignore"):
-        if activation == "sigmoid":
-            return np.asarray(1 / (1 + np.exp(-values)))
-        shares = np.exp(values - values.max(-1, keepdims=True))
-    return np.asarray(shares / shares.sum(-1, keepdims=True))[..., :-1]
+    return sigmoid(values) if activation == "sigmoid" else softmax(values)[..., :-1]

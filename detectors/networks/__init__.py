@@ -27,6 +27,7 @@ from parsing.errors import InputError
 from parsing.networks.backbones import Pretrained
 from parsing.networks.initial import NamedRows
 from parsing.networks.pieces import Piece
+from parsing.networks.tensors import in_one_thread
 from parsing.networks.weights import WeightsHeader, read_header, restore, weights_path
 
 NetworkName = Literal["cascade_rcnn", "faster_rcnn", "retinanet", "gfl"]
@@ -65,6 +66,7 @@ def parse_architecture(name: str, value: Any, where: str) -> DetectorArchitectur
     return parse_config(NETWORKS[name][0], value, where)
 
 
+@in_one_thread()
 def load_network(name: str, weights: str, class_names: Sequence[str] | None, device: str) -> DetectionNetwork:
     """The network that a weights file describes, ready to run.
 

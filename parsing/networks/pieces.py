@@ -22,6 +22,7 @@ from parsing.batching import is_out_of_memory
 from parsing.files import atomic
 from parsing.networks.graph_methods import Function, GraphMethod, Inputs, LateGraph, as_tuple, loaded_when_called
 from parsing.networks.runtimes import Engine, Precision, Run, Runtime, Shape, chosen_runtime, engine
+from parsing.networks.tensors import in_one_thread
 from parsing.networks.zoo import home
 from parsing.types import Array
 
@@ -82,12 +83,14 @@ class Piece:
         return replace(self, sizes=tuple(sizes)) if self.takes_any_image else self
 
 
+@in_one_thread()
 def noise(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
     """Examples of a method that takes one tensor of features, the same each time, in [0, 1)."""
     random = torch.Generator().manual_seed(0)
     return (torch.rand(one, generator=random),), (torch.rand(other, generator=random),)
 
 
+@in_one_thread()
 def pixels(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
     """Examples of a method that takes images as they are decoded, uint8, the same each time."""
     return tuple((tensor.mul(256).byte(),) for (tensor,) in noise(one, other))  # type: ignore[return-value]
@@ -282,6 +285,7 @@ def _finite(expected: Tensor, found: Tensor) -> tuple[Tensor, Tensor] | None:
     return (expected[known].double(), found[known].double()) if torch.equal(known, found.isfinite()) else None
 
 
+@in_one_thread()
 def _key(owner: nn.Module, piece: Piece, made: Engine) -> str:
     """Digest of all that a graph depends on: numbers, code, shapes, runtime."""
     found = hashlib.sha256(f"{piece.method} {piece.graph_shapes} {made.identity} {owner}".encode())

@@ -53,7 +53,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 @contextmanager
 def in_one_thread() -> Iterator[None]:
-    """PyTorch computes without its other threads in this block: beside another program, each of many small tensors would wait for them."""
+    """PyTorch computes in this block without its other threads, for which each of many small steps waits while another program runs."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -62,7 +62,6 @@ def in_one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@in_one_thread()
 def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, problem: str) -> None:
     """Load tensors under the network's own names; floating ones become the network's own dtype.
 

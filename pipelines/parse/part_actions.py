@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from scipy.special import softmax
-
 from parsing.configs import Choice, Count, Share, StageConfig, config
 from parsing.errors import InputError
+from parsing.logits import softmax
 from parsing.stages import Item, PartActionRecognizer
 from parsing.tracks import Tracklet, tracklets
 from parsing.types import ActionScores, FrameParse, ModelFacts
