@@ -291,7 +291,7 @@ def _key(owner: nn.Module, piece: Piece, made: Engine) -> str:
     found = hashlib.sha256(f"{piece.method} {piece.graph_shapes} {made.identity} {owner}".encode())
     for name, tensor in sorted([*owner.named_parameters(), *owner.named_buffers()], key=lambda item: item[0]):
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        found.update(tensor.detach().cpu().contiguous().view(-1).numpy())
+        found.update(tensor.detach().cpu().contiguous().view(-1).numpy().data)
     for file in sorted({inspect.getsourcefile(type(module)) or "" for module in owner.modules()} - {""}):
         found.update(Path(file).read_bytes())
     return found.hexdigest()
