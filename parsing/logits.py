@@ -1,31 +1,33 @@
-"""Logits to probabilities and back. SciPy has these functions too, but takes longer to load than what uses them."""
+"""Logits to probabilities and back, as PyTorch computes them; SciPy, which has these too, would be loaded for nothing else."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import torch
 
 from parsing.types import Array
 
 
 def softmax(logits: Array) -> Array:
-    """Probabilities (..., A) of A classes that exclude each other."""
-    return np.asarray(np.exp(log_softmax(logits)))
+    """Probabilities (..., A) of A classes that exclude each other, of the precision of the logits."""
+    return _tensor(logits).softmax(-1).numpy()
 
 
 def log_softmax(logits: Array) -> Array:
     """Logarithms (..., A) of `softmax`."""
-    below = logits - logits.max(-1, keepdims=True)
-    return np.asarray(below - np.log(np.exp(below).sum(-1, keepdims=True)))
+    return _tensor(logits).log_softmax(-1).numpy()
 
 
 def sigmoid(logits: Any) -> Array:
-    with np.errstate(over="ignore"):  # far below zero
-        return np.asarray(1 / (1 + np.exp(-logits)))
+    return _tensor(logits).sigmoid().numpy()
 
 
 def logit(probabilities: Any) -> Array:
     """The inverse of `sigmoid`, infinite at 0 and 1."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(probabilities) - np.log1p(-probabilities))
+    return _tensor(probabilities).logit().numpy()
+
+
+def _tensor(values: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(values))
