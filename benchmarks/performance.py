@@ -136,8 +136,9 @@ def time_networks(parser: VideoParser) -> tuple[list[float], list[float]]:
     alone: list[float] = []
     for stage in STAGES:
         setattr(parser, stage, Timed(getattr(parser, stage), in_lanes))
-    large: Any = parser.by_size.large
-    parser.by_size = replace(parser.by_size, large=replace(large, recognizer=Timed(large.recognizer, alone)))
+    for name in ("by_size", "tracks_by_size"):
+        sizes: Any = getattr(parser, name)
+        setattr(parser, name, replace(sizes, large=replace(sizes.large, recognizer=Timed(sizes.large.recognizer, alone))))
     return in_lanes, alone
 
 

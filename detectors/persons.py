@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from detectors.inputs import common_sizes, view_candidates
+from detectors.inputs import common_sizes, padded_px, resized_hw, view_candidates
 from detectors.networks import DetectionNetwork, NetworkName, load_network
 from detectors.suppression import Suppression, class_thresholds, select_boxes
 from parsing.batching import BatchSize
@@ -18,6 +18,7 @@ from parsing.configs import Count, Share, config
 from parsing.datasets.records import PERSON
 from parsing.errors import InputError
 from parsing.geometry import clip_boxes
+from parsing.networks.graph_methods import GraphMethod
 from parsing.networks.pieces import run_on
 from parsing.networks.placing import PrecisionChoice, chosen_precision, short_after
 from parsing.networks.runtimes import Precision, Runtime
@@ -103,6 +104,12 @@ class NetworkPersonDetector:
         self.thresholds = class_thresholds(classes, score_threshold, {})
         # On a CPU a batch of frames is no faster than one after the other, and its last digits would depend on its size.
         self.batches = BatchSize("person_detector", 1 if device == "cpu" else sys.maxsize)
+
+    def expect(self, image_hw: tuple[int, int]) -> None:
+        dense = getattr(self.network, "dense", None)
+        if isinstance(dense, GraphMethod):
+            height, width = resized_hw(image_hw, self.input_px, self.network.architecture.shorter_px)
+            dense.expect(padded_px(height), padded_px(width))
 
     def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
         return self.batches.map(self._detect, frames)

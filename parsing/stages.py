@@ -6,13 +6,20 @@ Stages take frames rather than bare images so that `oracle` and `replay` can loo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from parsing.tracks import Tracklet
 from parsing.types import ActionScores, Array, Detections, Frame, FrameParse, ModelFacts, Parts, PartStates, Poses
 from parsing.vocabulary import Vocabulary
 
 Item = tuple[Frame, FrameParse | None]  # a frame, and its parse where it is a key frame
+
+
+@runtime_checkable
+class ExpectsPictures(Protocol):
+    """A stage that gets ready for the pictures of a video, of (height, width), while other things are done."""
+
+    def expect(self, image_hw: tuple[int, int]) -> None: ...
 
 
 class PersonDetector(Protocol):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from torch import nn
 from parsing.batching import BatchSize
 from parsing.configs import Count, config, parse_config
 from parsing.errors import InputError
+from parsing.networks.graph_methods import late
 from parsing.networks.pieces import Piece, noise, run_on
 from parsing.networks.placing import PrecisionChoice, chosen_precision, computing_in, short_after, to_device
-from parsing.networks.runtimes import Precision, Runtime
+from parsing.networks.runtimes import Precision, Runtime, chosen_runtime
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from recognizers.clips.flow import network_input
@@ -48,11 +49,19 @@ class VideoRecognizerConfig:
     runtime: Runtime = "auto"
 
     def build(self, device: str) -> VideoRecognizer:
-        network, architecture, labels = load_recognizer(self.name, self.weights, device)
+        architecture, labels = described(self.name, self.weights)
         views = self.views or _trained_views(self.name, self.weights)
-        fold_norms(network)
         precision = chosen_precision(self.precision, self.runtime, device, self.weights)
-        runtime = run_on(network, clip_pieces(architecture), self.runtime, device, precision, "recognizer", short_after(self.weights))
+        runtime: Runtime = chosen_runtime(self.runtime, device)
+
+        def build() -> nn.Module:
+            nonlocal runtime
+            built, _, _ = load_recognizer(self.name, self.weights, device)
+            fold_norms(built)
+            runtime = run_on(built, clip_pieces(architecture), self.runtime, device, precision, "recognizer", short_after(self.weights))
+            return built
+
+        network = late(build)
         facts = model_facts("recognizer", replace(self, views=views, runtime=runtime, precision=precision), self.weights)
         return VideoRecognizer(network, architecture, labels, device, views, self.average, self.batch_size, precision, facts)
 
@@ -79,11 +88,19 @@ def load_recognizer(name: NetworkName, weights: str, device: str) -> tuple[nn.Mo
     Raises:
         InputError: the file is not of this network, or its header is not whole.
     """
-    header, path = read_header(weights, name), weights_path(weights)
-    architecture = parse_architecture(name, header.architecture, str(path))
-    labels = ActionLabels.from_header(header, str(path))
+    architecture, labels = described(name, weights)
     network = restore(lambda: architecture.build(labels.names), weights)
     return network.eval().to(device), architecture, labels
+
+
+def described(name: NetworkName, weights: str) -> tuple[Architecture, ActionLabels]:
+    """What the header of a weights file says of its network.
+
+    Raises:
+        InputError: the file is not of this network, or its header is not whole.
+    """
+    header, path = read_header(weights, name), str(weights_path(weights))
+    return parse_architecture(name, header.architecture, path), ActionLabels.from_header(header, path)
 
 
 class VideoRecognizer:
@@ -91,7 +108,7 @@ class VideoRecognizer:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Callable[..., Any],
         architecture: Architecture,
         labels: ActionLabels,
         device: str,

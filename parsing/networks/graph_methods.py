@@ -23,12 +23,32 @@ _WHEN_CALLED: ContextVar[bool] = ContextVar("_WHEN_CALLED", default=False)
 
 @contextmanager
 def loaded_when_called() -> Iterator[None]:
-    """Graphs of networks that are put on a runtime in this block, and may never be called, are loaded by their first call."""
+    """What is built in this block may never be called: its first call loads networks that `late` is asked for, and graphs."""
     token = _WHEN_CALLED.set(True)
     try:
         yield
     finally:
         _WHEN_CALLED.reset(token)
+
+
+def late(build: Callable[[], nn.Module]) -> Callable[..., Any]:
+    """A network, or, inside `loaded_when_called`, what its first call will build."""
+    return LateNetwork(build) if _WHEN_CALLED.get() else build()
+
+
+class LateNetwork:
+    """A network that its first call builds, whatever block of PyTorch's that call stands in."""
+
+    def __init__(self, build: Callable[[], nn.Module]) -> None:
+        self._build, self._turn = build, Lock()
+        self._network: nn.Module | None = None
+
+    def __call__(self, *inputs: Any) -> Any:
+        with self._turn:
+            if self._network is None:
+                with torch.inference_mode(False), torch.autocast("cpu", enabled=False):
+                    self._network = self._build()
+        return self._network(*inputs)
 
 
 class LateGraph:
@@ -44,7 +64,11 @@ class LateGraph:
         self._load, self._otherwise = load, otherwise
         self._run: Run | None = None
         if not _WHEN_CALLED.get():
-            Thread(target=self._try_to_load).start()
+            self.begin()
+
+    def begin(self) -> None:
+        """Load it in a thread."""
+        Thread(target=self._try_to_load).start()
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         if self._run is None:
@@ -74,17 +98,23 @@ class GraphMethod:
         original: Callable[..., Any],
         example: Inputs,
         one_by_one: bool = False,
-        of_sizes: Mapping[tuple[int, int], Run] = MappingProxyType({}),
+        of_sizes: Mapping[tuple[int, int], LateGraph] = MappingProxyType({}),
     ) -> None:
         self.run, self.original, self.one_by_one, self.of_sizes = run, original, one_by_one, of_sizes
         self.types = [tensor.dtype for tensor in example]
         self.alone = not str(inspect.signature(original).return_annotation).startswith(("tuple", "list"))
 
+    def expect(self, height: int, width: int) -> None:
+        """Load the graph that images of a size will go to, in a thread."""
+        graph = self.of_sizes.get((height, width), self.run)
+        if isinstance(graph, LateGraph):
+            graph.begin()
+
     def __call__(self, *tensors: Tensor) -> Any:
         if [tensor.dtype for tensor in tensors] != self.types or not all(tensor.numel() for tensor in tensors):
             return self.original(*tensors)
         arrays = [tensor.detach().numpy() for tensor in tensors]
-        own = self.of_sizes.get(arrays[0].shape[2:], self.run if self.one_by_one else None)
+        own: Run | None = self.of_sizes.get(arrays[0].shape[2:], self.run if self.one_by_one else None)
         found = [torch.from_numpy(array) for array in (self.run(arrays) if own is None else run_items(own, arrays))]
         return found[0] if self.alone else tuple(found)
 

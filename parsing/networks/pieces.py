@@ -181,7 +181,7 @@ class _Maker:
             return self._export(piece)
         return LateGraph(lambda: self._load(place), lambda: self._export_or(piece, self._in_pytorch, "PyTorch"))
 
-    def own(self, piece: Piece, otherwise: Run) -> Run:
+    def own(self, piece: Piece, otherwise: Run) -> LateGraph:
         """The graph of a size, which its first call makes or loads; another one where it is refused."""
 
         def load() -> Run:

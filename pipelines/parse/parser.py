@@ -21,7 +21,7 @@ from parsing.media.prefetch import prefetched
 from parsing.media.sources import Source, open_source
 from parsing.networks.device_images import uploaded_once
 from parsing.networks.runtimes import shared_by
-from parsing.stages import Item, PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
+from parsing.stages import ExpectsPictures, Item, PartDetector, PartStateRecognizer, PersonDetector, StateFilter, Tracker
 from parsing.types import ActionScore, Array, Branch, Completeness, Frame, FrameParse, ModelFacts
 from parsing.vocabulary import Vocabulary
 from pipelines.command import torch_device
@@ -176,6 +176,8 @@ class ParseStream:
         self.facts, self.num_frames = source.facts, source.num_frames
         self.branch = parser.by_size.explain(self.facts.width, self.facts.height)
         route, image_hw = parser.by_size(max(self.facts.width, self.facts.height)), (self.facts.height, self.facts.width)
+        if isinstance(parser.person_detector, ExpectsPictures):
+            parser.person_detector.expect(image_hw)
         self._video_actions = VideoActions(route)
         self._video_actions.read(self.source)
         parts, tubes = parser.part_actions, parser.track_actions
