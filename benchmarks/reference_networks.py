@@ -23,8 +23,8 @@ from detectors.inputs import find_candidates
 from detectors.networks import build_network
 from detectors.networks.architectures import FasterRCNNArchitecture, RetinaNetArchitecture
 from parsing.networks.backbones import Backbone
+from parsing.networks.openvino_graphs import has_bfloat16
 from parsing.networks.pieces import Piece, noise, run_on
-from parsing.networks.runtimes import has_bfloat16
 from recognizers.networks.folding import fold_norms
 from recognizers.networks.reference import VideoSwinArchitecture
 from recognizers.networks.video_resnet import R2Plus1DArchitecture

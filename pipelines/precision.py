@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> int:
     # Late: help and usage errors need not wait for the networks' libraries.
-    from parsing.networks.runtimes import has_bfloat16
+    from parsing.networks.openvino_graphs import has_bfloat16
     from parsing.networks.weights import WeightsHeader, read_header, with_header
 
     training = training_config(arguments.stage, read_settings(arguments.config, arguments.set), str(arguments.config))

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from parsing.errors import InputError
 from parsing.networks.graph_methods import Function
 from parsing.networks.graphs import open_graph
+from parsing.networks.openvino_graphs import openvino_core, openvino_model
 from parsing.networks.pieces import MOST_DIFFERENCE, Piece, difference, owner_of
-from parsing.networks.runtimes import onnx_bytes, openvino_core, openvino_model
+from parsing.networks.runtimes import onnx_bytes
 
 Format = Literal["onnx", "openvino", "torch_export"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "torch_export": ".pt2"}

@@ -14,7 +14,7 @@ import numpy as np
 from parsing.batching import is_out_of_memory
 from parsing.errors import InputError
 from parsing.extras import import_extra
-from parsing.networks.runtimes import openvino_core
+from parsing.networks.openvino_graphs import openvino_core
 from parsing.types import Array
 
 SUFFIXES = (".onnx", ".tflite")

@@ -6,11 +6,9 @@ pools regions stays in PyTorch, between them.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,11 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from parsing.batching import is_out_of_memory
-from parsing.files import atomic
+from parsing.networks.graph_cache import keep, keep_refusal, place_of, refusal_in
 from parsing.networks.graph_methods import Function, GraphMethod, Inputs, LateGraph, as_tuple, loaded_when_called
 from parsing.networks.runtimes import Engine, Precision, Run, Runtime, Shape, chosen_runtime, engine
 from parsing.networks.tensors import in_one_thread
-from parsing.networks.zoo import home
 from parsing.types import Array
 
 log = logging.getLogger(__name__)
@@ -35,7 +32,6 @@ MOST_DIFFERENCE = 1e-3
 # and near 1 in those that collapse; what the rest costs is for figures on validation data to say, see `placing.py`.
 MOST_RELATIVE = 0.1
 IMAGES = 4  # axes
-MOST_KEPT = 64  # files in the cache
 
 
 @dataclass(frozen=True)
@@ -174,7 +170,7 @@ class _Maker:
             RefusedError: it does not compute what PyTorch does.
         """
         place = self._place(piece)
-        refusal = _refusal(place)
+        refusal = refusal_in(place)
         if refusal:
             raise RefusedError(refusal)
         if refusal is None:
@@ -186,13 +182,13 @@ class _Maker:
 
         def load() -> Run:
             place = self._place(piece)
-            return otherwise if _refusal(place) else self._load(place)
+            return otherwise if refusal_in(place) else self._load(place)
 
         with loaded_when_called():
             return LateGraph(load, lambda: self._export_or(piece, otherwise, "the graph of all sizes"))
 
     def _place(self, piece: Piece) -> Path:
-        return home() / "graphs" / f"{_key(self.owner, piece, self.made)}{self.made.suffix}"
+        return place_of(f"{piece.method} {piece.graph_shapes} {self.made.identity}", self.owner, self.made.suffix)
 
     def _load(self, place: Path) -> Run:
         return self.made.load(place.read_bytes())
@@ -209,9 +205,9 @@ class _Maker:
             run = _attempt(lambda: self.made.load(content))
             _check(GraphMethod(run, self.original, piece.examples[0], piece.one_by_one), self.original, piece, self.precision, self.device)
         except RefusedError as reason:
-            _keep(place, f"{_REFUSED}{reason}".encode())
+            keep_refusal(place, str(reason))
             raise
-        _keep(place, content)
+        keep(place, content)
         return run
 
     def _export_or(self, piece: Piece, otherwise: Run, what: str) -> Run:
@@ -283,43 +279,3 @@ def _finite(expected: Tensor, found: Tensor) -> tuple[Tensor, Tensor] | None:
     """The finite values of both, or nothing where they are not finite in the same places."""
     known = expected.isfinite()
     return (expected[known].double(), found[known].double()) if torch.equal(known, found.isfinite()) else None
-
-
-@in_one_thread()
-def _key(owner: nn.Module, piece: Piece, made: Engine) -> str:
-    """Digest of all that a graph depends on: numbers, code, shapes, runtime."""
-    found = hashlib.sha256(f"{piece.method} {piece.graph_shapes} {made.identity} {owner}".encode())
-    for name, tensor in sorted([*owner.named_parameters(), *owner.named_buffers()], key=lambda item: item[0]):
-        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        found.update(tensor.detach().cpu().contiguous().view(-1).numpy().data)
-    for file in sorted({inspect.getsourcefile(type(module)) or "" for module in owner.modules()} - {""}):
-        found.update(Path(file).read_bytes())
-    return found.hexdigest()
-
-
-_REFUSED = "refused: "
-
-
-def _refusal(place: Path) -> str | None:
-    """Why no graph is kept and none will be; empty where one is, None where nothing is."""
-    try:
-        with place.open("rb") as file:
-            is_refusal = file.read(len(_REFUSED)) == _REFUSED.encode()
-            reason = file.read().decode() if is_refusal else ""
-    except OSError:
-        return None
-    with suppress(OSError):
-        place.touch()  # it is in use
-    return reason
-
-
-def _keep(place: Path, content: bytes) -> None:
-    """Put a file into the cache, and take out those that nobody has used for longest; a cache that cannot be written is left."""
-    try:
-        with atomic(place) as temporary:
-            temporary.write_bytes(content)
-        files = sorted((file for file in place.parent.iterdir() if not file.name.startswith(".")), key=lambda file: file.stat().st_mtime)
-        for file in files[:-MOST_KEPT]:
-            file.unlink(missing_ok=True)
-    except OSError as error:
-        log.warning("%s: the graph cannot be kept (%s), so it will be made again", place.parent, error.strerror)

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from parsing.networks.runtimes import Precision, Runtime, chosen_runtime, has_bfloat16
+from parsing.networks.openvino_graphs import has_bfloat16
+from parsing.networks.runtimes import Precision, Runtime, chosen_runtime
 from parsing.networks.weights import read_header
 from parsing.types import Array
 

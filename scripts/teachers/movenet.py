@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from parsing.networks.movenet import MOVENET_WIDTHS, from_folded, movenet_trunk
-from parsing.networks.runtimes import openvino_core, openvino_model
+from parsing.networks.openvino_graphs import openvino_core, openvino_model
 from parsing.types import Array
 from teachers.graphs import HEADS, read_movenet
 

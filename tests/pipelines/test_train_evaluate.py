@@ -98,11 +98,11 @@ def test_weights_say_what_bfloat16_costs(
     monkeypatch.setenv("PARTWISE_HOME", str(tmp_path / "home"))
     weights, out = tiny_pipeline.parent / "person.safetensors", tmp_path / "short.safetensors"
     base = ["person_detector", "--config", str(write_config(tmp_path / "c.yaml", people)), "--weights", str(weights), "--out", str(out)]
-    monkeypatch.setattr("parsing.networks.runtimes.has_bfloat16", lambda: False)
+    monkeypatch.setattr("parsing.networks.openvino_graphs.has_bfloat16", lambda: False)
     with pytest.raises(InputError, match="OpenVINO has no bfloat16 on this processor"):
         precision.main(precision.build_parser().parse_args(base))
     assert not out.exists()
-    monkeypatch.setattr("parsing.networks.runtimes.has_bfloat16", lambda: True)
+    monkeypatch.setattr("parsing.networks.openvino_graphs.has_bfloat16", lambda: True)
     with pytest.raises(InputError, match="--after: bfloat16_after: Input should be greater than or equal to 0"):
         precision.main(precision.build_parser().parse_args([*base, "--after", "-1"]))
     assert precision.main(precision.build_parser().parse_args([*base, "--after", "2"])) == 0

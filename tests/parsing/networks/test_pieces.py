@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Event, current_thread
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from parsing.errors import InputError
-from parsing.networks import pieces, placing, runtimes
-from parsing.networks.graph_methods import loaded_when_called
+from parsing.networks import graph_cache, openvino_graphs, pieces, placing, runtimes
+from parsing.networks.graph_methods import GraphMethod, LateGraph, late, loaded_when_called
 from parsing.networks.pieces import Piece, run_on
 from parsing.networks.weights import WeightsHeader, save_weights
 
@@ -138,11 +139,13 @@ class Deep(nn.Module):
 @pytest.mark.parametrize(("skips", "after", "num_graphs"), [(False, 2, 2), (False, 4, 1), (True, 2, 1), (False, 0, 1)])
 def test_the_beginning_may_stay_in_float32(skips: bool, after: int, num_graphs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
-    monkeypatch.setattr(runtimes, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(openvino_graphs, "has_bfloat16", lambda: True)
     torch.manual_seed(0)
     network, asked = Deep(skips).eval(), []
-    settings_of = runtimes._OpenVino._settings_of
-    monkeypatch.setattr(runtimes._OpenVino, "_settings_of", lambda self, count: asked.append(settings_of(self, count)) or asked[-1])
+    settings_of = openvino_graphs.OpenVinoGraphs._settings_of
+    monkeypatch.setattr(
+        openvino_graphs.OpenVinoGraphs, "_settings_of", lambda self, count: asked.append(settings_of(self, count)) or asked[-1]
+    )
     plain = network.forward
     assert run_on(network, [Piece("forward", examples())], "openvino", "cpu", "bfloat16", short_after=after) == "openvino"
     assert [settings["INFERENCE_PRECISION_HINT"] for settings in asked[-1]] == ["f32", "bf16"][-num_graphs:]
@@ -224,14 +227,14 @@ def test_graphs_of_the_cache_are_loaded_meanwhile_or_when_they_are_called(when_c
     pytest.importorskip("openvino")
     piece, images = Piece("forward", examples()), torch.rand(1, 3, 8, 12)
     run_on(net(), [piece], "openvino", "cpu")
-    load, begun, loaded = runtimes._OpenVino.load, Event(), []
+    load, begun, loaded = openvino_graphs.OpenVinoGraphs.load, Event(), []
 
-    def noted(self: runtimes._OpenVino, content: bytes) -> runtimes.Run:
+    def noted(self: openvino_graphs.OpenVinoGraphs, content: bytes) -> runtimes.Run:
         begun.set()
         loaded.append(current_thread())
         return load(self, content)
 
-    monkeypatch.setattr(runtimes._OpenVino, "load", noted)
+    monkeypatch.setattr(openvino_graphs.OpenVinoGraphs, "load", noted)
     network = net()
     with loaded_when_called() if when_called else nullcontext():
         assert run_on(network, [piece], "openvino", "cpu") == "openvino"
@@ -265,7 +268,7 @@ def test_a_cache_that_cannot_be_written_is_told(caplog: pytest.LogCaptureFixture
 
 def test_the_cache_is_bounded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
-    monkeypatch.setattr(pieces, "MOST_KEPT", 1)
+    monkeypatch.setattr(graph_cache, "MOST_KEPT", 1)
     run_on(net(), [Piece("forward", examples()), Piece("maps", examples())], "openvino", "cpu")
     assert len(list(cache.iterdir())) == 1
 
@@ -320,3 +323,55 @@ def test_nothing_is_told_to_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
     telemetry = pytest.importorskip("openvino_telemetry")
     monkeypatch.setattr(telemetry.Telemetry, "send_event", lambda *_, **__: pytest.fail("told"))
     assert run_on(net(), [Piece("forward", examples())], "openvino", "cpu") == "openvino"
+
+
+def test_calls_have_graphs_of_their_own_and_further_ones_wait() -> None:
+    pytest.importorskip("openvino")
+    network = net()
+    with runtimes.shared_by(2):
+        run_on(network, [Piece("forward", examples())], "openvino", "cpu")
+    graphs, images = network.forward.run, [torch.rand(1, 3, 8, 12) for _ in range(24)]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(network.forward, images))
+    for one, image in zip(found, images, strict=True):
+        torch.testing.assert_close(one, net()(image), atol=1e-4, rtol=1e-4)
+    assert 1 <= graphs._free.qsize() <= 2
+    for _ in range(3):  # a call that fails gives its graphs back
+        with pytest.raises(RuntimeError):
+            network.forward(torch.rand(1, 5, 8, 12))
+    torch.testing.assert_close(network.forward(images[0]), found[0])
+
+
+def test_late_networks_are_built_once_by_their_first_call() -> None:
+    built: list[bool] = []
+
+    def build() -> torch.nn.Module:
+        built.append(torch.is_inference_mode_enabled() or torch.is_autocast_enabled("cpu"))
+        return net()
+
+    with loaded_when_called():
+        network = late(build)
+    assert not built
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        network(torch.rand(1, 3, 8, 12))
+    network(torch.rand(1, 3, 8, 12))
+    assert built == [False]
+    assert isinstance(late(build), torch.nn.Module)
+
+
+def test_the_graph_of_an_expected_size_loads_before_it_is_called() -> None:
+    loaded = Event()
+
+    def load() -> runtimes.Run:
+        loaded.set()
+        return lambda arrays: [array * 2 for array in arrays]
+
+    with loaded_when_called():
+        graph = LateGraph(load, load)
+    method = GraphMethod(list, lambda images: images, (torch.rand(1, 3, 8, 12),), of_sizes={(4, 6): graph})
+    method.expect(8, 6)
+    assert not loaded.is_set()
+    method.expect(4, 6)
+    assert loaded.wait(10)
+    images = torch.rand(2, 3, 4, 6)
+    assert torch.equal(method(images), images * 2)

@@ -14,6 +14,7 @@ from detectors.networks import build_network
 from detectors.networks.architectures import FasterRCNNArchitecture, GFLArchitecture, RetinaNetArchitecture
 from parsing.networks.pieces import run_on
 from pipelines import VideoParser
+from pipelines.parse.flow import Lanes
 from recognizers.superres.basicvsr import BasicVSRArchitecture
 from recognizers.superres.realbasicvsr import RealBasicVSRArchitecture
 
@@ -82,3 +83,18 @@ def test_a_pipeline_parses_the_same(tiny_pipeline: Path, tmp_path: Path) -> None
         np.testing.assert_allclose(other.parts.xyxy, one.parts.xyxy, atol=0.5)
         np.testing.assert_allclose(other.parts.scores, one.parts.scores, atol=1e-3)
         np.testing.assert_allclose(other.states.scores, one.states.scores, atol=1e-3)
+
+
+def test_what_follows_the_networks_takes_no_more_threads_than_they_do() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        lanes = Lanes(2)
+        items = lanes.beside(torch.get_num_threads() for _ in range(2))
+        assert next(items) == 2
+        assert torch.get_num_threads() == 4
+        torch.set_num_threads(3)  # is the caller's to say
+        assert list(items) == [2]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
