@@ -89,7 +89,8 @@ def pairs() -> Iterator[tuple[str, Run, Run]]:
 def detector(name: str, architecture: Any, image: torch.Tensor) -> Run:
     network: Any = build_network(name, architecture).eval()
     runs_on(network, *network.pieces())
-    return partial(find_candidates, network, image[None], [HW], "bfloat16")
+    pixels = image[None].mul(255).byte()  # as pictures are decoded
+    return partial(find_candidates, network, pixels, [HW], "bfloat16")
 
 
 def runs_on(network: nn.Module, *pieces: Piece) -> None:
