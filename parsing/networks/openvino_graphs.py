@@ -82,13 +82,14 @@ class OpenVinoGraphs:
         return b"".join(len(blob).to_bytes(LENGTH, "little") + blob for blob in blobs)
 
     def load(self, content: bytes) -> Run:
-        blobs: list[bytes] = []
-        while content:
-            end = LENGTH + int.from_bytes(content[:LENGTH], "little")
-            if len(content) < end:
+        whole, begin = np.array(np.frombuffer(content, np.uint8)), 0
+        blobs: list[Array] = []
+        while begin < len(whole):
+            first, end = begin + LENGTH, begin + LENGTH + int.from_bytes(content[begin : begin + LENGTH], "little")
+            if len(whole) < end:
                 raise ValueError("the file of a graph is cut short")
-            blobs.append(content[LENGTH:end])
-            content = content[end:]
+            blobs.append(whole[first:end])
+            begin = end
         return _Graphs(list(zip(blobs, self._settings_of(len(blobs)), strict=True)), self.calls)
 
     def _settings_of(self, count: int) -> list[dict[str, Any]]:
@@ -104,11 +105,11 @@ class _Graphs:
     """Compiled graphs of OpenVINO that follow each other, each of which takes what the one before it gives, where it lies.
 
     Args:
-        blobs: of the graphs, with their settings.
+        blobs: of the graphs, (N,) uint8, with their settings. They stay, as all copies of a graph compute with the weights in there.
         calls: how many calls may compute at a time, each in graphs of its own; a further one waits.
     """
 
-    def __init__(self, blobs: Sequence[tuple[bytes, dict[str, Any]]], calls: int) -> None:
+    def __init__(self, blobs: Sequence[tuple[Array, dict[str, Any]]], calls: int) -> None:
         self._blobs, self._unmade, self._making = blobs, calls, Lock()
         self._free: LifoQueue[list[Any]] = LifoQueue()
         self._tensor = import_extra("openvino").Tensor
@@ -127,12 +128,12 @@ class _Graphs:
             return self._free.get_nowait()
         with self._making:
             if self._unmade:
-                core = openvino_core()
-                made = [core.import_model(io.BytesIO(blob), "CPU", settings).create_infer_request() for blob, settings in self._blobs]
                 self._unmade -= 1
-                self._blobs = self._blobs if self._unmade else ()  # memory that is no longer needed
-                return made
+                return [self._request(*blob) for blob in self._blobs]
         return self._free.get()
+
+    def _request(self, blob: Array, settings: dict[str, Any]) -> Any:
+        return openvino_core().import_model(self._tensor(blob, shared_memory=True), "CPU", settings).create_infer_request()
 
     def _computed(self, requests: Sequence[Any], given: Sequence[Array]) -> list[Array]:
         for number, array in enumerate(given):
