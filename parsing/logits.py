@@ -30,4 +30,6 @@ def logit(probabilities: Any) -> Array:
 
 
 def _tensor(values: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(values))
+    array = np.asarray(values)
+    kind = array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.dtype(float)  # PyTorch takes no other order
+    return torch.from_numpy(np.array(array, kind))

@@ -131,6 +131,7 @@ class Function(nn.Module):
     def __init__(self, owner: nn.Module, method: Callable[..., Any]) -> None:
         super().__init__()
         self.owner, self.method = owner, method
+        self.training = owner.training  # which exporters to ONNX bring back when they end, in all modules inside
 
     def forward(self, *tensors: Tensor) -> Inputs:
         return as_tuple(self.method(*tensors))

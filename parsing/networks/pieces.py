@@ -148,7 +148,7 @@ def _faster(original: Any, owner: nn.Module, piece: Piece, made: Engine | None, 
     maker = _Maker(original, owner, made, precision, device, name)
     with loaded_when_called() if piece.sizes else nullcontext():
         run = maker.graph(piece)
-    of_sizes = {size: maker.own(piece.of_size(*size), run) for size in piece.sizes}
+    of_sizes = {size: maker.own(piece, size, run) for size in piece.sizes}
     return GraphMethod(run, original, piece.examples[0], piece.one_by_one, of_sizes)
 
 
@@ -177,15 +177,15 @@ class _Maker:
             return self._export(piece)
         return LateGraph(lambda: self._load(place), lambda: self._export_or(piece, self._in_pytorch, "PyTorch"))
 
-    def own(self, piece: Piece, otherwise: Run) -> LateGraph:
-        """The graph of a size, which its first call makes or loads; another one where it is refused."""
+    def own(self, piece: Piece, size: tuple[int, int], otherwise: Run) -> LateGraph:
+        """The graph of a height and width, which its first call makes or loads; another one where it is refused."""
 
         def load() -> Run:
-            place = self._place(piece)
+            place = self._place(piece.of_size(*size))  # now: examples of all sizes would take a tenth of a second
             return otherwise if refusal_in(place) else self._load(place)
 
         with loaded_when_called():
-            return LateGraph(load, lambda: self._export_or(piece, otherwise, "the graph of all sizes"))
+            return LateGraph(load, lambda: self._export_or(piece.of_size(*size), otherwise, "the graph of all sizes"))
 
     def _place(self, piece: Piece) -> Path:
         return place_of(f"{piece.method} {piece.graph_shapes} {self.made.identity}", self.owner, self.made.suffix)

@@ -42,7 +42,8 @@ class TrackActionsConfig:
         min_frames: crops that a window must hold to be recognized.
         most_frames: crops that a window may hold; key frames that come faster are left out.
         most_px: side that larger crops are scaled down to; that of the recognizers' input or a little more.
-        clips: most clips that a video network looks at in a window in each of its views; None as many as in a video.
+        clips: most clips that a video network of `recognizers` looks at in a window in each of its views; None as many as in a
+            video, as those of the low-resolution branch do.
         low_res: whether small persons of large videos go to the low-resolution branch, as small videos do; else what sees the
             video sees its persons.
     """

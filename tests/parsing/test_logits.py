@@ -17,3 +17,9 @@ def test_they_are_those_of_scipy() -> None:
 
 def test_the_type_stays() -> None:
     assert {of(np.ones(3, np.float32)).dtype for of in (softmax, log_softmax, sigmoid)} == {np.dtype(np.float32)}
+
+
+def test_whole_numbers_and_numbers_of_another_machine() -> None:
+    np.testing.assert_allclose(softmax(np.array([0, 2])), scipy.special.softmax([0.0, 2.0]))
+    assert sigmoid(0).dtype == np.float64
+    np.testing.assert_allclose(softmax(np.array([0, 2], ">f4")), scipy.special.softmax([0.0, 2.0]), rtol=1e-6)

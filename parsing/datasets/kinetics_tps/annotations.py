@@ -15,7 +15,7 @@ from parsing.errors import InputError
 from parsing.types import Array
 from parsing.vocabulary import PART_NAMES, read_list
 
-FRAME_NAME = re.compile(r"img_(\d{5,})\.(?:json|jpg|jpeg|png)")
+FRAME_NAME = re.compile(r"img_(\d{5,9})\.(?:json|jpg|jpeg|png)")
 MAX_PERSONS, MAX_PROPOSALS = 10, 5
 PART_LIST = "parts.txt"
 
@@ -137,7 +137,8 @@ def _part(name: str, value: Any, where: str, limits: bool, parts: Sequence[str])
 def _boxes(value: Any, where: str) -> Array:
     """(n, 4) float64, n >= 1."""
     try:
-        boxes = np.asarray(value, np.float64)
+        given = np.asarray(value)
+        boxes = np.zeros(0) if given.dtype.kind == "U" else given.astype(np.float64)  # texts would become numbers
     except (TypeError, ValueError, OverflowError):
         boxes = np.zeros(0)
     if boxes.ndim == 1:

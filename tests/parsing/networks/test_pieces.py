@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from parsing.errors import InputError
 from parsing.networks import graph_cache, openvino_graphs, pieces, placing, runtimes
-from parsing.networks.graph_methods import GraphMethod, LateGraph, late, loaded_when_called
+from parsing.networks.graph_methods import loaded_when_called
 from parsing.networks.pieces import Piece, run_on
 from parsing.networks.weights import WeightsHeader, save_weights
 
@@ -340,38 +340,3 @@ def test_calls_have_graphs_of_their_own_and_further_ones_wait() -> None:
         with pytest.raises(RuntimeError):
             network.forward(torch.rand(1, 5, 8, 12))
     torch.testing.assert_close(network.forward(images[0]), found[0])
-
-
-def test_late_networks_are_built_once_by_their_first_call() -> None:
-    built: list[bool] = []
-
-    def build() -> torch.nn.Module:
-        built.append(torch.is_inference_mode_enabled() or torch.is_autocast_enabled("cpu"))
-        return net()
-
-    with loaded_when_called():
-        network = late(build)
-    assert not built
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        network(torch.rand(1, 3, 8, 12))
-    network(torch.rand(1, 3, 8, 12))
-    assert built == [False]
-    assert isinstance(late(build), torch.nn.Module)
-
-
-def test_the_graph_of_an_expected_size_loads_before_it_is_called() -> None:
-    loaded = Event()
-
-    def load() -> runtimes.Run:
-        loaded.set()
-        return lambda arrays: [array * 2 for array in arrays]
-
-    with loaded_when_called():
-        graph = LateGraph(load, load)
-    method = GraphMethod(list, lambda images: images, (torch.rand(1, 3, 8, 12),), of_sizes={(4, 6): graph})
-    method.expect(8, 6)
-    assert not loaded.is_set()
-    method.expect(4, 6)
-    assert loaded.wait(10)
-    images = torch.rand(2, 3, 4, 6)
-    assert torch.equal(method(images), images * 2)

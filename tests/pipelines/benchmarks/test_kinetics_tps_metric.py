@@ -150,6 +150,7 @@ GOOD = {"v": {"img_00001.json": {"humans": [person(BODY, left_arm=(ARM, "bend"))
         ([{"box": [0, 0, float("nan"), 9], "parts": {}}], "not finite"),
         ([{"box": [0, 0, 9], "parts": {}}], "expected four numbers"),
         ([{"box": "0099", "parts": {}}], "expected four numbers"),
+        ([{"box": ["0", "0", "9", "9"], "parts": {}}], "expected four numbers"),
         ([{"box": [0, 0, 9, 10**400], "parts": {}}], "expected four numbers"),
         ([{"box": BODY, "parts": {"head": {"box": ARM, "verb": 3}}}], "verb 3, expected a text"),
         ([{"box": BODY, "parts": {"head": {"box": ARM}}}], "expected an object with 'box' and 'verb'"),
@@ -204,6 +205,9 @@ def test_files_that_are_cut_off_or_repeat_a_key_are_refused(tmp_path: Path) -> N
         read_results(parts, actions)
     parts.write_text('{"v": {"frame_1.json": {"humans": []}}}')
     with pytest.raises(InputError, match=r"v: frame 'frame_1\.json', expected a name like img_00001\.json"):
+        read_results(parts, actions).parts["v"]
+    parts.write_text(json.dumps({"v": {f"img_{'1' * 5000}.json": {"humans": []}, "frame_1.json": {"humans": []}}}))
+    with pytest.raises(InputError, match=r"v: frame 'img_1+, expected a name like img_00001\.json"):
         read_results(parts, actions).parts["v"]
     parts.write_text('{"v": 7}')
     with pytest.raises(InputError, match=r"v: expected an object of frames"):
