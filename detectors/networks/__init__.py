@@ -27,8 +27,8 @@ from parsing.errors import InputError
 from parsing.networks.backbones import Pretrained
 from parsing.networks.initial import NamedRows
 from parsing.networks.pieces import Piece
-from parsing.networks.tensors import in_one_thread
 from parsing.networks.weights import WeightsHeader, read_header, restore, weights_path
+from parsing.threads import in_threads
 
 NetworkName = Literal["cascade_rcnn", "faster_rcnn", "retinanet", "gfl"]
 NETWORKS: dict[str, tuple[type[DetectorArchitecture], type[nn.Module]]] = {
@@ -66,7 +66,7 @@ def parse_architecture(name: str, value: Any, where: str) -> DetectorArchitectur
     return parse_config(NETWORKS[name][0], value, where)
 
 
-@in_one_thread()
+@in_threads(1)
 def load_network(name: str, weights: str, class_names: Sequence[str] | None, device: str) -> DetectionNetwork:
     """The network that a weights file describes, ready to run.
 

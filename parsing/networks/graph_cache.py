@@ -11,14 +11,14 @@ from pathlib import Path
 from torch import nn
 
 from parsing.files import atomic
-from parsing.networks.tensors import in_one_thread
 from parsing.networks.zoo import home
+from parsing.threads import in_threads
 
 log = logging.getLogger(__name__)
 MOST_KEPT = 64  # files
 
 
-@in_one_thread()
+@in_threads(1)
 def place_of(what: str, owner: nn.Module, suffix: str) -> Path:
     """Where a graph lies, under the digest of all that it depends on.
 

@@ -20,7 +20,7 @@ from parsing.batching import is_out_of_memory
 from parsing.networks.graph_cache import keep, keep_refusal, place_of, refusal_in
 from parsing.networks.graph_methods import Function, GraphMethod, Inputs, LateGraph, as_tuple, loaded_when_called
 from parsing.networks.runtimes import Engine, Precision, Run, Runtime, Shape, chosen_runtime, engine
-from parsing.networks.tensors import in_one_thread
+from parsing.threads import in_threads
 from parsing.types import Array
 
 log = logging.getLogger(__name__)
@@ -79,14 +79,14 @@ class Piece:
         return replace(self, sizes=tuple(sizes)) if self.takes_any_image else self
 
 
-@in_one_thread()
+@in_threads(1)
 def noise(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
     """Examples of a method that takes one tensor of features, the same each time, in [0, 1)."""
     random = torch.Generator().manual_seed(0)
     return (torch.rand(one, generator=random),), (torch.rand(other, generator=random),)
 
 
-@in_one_thread()
+@in_threads(1)
 def pixels(one: Shape, other: Shape) -> tuple[Inputs, Inputs]:
     """Examples of a method that takes images as they are decoded, uint8, the same each time."""
     return tuple((tensor.mul(256).byte(),) for (tensor,) in noise(one, other))  # type: ignore[return-value]

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -49,17 +48,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     with open_safetensors(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-@contextmanager
-def in_one_thread() -> Iterator[None]:
-    """PyTorch computes in this block without its other threads, for which each of many small steps waits while another program runs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, problem: str) -> None:

@@ -25,7 +25,8 @@ from parsing.json_files import parse_json
 from parsing.networks import zoo
 from parsing.networks.download import digest
 from parsing.networks.shipped import SHIPPED, shipped_path
-from parsing.networks.tensors import fill_network, in_one_thread, open_safetensors, read_tensors
+from parsing.networks.tensors import fill_network, open_safetensors, read_tensors
+from parsing.threads import in_threads
 from parsing.types import ModelFacts
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
@@ -110,7 +111,7 @@ class _WithoutDraws(TorchFunctionMode):
         return function(*args, **named)
 
 
-@in_one_thread()
+@in_threads(1)
 def restore(build: Callable[[], Network], weights: str) -> Network:
     """The network that `build` makes of a file's header, filled from that file and never at random.
 

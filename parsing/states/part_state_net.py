@@ -21,12 +21,12 @@ from parsing.networks.device_images import crop_images
 from parsing.networks.pieces import run_on
 from parsing.networks.placing import PrecisionChoice, chosen_precision, computing_in, short_after, to_device
 from parsing.networks.runtimes import Precision, Runtime
-from parsing.networks.tensors import in_one_thread
 from parsing.networks.weights import model_facts, read_header, restore, weights_path
 from parsing.stages import PartStateRecognizer
 from parsing.states import PART_STATES
 from parsing.states.decoding import StateDecoder, exclude
 from parsing.states.network import PartStateArchitecture, PartStateNet
+from parsing.threads import in_threads
 from parsing.types import Array, Detections, Frame, ModelFacts, Parts, PartStates
 from parsing.vocabulary import Vocabulary
 
@@ -103,7 +103,7 @@ class StateEnsemble:
         return [PartStates(np.clip(scores, 0, 1)) for scores in mixed]
 
 
-@in_one_thread()
+@in_threads(1)
 def load_part_state_net(weights: str, device: str) -> tuple[PartStateNet, Vocabulary]:
     """The network that a weights file describes, ready to run, and the vocabulary it was trained for.
 

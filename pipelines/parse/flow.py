@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from parsing.stages import Item
+from parsing.threads import in_threads
 from parsing.types import Array, Frame, FrameParse
 from pipelines.parse.keys import KeyFrames
 
@@ -47,14 +48,11 @@ class Lanes:
         """
         iterator = iter(items)
         while True:
-            before = torch.get_num_threads()
-            torch.set_num_threads(self.threads)
             try:
-                item = next(iterator)
+                with in_threads(self.threads):
+                    item = next(iterator)
             except StopIteration:
                 return
-            finally:
-                torch.set_num_threads(before)
             yield item
 
     def shares(self, frames: list[Frame]) -> list[list[Frame]]:

@@ -13,7 +13,7 @@ from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from parsing.networks.tensors import in_one_thread
+from parsing.threads import in_threads
 
 Norm = nn.BatchNorm2d | nn.BatchNorm3d
 # Modules that run their children in the order in which they list them, as far as convolutions and norms go.
@@ -29,7 +29,7 @@ IN_ORDER = (
 )
 
 
-@in_one_thread()
+@in_threads(1)
 @torch.no_grad()
 def fold_norms(network: nn.Module) -> int:
     """Fold, in place, every batch norm that directly follows a convolution in a module that is in order; for evaluation only.
