@@ -6,7 +6,8 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,32 @@ def shown(path: str) -> str:
     return re.sub(r"^([^:/]+://)(?:[^/?#]*@)?([^?#]*).*$", r"\1\2", path)
 
 
+@contextmanager
+def reached(path: str, failed: str) -> Iterator[None]:
+    """What is done to a path or URL on its file system, whose errors are of classes that only its own library knows.
+
+    Args:
+        failed: what to say of it then, as in "cannot be listed".
+
+    Raises:
+        InputError: it went wrong.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{shown(path)}: {failed} ({reason:.300})") from error
+
+
 def _expanded(source: str) -> list[str]:
     if source.endswith(".parquet"):
         return _entries(_column(source), source)
     if source.endswith(".txt"):
         system, path = file_system(source)
-        try:
+        with reached(source, "cannot be read"):
             lines = system.cat_file(path).decode().splitlines()
-        except (OSError, UnicodeError) as error:
-            raise InputError(f"{shown(source)}: cannot be read ({error})") from None
         return _entries([line.strip() for line in lines if line.strip()], source)
     if _URL.match(source) is None:
         return [os.path.abspath(file) for file in files_of(source)]  # noqa: PTH100  # links keep their names
@@ -91,24 +109,18 @@ def _entries(paths: Sequence[str], source: str) -> list[str]:
 
 def _column(source: str) -> list[str]:
     parquet, system = import_extra("pyarrow.parquet", "ray"), file_system(source)
-    try:
+    with reached(source, f"expected a Parquet file with a column {PATH_COLUMN!r}"):
         column = parquet.read_table(system[1], columns=[PATH_COLUMN], filesystem=system[0]).column(PATH_COLUMN)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{shown(source)}: expected a Parquet file with a column {PATH_COLUMN!r} ({' '.join(str(error).split())})"
-        ) from None
     return [str(value) for value in column.to_pylist() if value]
 
 
 def _remote(source: str) -> list[str]:
     system, path = file_system(source)
-    try:
+    with reached(source, "cannot be listed"):
         if system.isdir(path):
             found = [entry for entry in system.ls(path, detail=False) if _is_video(entry)]
         else:
             found = system.glob(path) if any(mark in path for mark in "*?[") else [path]
-    except OSError as error:
-        raise InputError(f"{shown(source)}: cannot be listed ({error})") from None
     if not found:
         raise InputError(f"{shown(source)}: names no video")
     return [system.unstrip_protocol(entry) for entry in sorted(found)]

@@ -10,6 +10,7 @@ import os
 import posixpath
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,12 @@ from parsing.progress import Counter
 from pipelines.command import claim, torch_device
 from pipelines.config_files import config_path
 from pipelines.parse.config import PipelineConfig, read_pipeline
-from pipelines.parse.listing import file_system, names_of, shown, sources_of
+from pipelines.parse.listing import file_system, names_of, reached, shown, sources_of
 from pipelines.parse.manifest import Manifest, Record, now
 from pipelines.parse.sources import DOCUMENT_SUFFIXES, STDOUT, Job
 
 PARQUET = ".parquet"
-TRIES = 2  # of a video whose actor was lost
+TRIES = 2  # of a video whose actor was lost, at least
 CORES_OF_ACTOR = 2
 ANSWER_S = 10.0  # that the machine of a cluster has to answer
 
@@ -59,8 +60,8 @@ class RayParser:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 record, document = self._parsed(task, Path(folder))
-            except (InputError, OSError) as error:
-                record, document = Record(shown(task.source), (), "failed", f"{shown(task.source)}: {error}", finished_at=now()), ""
+            except InputError as error:
+                record, document = Record(shown(task.source), (), "failed", str(error), finished_at=now()), ""
         return {"number": task.number, "record": json.dumps(dataclasses.asdict(record)), "document": document}
 
     def _parsed(self, task: RayTask, folder: Path) -> tuple[Record, str]:
@@ -68,7 +69,8 @@ class RayParser:
         local, made = Path(path), folder / "parse.json"
         if not _is_local(system):
             local = folder / posixpath.basename(path)
-            system.get_file(path, str(local))
+            with reached(task.source, "cannot be read"):
+                system.get_file(path, str(local))
         record = self.recorder(Job(local, made, None))
         document = ""
         if record.outcome == "done" and task.output:
@@ -76,7 +78,8 @@ class RayParser:
         elif record.outcome == "done":
             document = made.read_text(encoding="utf-8")
         outputs = (task.output,) if record.outcome == "done" and task.output else ()
-        return dataclasses.replace(record, source=shown(task.source), outputs=outputs), document
+        error = record.error and record.error.replace(str(local), shown(task.source))  # of a copy, what it is one of
+        return dataclasses.replace(record, source=shown(task.source), outputs=outputs, error=error), document
 
 
 def run_with_ray(arguments: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -127,52 +130,66 @@ def targets_of(sources: Sequence[str], out: str) -> list[str]:
 def existing(out: str, tasks: Sequence[RayTask]) -> set[RayTask]:
     """Those whose parse is there already."""
     system, path = file_system(out)
-    if not out.endswith(PARQUET):
-        found = {system.unstrip_protocol(entry) for entry in system.find(path)} if system.exists(path) else set()
-        return {task for task in tasks if system.unstrip_protocol(system._strip_protocol(task.output)) in found}
-    if not system.exists(path):
-        return set()
-    rows = import_extra("pyarrow.parquet", "ray").read_table(path, columns=["source"], filesystem=system)
-    sources = set(rows.column("source").to_pylist())
-    return {task for task in tasks if shown(task.source) in sources}
+    with reached(out, "cannot be looked into"):
+        if not system.exists(path):
+            return set()
+        if not out.endswith(PARQUET):
+            found = {system.unstrip_protocol(entry) for entry in system.find(path)}
+            return {task for task in tasks if system.unstrip_protocol(system._strip_protocol(task.output)) in found}
+        rows = import_extra("pyarrow.parquet", "ray").read_table(path, columns=["source"], filesystem=system)
+        sources = set(rows.column("source").to_pylist())
+        return {task for task in tasks if shown(task.source) in sources}
 
 
 def parse_rows(tasks: Sequence[RayTask], settings: PipelineConfig, arguments: argparse.Namespace, out: str) -> Iterator[Record]:
-    """Records as videos are done; of those whose actors were lost, at the end.
+    """Records as videos are done. Those whose actors were lost come again after the others, for as long as any of them succeeds.
+
+    A machine that goes takes more with it than the video in its actor: what is sent there before Ray knows of it fails at once.
 
     Raises:
         InputError: no cluster can be reached, or the networks cannot be built.
     """
     ray = started_ray(arguments.ray_address)
+    missing, tries, advances = {task.number: task for task in tasks}, 0, True
     try:
-        num_cores, num_actors = actors_of(int(ray.cluster_resources().get("CPU", 1)), arguments.workers)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.max_errored_blocks = -1  # a block is one video, whose failure is told and ends nothing
-        rows = ray.data.from_items([dataclasses.asdict(task) for task in tasks], override_num_blocks=len(tasks)).map(
-            RayParser,
-            fn_constructor_args=(settings, torch_device(arguments.device), num_cores),
-            compute=ray.data.ActorPoolStrategy(size=min(num_actors, len(tasks))),
-            num_cpus=num_cores,
-            num_gpus=1 if torch_device(arguments.device) == "cuda" else 0,
-            max_restarts=-1,
-            max_task_retries=TRIES - 1,
-        )
-        missing = {task.number: task for task in tasks}
-        for row in rows.iter_rows():
-            record = _record(row["record"])
-            if out.endswith(PARQUET) and record.outcome == "done":
-                append_row(out, int(row["number"]), record, row["document"])
-            del missing[int(row["number"])]
-            yield record
-        for task in missing.values():
-            line = f"{shown(task.source)}: its actor was lost {TRIES} times"
-            yield Record(shown(task.source), (), "failed", line, tries=TRIES, finished_at=now())
+        while missing and (advances or tries < TRIES):
+            tries, advances = tries + 1, False
+            for row in _rows(ray, list(missing.values()), settings, arguments):
+                record = _record(row["record"], tries)
+                if out.endswith(PARQUET) and record.outcome == "done":
+                    append_row(out, int(row["number"]), record, row["document"])
+                del missing[int(row["number"])]
+                advances = True
+                yield record
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
         raise InputError(f"--engine ray: the networks cannot be built or run ({' '.join(str(cause).split())[-300:]})") from None
     finally:
         ray.shutdown()
+    for task in missing.values():
+        line = f"{shown(task.source)}: its actor was lost {tries} times"
+        yield Record(shown(task.source), (), "failed", line, tries=tries, finished_at=now())
+
+
+def _rows(ray: Any, tasks: Sequence[RayTask], settings: PipelineConfig, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What actors say of videos, without those whose actors were lost."""
+    cores = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    num_cores, num_actors = actors_of(cores, arguments.workers)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # a block is one video, whose failure is told and ends nothing
+    # An actor has no second video waiting, which would be lost with it; Ray's own tries come before its actor is back.
+    actors = ray.data.ActorPoolStrategy(size=min(num_actors, len(tasks)), max_tasks_in_flight_per_actor=1)
+    rows = ray.data.from_items([dataclasses.asdict(task) for task in tasks], override_num_blocks=len(tasks)).map(
+        RayParser,
+        fn_constructor_args=(settings, torch_device(arguments.device), num_cores),
+        compute=actors,
+        num_cpus=num_cores,
+        num_gpus=1 if torch_device(arguments.device) == "cuda" else 0,
+        max_restarts=-1,
+        max_task_retries=0,
+    )
+    yield from rows.iter_rows()
 
 
 def counted(records: Iterator[Record], total: int, manifest: Manifest, quiet: bool) -> Iterator[Record]:
@@ -192,18 +209,29 @@ def started_ray(address: str | None) -> Any:
     Raises:
         InputError: it is not installed, or the cluster cannot be reached.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = import_extra("ray", "ray")
     import_extra("ray.data", "ray")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _keep_to_log_files()
     try:
         if address is not None and ":" in address:
             _knock(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False if address is None else None)
+        own = address is None and "RAY_ADDRESS" not in os.environ  # else a cluster that happens to run here would be taken
+        where = {"address": "local", "include_dashboard": False} if own else {"address": address}
+        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # of a node that does not start, Ray raises no class of its own
         raise InputError(
             f"--ray-address {address or 'of this machine'}: no cluster can be reached ({' '.join(str(error).split())[:200]})"
         ) from None
     return ray
+
+
+def _keep_to_log_files() -> None:
+    """Ray Data's notes and the tracebacks of lost actors, of which we tell in one line each, go to Ray's log files alone."""
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")  # the extra holds Ray below 2.64, which drops them
 
 
 def _knock(address: str) -> None:
@@ -216,10 +244,15 @@ def _knock(address: str) -> None:
     socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
 
 
-def actors_of(num_cores: int, num_workers: int | None) -> tuple[int, int]:
-    """Cores of an actor, and how many actors there are: two cores each, unless `--workers` says how many."""
-    num_actors = num_workers or max(1, num_cores // CORES_OF_ACTOR)
-    return max(1, num_cores // num_actors), num_actors
+def actors_of(nodes: Sequence[int], num_workers: int | None) -> tuple[int, int]:
+    """Cores of an actor, and how many actors there are: two cores each, unless `--workers` says how many.
+
+    Args:
+        nodes: the cores of each machine; an actor has all of its cores on one.
+    """
+    num_actors = num_workers or max(1, sum(cores // CORES_OF_ACTOR for cores in nodes))
+    fitting = (each for each in range(max(nodes, default=1), 1, -1) if sum(cores // each for cores in nodes) >= num_actors)
+    return next(fitting, 1), num_actors
 
 
 def append_row(out: str, number: int, record: Record, document: str) -> None:
@@ -228,27 +261,35 @@ def append_row(out: str, number: int, record: Record, document: str) -> None:
     system, folder = file_system(out)
     columns = dataclasses.asdict(record) | {"document": document}
     table = pa.table({name: [value] for name, value in columns.items() if name not in ("outputs", "error")})
-    system.makedirs(folder, exist_ok=True)
     name = f"{folder.rstrip('/')}/{(record.input_sha256 or str(number))[:16]}-{number}.parquet"
-    parquet.write_table(table, f"{name}.part", filesystem=system)
-    system.mv(f"{name}.part", name)
+    with reached(out, "cannot be written to"):
+        _make_folder(system, folder)
+        parquet.write_table(table, f"{name}.part", filesystem=system)
+        system.mv(f"{name}.part", name)
 
 
-def _record(text: str) -> Record:
+def _record(text: str, tries: int) -> Record:
     values = json.loads(text)
-    return Record(**values | {"outputs": tuple(values["outputs"])})
+    return Record(**values | {"outputs": tuple(values["outputs"]), "tries": tries})
 
 
 def _put(made: Path, output: str) -> None:
     """Bring a file to its place, where it appears whole."""
     system, path = file_system(output)
-    system.makedirs(posixpath.dirname(path), exist_ok=True)
+    with reached(output, "cannot be written"):
+        _make_folder(system, posixpath.dirname(path))
+        if _is_local(system):
+            part = f"{path}.part"
+            system.put_file(str(made), part)
+            Path(part).replace(path)
+        else:
+            system.put_file(str(made), path)
+
+
+def _make_folder(system: Any, folder: str) -> None:
+    """On disks alone: object stores have no folders, and would make a bucket of a name that is misspelt."""
     if _is_local(system):
-        part = f"{path}.part"
-        system.put_file(str(made), part)
-        Path(part).replace(path)
-    else:
-        system.put_file(str(made), path)
+        system.makedirs(folder, exist_ok=True)
 
 
 def _is_local(system: Any) -> bool:

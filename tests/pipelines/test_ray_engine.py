@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import shutil
+import threading
+import time
 from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import pytest
+import torch
 from builders import ramp, write_video
 
 from parsing.document import read_parse
 from parsing.errors import InputError
+from pipelines.parse.config import read_pipeline
 from pipelines.parse.listing import names_of, shown, sources_of
-from pipelines.parse.ray_engine import actors_of
+from pipelines.parse.ray_engine import RayParser, actors_of
 from pipelines.run import build_parser, main
 
 
 def call(tiny: Path, *arguments: object) -> int:
     settings = ["--config", str(tiny), "--device", "cpu", "--engine", "ray", "--workers", "1"]
-    return main(build_parser().parse_args([*map(str, arguments), *settings]))
+    return main(build_parser().parse_args([*settings, *map(str, arguments)]))
 
 
 @pytest.fixture
@@ -98,4 +105,149 @@ def test_names_keep_their_folders_where_they_are_equal() -> None:
 
 
 def test_actors_share_the_cores() -> None:
-    assert [actors_of(16, None), actors_of(1, None), actors_of(16, 4)] == [(2, 8), (1, 1), (4, 4)]
+    assert [actors_of([16], None), actors_of([1], None), actors_of([16], 4)] == [(2, 8), (1, 1), (4, 4)]
+    # An actor has its cores on one machine.
+    assert [actors_of([4, 4], 1), actors_of([3, 3], 3), actors_of([5, 5, 5], None), actors_of([1, 1], 4)] == [
+        (4, 1),
+        (1, 3),
+        (2, 6),
+        (1, 4),
+    ]
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An object store of buckets that are there or not, in memory, whose errors are of a class of its own."""
+    fsspec = pytest.importorskip("fsspec")
+
+    class StoreError(Exception):
+        pass
+
+    class Store(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]
+        protocol = "gs"
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = ["", "/bucket"]
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return cast(str, super()._strip_protocol(path.removeprefix("gs://")))
+
+        def makedirs(self, path: str, exist_ok: bool = False) -> None:
+            raise AssertionError(f"nobody asked for a bucket or folder {path}, {exist_ok}")
+
+        def put_file(self, here: str, there: str, **_: object) -> None:
+            self._check(there)
+            self.pipe_file(there, Path(here).read_bytes())
+
+        def get_file(self, there: str, here: str, **_: object) -> None:
+            self._check(there)
+            Path(here).write_bytes(self.cat_file(there))
+
+        def isdir(self, path: str) -> bool:
+            self._check(path)
+            return bool(super().isdir(path))
+
+        def _check(self, path: str) -> None:
+            if not path.startswith("/bucket/"):
+                raise StoreError("the bucket does not exist,\nsays the store")
+
+    monkeypatch.setitem(importlib.import_module("fsspec.registry")._registry, "gs", Store)
+    return Store(skip_instance_cache=True)
+
+
+def test_errors_of_a_store_are_one_line_that_names_what_was_asked_for(store: Any) -> None:
+    with pytest.raises(InputError) as refused:
+        sources_of(["gs://me:secret@none/clips"])
+    assert str(refused.value) == "gs://none/clips: cannot be listed (the bucket does not exist, says the store)"
+    store.pipe_file("/bucket/list.parquet", b"no parquet")
+    store.pipe_file("/bucket/list.txt", b"\xff\xfe\xff")
+    for name in ("list.txt", "list.parquet", "none.txt"):
+        with pytest.raises(InputError, match=f"gs://bucket/{name}: "):
+            sources_of([f"gs://bucket/{name}"])
+
+
+def test_what_an_actor_says_of_a_store(store: Any, tiny_pipeline: Path, videos: Path) -> None:
+    parser = RayParser(read_pipeline(str(tiny_pipeline)), "cpu", torch.get_num_threads())
+    store.pipe_file("/bucket/a.mp4", (videos / "a.mp4").read_bytes())
+    store.pipe_file("/bucket/broken.mp4", b"no video")
+
+    def call(source: str, output: str) -> dict[str, Any]:
+        row = parser({"number": 3, "source": source, "output": output})
+        assert row["number"] == 3
+        return cast(dict[str, Any], json.loads(row["record"]))
+
+    done = call("gs://bucket/a.mp4", "gs://bucket/out/a.mp4.json")
+    assert (done["error"], done["outcome"], done["outputs"], done["frames"]) == (None, "done", ["gs://bucket/out/a.mp4.json"], 6)
+    assert len(json.loads(store.cat_file("/bucket/out/a.mp4.json"))["frames"]) == 6
+    failed = [
+        call("gs://bucket/a.mp4", "gs://none/a.mp4.json"),
+        call("gs://none/a.mp4", "gs://bucket/b.json"),
+        call("gs://bucket/broken.mp4", "gs://bucket/c.json"),
+    ]
+    assert [(row["outcome"], row["outputs"], row["error"].partition(" (")[0]) for row in failed] == [
+        ("failed", [], "gs://none/a.mp4.json: cannot be written"),
+        ("failed", [], "gs://none/a.mp4: cannot be read"),
+        ("failed", [], "gs://bucket/broken.mp4: not a readable video"),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(900)
+def test_an_object_store(tiny_pipeline: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray.data")
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        secrets = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+        for name, value in (secrets | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)  # the manifest of outputs that are nowhere on this machine goes there
+        s3 = importlib.import_module("fsspec").filesystem("s3", skip_instance_cache=True)
+        s3.mkdir("bucket")
+        for name in ("a", "b"):
+            s3.put(str(videos / f"{name}.mp4"), f"bucket/clips/{name}.mp4")
+        assert call(tiny_pipeline, "s3://bucket/clips", "--out", "s3://bucket/parses") == 0
+        assert call(tiny_pipeline, "s3://bucket/clips", "--out", "s3://bucket/parses", "--skip-existing") == 0
+        assert call(tiny_pipeline, "s3://bucket/clips/a*.mp4", "--out", "s3://bucket/p.parquet") == 0
+        s3.invalidate_cache()
+        found = [name for name in s3.find("bucket") if not name.startswith("bucket/p.parquet/")]
+        assert found == [
+            f"bucket/{folder}/{name}" for folder, end in (("clips", ""), ("parses", ".json")) for name in (f"a.mp4{end}", f"b.mp4{end}")
+        ]
+        assert call(tiny_pipeline, "s3://bucket/clips/a.mp4", "--out", "s3://none/parses") == 1
+        assert s3.ls("", refresh=True) == ["bucket"]
+    finally:
+        server.stop()
+    assert len((tmp_path / "manifest.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(900)
+def test_a_machine_that_goes(tiny_pipeline: Path, videos: Path, tmp_path: Path) -> None:
+    """Two machines of one core; one goes while it parses its first video."""
+    pytest.importorskip("ray.data")
+    cluster = importlib.import_module("ray.cluster_utils").Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    try:
+        lost = cluster.add_node(num_cpus=1)
+        cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        for name in "cdefgh":
+            shutil.copy(videos / "a.mp4", videos / f"{name}.mp4")
+        out = tmp_path / "o"
+
+        def go() -> None:
+            while not list(out.glob("*.json")):
+                time.sleep(0.05)
+            cluster.remove_node(lost, allow_graceful=False)
+
+        goes = threading.Thread(target=go)
+        goes.start()
+        assert call(tiny_pipeline, videos, "--out", out, "--workers", "2", "--ray-address", cluster.address) == 0
+        goes.join()
+        assert len(list(out.glob("*.json"))) == 8
+    finally:
+        cluster.shutdown()
