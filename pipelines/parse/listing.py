@@ -16,9 +16,11 @@ from parsing.extras import import_extra
 from parsing.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from pipelines.parse.sources import COPY_SUFFIXES, files_of
 
-SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https")
+STORES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")  # whose names may hold "?", "#", and "container@account"
+SCHEMES = (*STORES, "http", "https")
 PATH_COLUMN = "path"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 
 def sources_of(named: Iterable[str]) -> list[str]:
@@ -27,14 +29,18 @@ def sources_of(named: Iterable[str]) -> list[str]:
     A Parquet file has its paths in a column `path`. Each may stand on this machine or be a URL.
 
     Raises:
-        InputError: a source names nothing, or a URL is of an unknown scheme.
+        InputError: a source names nothing, a URL is of an unknown scheme, or two differ only in what is never written down.
     """
-    found = dict.fromkeys(path for source in named for path in _expanded(source))
-    return list(found)
+    found = list(dict.fromkeys(path for source in named for path in _expanded(source)))
+    twice = next((name for name, count in Counter(map(shown, found)).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice}: named by several URLs that differ in user, password or query, which outputs do not tell apart")
+    return found
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
     """The names of files, with their folders where two are equal."""
+    paths = [shown(path) for path in paths]
     counts = Counter(posixpath.basename(path) for path in paths)
     folders = [posixpath.dirname(_URL.sub("/", path)) for path in paths]
     shared = posixpath.commonpath(folders) if len(set(map(posixpath.isabs, folders))) == 1 else ""
@@ -60,7 +66,10 @@ def file_system(path: str) -> tuple[Any, str]:
 
 
 def shown(path: str) -> str:
-    """A URL without user, password and query."""
+    """A URL without user, password and query, of which the names of object stores have but the first two."""
+    scheme = _URL.match(path)
+    if scheme is not None and scheme[1] in STORES:
+        return re.sub(r"^([^:/]+://)[^/@]*:[^/@]*@", r"\1", path)
     return re.sub(r"^([^:/]+://)(?:[^/?#]*@)?([^?#]*).*$", r"\1\2", path)
 
 
@@ -79,7 +88,8 @@ def reached(path: str, failed: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = "not found" if isinstance(error, FileNotFoundError) else " ".join(str(error).split()) or type(error).__name__
+        reason = _ADDRESS.sub(lambda found: shown(found[0]), reason)
         raise InputError(f"{shown(path)}: {failed} ({reason:.300})") from error
 
 
@@ -120,7 +130,8 @@ def _remote(source: str) -> list[str]:
         if system.isdir(path):
             found = [entry for entry in system.ls(path, detail=False) if _is_video(entry)]
         else:
-            found = system.glob(path) if any(mark in path for mark in "*?[") else [path]
+            marks = "*" if source.startswith("http") else "*?["  # a question mark begins the query of a URL
+            found = system.glob(path) if any(mark in path for mark in marks) else [path]
     if not found:
         raise InputError(f"{shown(source)}: names no video")
     return [system.unstrip_protocol(entry) for entry in sorted(found)]

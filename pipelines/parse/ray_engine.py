@@ -68,7 +68,7 @@ class RayParser:
         system, path = file_system(task.source)
         local, made = Path(path), folder / "parse.json"
         if not _is_local(system):
-            local = folder / posixpath.basename(path)
+            local = folder / posixpath.basename(shown(task.source))
             with reached(task.source, "cannot be read"):
                 system.get_file(path, str(local))
         record = self.recorder(Job(local, made, None))
@@ -116,7 +116,10 @@ def checked_out(arguments: argparse.Namespace) -> str:
     if out is None or out == STDOUT or out.suffix in DOCUMENT_SUFFIXES or arguments.save_video:
         raise InputError(f"--engine ray --out {out}: expected a folder, or NAME.parquet; annotated copies are not made there")
     text = str(out)
-    return text.replace(":/", "://", 1) if ":/" in text and "://" not in text else text  # a Path takes one of the slashes
+    text = text.replace(":/", "://", 1) if ":/" in text and "://" not in text else text  # a Path takes one of the slashes
+    if text.startswith("http"):
+        raise InputError(f"--out {shown(text)}: nothing can be written there; expected a folder, or a URL of an object store")
+    return text
 
 
 def targets_of(sources: Sequence[str], out: str) -> list[str]:

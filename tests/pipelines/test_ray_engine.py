@@ -101,7 +101,34 @@ def test_a_parquet_file_without_paths(tmp_path: Path) -> None:
 
 def test_names_keep_their_folders_where_they_are_equal() -> None:
     assert names_of(["s3://b/x/a.mp4", "s3://b/y/a.mp4", "s3://b/y/c.mp4"]) == ["x/a.mp4", "y/a.mp4", "c.mp4"]
-    assert shown("https://me:secret@host/a.mp4?token=secret") == "https://host/a.mp4"
+    assert names_of(["https://me:secret@host/a.mp4?token=secret", "/x/c?d#e.mp4"]) == ["a.mp4", "c?d#e.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://me:secret@host/a.mp4?token=secret", "https://host/a.mp4"),
+        ("https://secret@host/a.mp4#secret", "https://host/a.mp4"),
+        ("s3://key:secret@bucket/a.mp4", "s3://bucket/a.mp4"),
+        ("s3://bucket/a?b#c.mp4", "s3://bucket/a?b#c.mp4"),
+        ("abfs://container@account.host/a.mp4", "abfs://container@account.host/a.mp4"),
+        ("/x/me:secret@host/a?b.mp4", "/x/me:secret@host/a?b.mp4"),
+    ],
+)
+def test_what_is_shown_of_a_url(url: str, told: str) -> None:
+    assert shown(url) == told
+
+
+def test_urls_that_differ_in_what_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("https://host/get?id=1\nhttps://host/get?id=2\n")
+    with pytest.raises(InputError, match=r"^https://host/get: named by several URLs") as refused:
+        sources_of([str(tmp_path / "l.txt")])
+    assert "id=" not in str(refused.value)
+
+
+def test_outputs_at_which_nothing_can_be_written(tiny_pipeline: Path, videos: Path) -> None:
+    with pytest.raises(InputError, match="--out http://host/out: nothing can be written there"):
+        call(tiny_pipeline, videos, "--out", "http://me:secret@host/out")
 
 
 def test_actors_share_the_cores() -> None:
@@ -149,7 +176,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         def _check(self, path: str) -> None:
             if not path.startswith("/bucket/"):
-                raise StoreError("the bucket does not exist,\nsays the store")
+                raise StoreError("the bucket of gs://me:secret@none/clips does not exist,\nsays the store")
 
     monkeypatch.setitem(importlib.import_module("fsspec.registry")._registry, "gs", Store)
     return Store(skip_instance_cache=True)
@@ -158,7 +185,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_errors_of_a_store_are_one_line_that_names_what_was_asked_for(store: Any) -> None:
     with pytest.raises(InputError) as refused:
         sources_of(["gs://me:secret@none/clips"])
-    assert str(refused.value) == "gs://none/clips: cannot be listed (the bucket does not exist, says the store)"
+    assert str(refused.value) == "gs://none/clips: cannot be listed (the bucket of gs://none/clips does not exist, says the store)"
     store.pipe_file("/bucket/list.parquet", b"no parquet")
     store.pipe_file("/bucket/list.txt", b"\xff\xfe\xff")
     for name in ("list.txt", "list.parquet", "none.txt"):
