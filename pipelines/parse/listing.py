@@ -90,7 +90,7 @@ def reached(path: str, failed: str) -> Iterator[None]:
     except Exception as error:
         reason = "not found" if isinstance(error, FileNotFoundError) else " ".join(str(error).split()) or type(error).__name__
         reason = _ADDRESS.sub(lambda found: shown(found[0]), reason)
-        raise InputError(f"{shown(path)}: {failed} ({reason:.300})") from error
+        raise InputError(f"{shown(path)}: {failed} ({reason:.300})") from None
 
 
 def _expanded(source: str) -> list[str]:
