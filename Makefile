@@ -4,7 +4,7 @@ OUT ?= demo
 VIDEO ?=
 BIN := .venv/bin
 
-.PHONY: demo test test-openmmlab test-extras check docs lock audit faults bench clean
+.PHONY: demo test test-openmmlab test-extras test-ray check docs lock audit faults bench clean
 
 demo: .venv/installed .venv/demo-clip
 	@mkdir -p $(OUT)
@@ -46,13 +46,24 @@ test-openmmlab: .venv-openmmlab/installed
 # Model folders of Hugging Face, graphs on ONNX Runtime and readers of what is exported, in an environment of their own;
 # nothing is compiled.
 test-extras: .venv-extras/installed
-	.venv-extras/bin/python -m pytest tests/extras tests/parsing/networks/test_graphs.py tests/pipelines/exporters
+	.venv-extras/bin/python -m pytest tests/extras tests/parsing/networks/test_graphs.py tests/pipelines/exporters tests/pipelines/test_select.py
 
 .venv-extras/installed: requirements.lock requirements-extras.txt pyproject.toml
 	$(PYTHON) -m venv .venv-extras
 	.venv-extras/bin/python -m pip install --disable-pip-version-check -q --require-hashes --only-binary :all: --no-deps -r requirements.lock
 	.venv-extras/bin/python -m pip install --disable-pip-version-check -q --only-binary :all: --no-deps -r requirements-extras.txt
 	.venv-extras/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Ray on clusters of this machine, one of which loses a node, and an object store on it, in an environment of their own.
+test-ray: .venv-ray/installed
+	.venv-ray/bin/python -m pytest tests/pipelines/test_ray_engine.py
+
+.venv-ray/installed: requirements.lock requirements-ray.txt pyproject.toml
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --disable-pip-version-check -q --require-hashes --only-binary :all: --no-deps -r requirements.lock
+	.venv-ray/bin/python -m pip install --disable-pip-version-check -q --only-binary :all: --no-deps -r requirements-ray.txt
+	.venv-ray/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 # The documentation site, to build/site; `python3 -m http.server --directory build/site` shows it. Pages that would fetch a script, a

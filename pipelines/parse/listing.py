@@ -1,26 +1,20 @@
-"""Sources and outputs on any file system that fsspec knows: folders, patterns, lists and Parquet files of paths."""
+"""Sources on any file system that fsspec knows: folders, patterns, lists and Parquet files of paths."""
 
 from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from pipelines.parse.sources import COPY_SUFFIXES, files_of
+from pipelines.parse.stores import URL, file_system, reached, shown
 
-STORES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")  # whose names may hold "?", "#", and "container@account"
-SCHEMES = (*STORES, "http", "https")
 PATH_COLUMN = "path"
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 
 def sources_of(named: Iterable[str]) -> list[str]:
@@ -42,55 +36,12 @@ def names_of(paths: Sequence[str]) -> list[str]:
     """The names of files, with their folders where two are equal."""
     paths = [shown(path) for path in paths]
     counts = Counter(posixpath.basename(path) for path in paths)
-    folders = [posixpath.dirname(_URL.sub("/", path)) for path in paths]
+    folders = [posixpath.dirname(URL.sub("/", path)) for path in paths]
     shared = posixpath.commonpath(folders) if len(set(map(posixpath.isabs, folders))) == 1 else ""
     return [
         name if counts[name] == 1 else posixpath.relpath(posixpath.join(folder, name), shared or "/")
         for name, folder in zip(map(posixpath.basename, paths), folders, strict=True)
     ]
-
-
-def file_system(path: str) -> tuple[Any, str]:
-    """The file system of a path or URL, and the path in it.
-
-    Raises:
-        InputError: its scheme is not known, or needs a package that is not installed.
-    """
-    scheme = _URL.match(path)
-    if scheme is not None and scheme[1] not in SCHEMES:
-        raise InputError(f"{shown(path)}: expected a path, or a URL of {', '.join(SCHEMES)}")
-    try:
-        return import_extra("fsspec.core", "ray").url_to_fs(path)  # type: ignore[no-any-return]
-    except (ImportError, ValueError) as error:
-        raise InputError(f"{shown(path)}: cannot be reached ({error})") from None
-
-
-def shown(path: str) -> str:
-    """A URL without user, password and query, of which the names of object stores have but the first two."""
-    scheme = _URL.match(path)
-    if scheme is not None and scheme[1] in STORES:
-        return re.sub(r"^([^:/]+://)[^/@]*:[^/@]*@", r"\1", path)
-    return re.sub(r"^([^:/]+://)(?:[^/?#]*@)?([^?#]*).*$", r"\1\2", path)
-
-
-@contextmanager
-def reached(path: str, failed: str) -> Iterator[None]:
-    """What is done to a path or URL on its file system, whose errors are of classes that only its own library knows.
-
-    Args:
-        failed: what to say of it then, as in "cannot be listed".
-
-    Raises:
-        InputError: it went wrong.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = "not found" if isinstance(error, FileNotFoundError) else " ".join(str(error).split()) or type(error).__name__
-        reason = _ADDRESS.sub(lambda found: shown(found[0]), reason)
-        raise InputError(f"{shown(path)}: {failed} ({reason:.300})") from None
 
 
 def _expanded(source: str) -> list[str]:
@@ -101,7 +52,7 @@ def _expanded(source: str) -> list[str]:
         with reached(source, "cannot be read"):
             lines = system.cat_file(path).decode().splitlines()
         return _entries([line.strip() for line in lines if line.strip()], source)
-    if _URL.match(source) is None:
+    if URL.match(source) is None:
         return [os.path.abspath(file) for file in files_of(source)]  # noqa: PTH100  # links keep their names
     return _remote(source)
 
@@ -111,10 +62,10 @@ def _entries(paths: Sequence[str], source: str) -> list[str]:
     if not paths:
         raise InputError(f"{shown(source)}: names no video")
     for path in paths:
-        if _URL.match(path):
+        if URL.match(path):
             file_system(path)
-    base = "" if _URL.match(source) else os.path.dirname(os.path.abspath(source))  # noqa: PTH100, PTH120
-    return [path if _URL.match(path) or not base else os.path.join(base, path) for path in paths]  # noqa: PTH118
+    base = "" if URL.match(source) else os.path.dirname(os.path.abspath(source))  # noqa: PTH100, PTH120
+    return [path if URL.match(path) or not base else os.path.join(base, path) for path in paths]  # noqa: PTH118
 
 
 def _column(source: str) -> list[str]:

@@ -24,9 +24,10 @@ from parsing.progress import Counter
 from pipelines.command import claim, torch_device
 from pipelines.config_files import config_path
 from pipelines.parse.config import PipelineConfig, read_pipeline
-from pipelines.parse.listing import file_system, names_of, reached, shown, sources_of
+from pipelines.parse.listing import names_of, sources_of
 from pipelines.parse.manifest import Manifest, Record, now
 from pipelines.parse.sources import DOCUMENT_SUFFIXES, STDOUT, Job
+from pipelines.parse.stores import file_system, is_local, make_folder, put, reached, shown
 
 PARQUET = ".parquet"
 TRIES = 2  # of a video whose actor was lost, at least
@@ -67,14 +68,14 @@ class RayParser:
     def _parsed(self, task: RayTask, folder: Path) -> tuple[Record, str]:
         system, path = file_system(task.source)
         local, made = Path(path), folder / "parse.json"
-        if not _is_local(system):
+        if not is_local(system):
             local = folder / posixpath.basename(shown(task.source))
             with reached(task.source, "cannot be read"):
                 system.get_file(path, str(local))
         record = self.recorder(Job(local, made, None))
         document = ""
         if record.outcome == "done" and task.output:
-            _put(made, task.output)
+            put(made, task.output)
         elif record.outcome == "done":
             document = made.read_text(encoding="utf-8")
         outputs = (task.output,) if record.outcome == "done" and task.output else ()
@@ -266,7 +267,7 @@ def append_row(out: str, number: int, record: Record, document: str) -> None:
     table = pa.table({name: [value] for name, value in columns.items() if name not in ("outputs", "error")})
     name = f"{folder.rstrip('/')}/{(record.input_sha256 or str(number))[:16]}-{number}.parquet"
     with reached(out, "cannot be written to"):
-        _make_folder(system, folder)
+        make_folder(system, folder)
         parquet.write_table(table, f"{name}.part", filesystem=system)
         system.mv(f"{name}.part", name)
 
@@ -274,26 +275,3 @@ def append_row(out: str, number: int, record: Record, document: str) -> None:
 def _record(text: str, tries: int) -> Record:
     values = json.loads(text)
     return Record(**values | {"outputs": tuple(values["outputs"]), "tries": tries})
-
-
-def _put(made: Path, output: str) -> None:
-    """Bring a file to its place, where it appears whole."""
-    system, path = file_system(output)
-    with reached(output, "cannot be written"):
-        _make_folder(system, posixpath.dirname(path))
-        if _is_local(system):
-            part = f"{path}.part"
-            system.put_file(str(made), part)
-            Path(part).replace(path)
-        else:
-            system.put_file(str(made), path)
-
-
-def _make_folder(system: Any, folder: str) -> None:
-    """On disks alone: object stores have no folders, and would make a bucket of a name that is misspelt."""
-    if _is_local(system):
-        system.makedirs(folder, exist_ok=True)
-
-
-def _is_local(system: Any) -> bool:
-    return "file" in ((system.protocol,) if isinstance(system.protocol, str) else system.protocol)

@@ -17,8 +17,9 @@ from builders import ramp, write_video
 from parsing.document import read_parse
 from parsing.errors import InputError
 from pipelines.parse.config import read_pipeline
-from pipelines.parse.listing import names_of, shown, sources_of
+from pipelines.parse.listing import names_of, sources_of
 from pipelines.parse.ray_engine import RayParser, actors_of
+from pipelines.parse.stores import shown
 from pipelines.run import build_parser, main
 
 

@@ -141,6 +141,25 @@ def test_a_task_for_label_studio_counts_once_it_is_confirmed(parse: Path) -> Non
         assert held == sorted((VOCABULARY.parts[p], VOCABULARY.states[s]) for _, p, s in rows)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the converter and its own dependencies
+def test_label_studios_own_converter_reads_what_our_reader_reads(parse: Path) -> None:
+    converter = pytest.importorskip("label_studio_sdk.converter.converter")
+    out = select(parse, "--most", "2", "--format", "label_studio")
+    tasks = json.loads((out / "tasks.json").read_text())
+    facts = {"completed_by": 1, "was_cancelled": False, "created_at": "2026-01-01T00:00:00Z"}
+    confirmed = [task | {"annotations": [task["predictions"][0] | facts | {"id": task["id"]}]} for task in tasks]
+    (out / "confirmed.json").write_text(json.dumps(confirmed))
+    reader = converter.Converter(str(out / "labels.xml"), str(out), upload_dir=str(out / "images"), download_resources=False)
+    reader.convert_to_coco(str(out / "confirmed.json"), str(out / "coco"), output_image_dir=str(out / "images"), is_dir=False)
+    theirs = json.loads((out / "coco" / "result.json").read_text())
+    assert len(theirs["images"]) == 2
+    records = read_records("label_studio", out / "confirmed.json", out / "images")
+    boxes = [one.xyxy for record in records for person in record.persons for one in (person, *person.parts)]
+    found = np.array(sorted(row["bbox"] for row in theirs["annotations"]))
+    found[:, 2:] += found[:, :2]
+    np.testing.assert_allclose(found, np.array(sorted(np.stack(boxes).tolist())), atol=0.01)
+
+
 def test_inputs_that_do_not_fit(parse: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected at least 1 frame"):
         select(parse, "--most", "0")
