@@ -70,7 +70,7 @@ def add_message_options(parser: argparse._ActionsContainer) -> None:
     """The options of every command."""
     parser.add_argument("--quiet", action="store_true", help="no progress, errors only")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    parser.add_argument("--offline", action="store_true", help="never ask the network, as PARTWISE_OFFLINE=1 does")
+    parser.add_argument("--offline", action="store_true", help="download nothing, as PARTWISE_OFFLINE=1 does")
 
 
 def add_set_option(parser: argparse._ActionsContainer, example: str) -> None:

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from parsing.datasets import default_images, read_coco
 from parsing.datasets.coco import read_part_vocabulary
-from parsing.datasets.kinetics_tps.results import read_truth
+from parsing.datasets.kinetics_tps.results import is_truth, read_truth
 from parsing.datasets.kinetics_tps.truth import truth_frames, truth_vocabulary
 from parsing.datasets.records import ImageRecord, ObjectRecord, true_parts, true_states
 from parsing.document import VideoParse, read_parse
@@ -36,8 +36,8 @@ class Recordings:
     """Parses of frames by the name of their video and their index.
 
     Args:
-        path: a parse.json, a folder of them, a folder with the ground truth of Kinetics-TPS, or a COCO person_keypoints
-            file, whose images count as videos of one frame.
+        path: a parse.json, a folder of them, a folder with the ground truth of Kinetics-TPS in either form, or a COCO
+            person_keypoints file, whose images count as videos of one frame.
 
     Raises:
         InputError: the path holds none of these.
@@ -55,7 +55,7 @@ class Recordings:
                 self.frames[record.path.name, 0] = _parse_of(record, self.vocabulary)
                 self.keypoints[record.path.name, 0] = _keypoints_of(record)
             return
-        if (path / "gt_part_result.json").is_file():
+        if is_truth(path):
             truth = read_truth(path)
             self.vocabulary = truth_vocabulary(truth)
             self.frames = truth_frames(truth, self.vocabulary)

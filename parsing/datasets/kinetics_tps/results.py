@@ -33,6 +33,13 @@ class Results:
     actions_path: Path
 
 
+def is_truth(folder: Path) -> bool:
+    """Whether a folder is one that `read_truth` reads, by the names of its files."""
+    if (folder / "gt_part_result.json").is_file() or (folder / "annotations").is_dir():
+        return True
+    return folder.is_dir() and not any(folder.glob("*.json")) and next(folder.glob("*/*/**/img_*.json"), None) is not None
+
+
 def read_truth(folder: Path) -> Results:
     """Ground truth from `gt_part_result.json` and `gt_vid_result.json`, or from a tree of annotations.
 

@@ -82,6 +82,16 @@ def test_diagnosis_rises_to_the_top(videos: Path, tiny_pipeline: Path, tmp_path:
     assert rows[("action",)]["action_accuracy"] == 1
     assert rows[("persons", "part boxes", "states")]["mean_psc"] == 1
     assert "| nothing |" in "\n".join(diagnose.lines(list(rows.values())))
+    # The same truth as the data set itself comes, frame by frame.
+    for video, action in (("v1", "run"), ("v2", "walk")):
+        folder = tmp_path / "tree" / "annotations" / action / video
+        folder.mkdir(parents=True)
+        for name, frame in parts[video].items():
+            (folder / name).write_text(json.dumps(frame))
+    for number, tree in enumerate((tmp_path / "tree", tmp_path / "tree" / "annotations")):
+        out = tmp_path / f"tree{number}.json"
+        assert call(diagnose, "--gt", tree, "--videos", videos, "--out", out, *common) == 0
+        assert {tuple(row["ground truth of"]): row for row in json.loads(out.read_text())} == rows
     with pytest.raises(InputError, match="no video 'v1'"):
         call(diagnose, "--gt", truth, "--videos", tmp_path, "--out", tmp_path / "e.json", *common)
 
