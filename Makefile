@@ -57,7 +57,7 @@ test-extras: .venv-extras/installed
 
 # Ray on clusters of this machine, one of which loses a node, and an object store on it, in an environment of their own.
 test-ray: .venv-ray/installed
-	.venv-ray/bin/python -m pytest tests/pipelines/test_ray_engine.py
+	.venv-ray/bin/python -m pytest tests/pipelines/test_ray_engine.py tests/pipelines/test_stores.py
 
 .venv-ray/installed: requirements.lock requirements-ray.txt pyproject.toml
 	$(PYTHON) -m venv .venv-ray

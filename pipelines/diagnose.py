@@ -54,7 +54,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
 
 def build_parser() -> argparse.ArgumentParser:
     parser = CommandParser("diagnose", description="The score with stages replaced by ground truth.")
-    parser.add_argument("--gt", type=Path, required=True, metavar="FOLDER", help="gt_part_result.json and gt_vid_result.json, or annotations")
+    parser.add_argument(
+        "--gt", type=Path, required=True, metavar="FOLDER", help="gt_part_result.json and gt_vid_result.json, or annotations"
+    )
     parser.add_argument("--videos", type=Path, required=True, metavar="FOLDER", help="videos, under their classes or not")
     parser.add_argument("--config", default="default", metavar="NAME|FILE", help="pipeline config (default: default)")
     add_set_option(parser, "every=1")

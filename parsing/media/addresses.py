@@ -79,7 +79,7 @@ def live_address(text: str) -> Address | None:
 
 
 def _network(text: str, scheme: str) -> Address:
-    name = _shown(text, scheme)
+    name = shown_address(text, scheme)
     if scheme not in _NETWORK:
         raise InputError(f"{name}: expected an address of {', '.join(_NETWORK)}; other streams are read from a pipe (-)")
     if scheme in ("http", "https") and name.lower().endswith(LIST_SUFFIXES):
@@ -96,8 +96,12 @@ def _network(text: str, scheme: str) -> Address:
     return Address(name, text, options=options, paced=scheme in ("http", "https"))
 
 
-def _shown(text: str, scheme: str) -> str:
-    """An address without user, password and query; refused where nobody can tell which part the password is."""
+def shown_address(text: str, scheme: str) -> str:
+    """An address without user, password and query.
+
+    Raises:
+        InputError: nobody can tell which part of it the password is.
+    """
     parts = _PLACE.fullmatch(text)
     unclear = parts is not None and not parts["user"] and ":" in parts["host"] and "@" in parts["path"] + parts["rest"]
     if parts is None or unclear or not _HOST.fullmatch(parts["host"]):

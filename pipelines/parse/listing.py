@@ -50,7 +50,7 @@ def _expanded(source: str) -> list[str]:
     if source.endswith(".txt"):
         system, path = file_system(source)
         with reached(source, "cannot be read"):
-            lines = system.cat_file(path).decode().splitlines()
+            lines = system.cat_file(path).decode("utf-8-sig").split("\n")
         return _entries([line.strip() for line in lines if line.strip()], source)
     if URL.match(source) is None:
         return [os.path.abspath(file) for file in files_of(source)]  # noqa: PTH100  # links keep their names
@@ -61,9 +61,8 @@ def _entries(paths: Sequence[str], source: str) -> list[str]:
     """The paths of a list, those that are no URLs below the folder that the list stands in."""
     if not paths:
         raise InputError(f"{shown(source)}: names no video")
-    for path in paths:
-        if URL.match(path):
-            file_system(path)
+    for path in filter(URL.match, paths):
+        file_system(path)
     base = "" if URL.match(source) else os.path.dirname(os.path.abspath(source))  # noqa: PTH100, PTH120
     return [path if URL.match(path) or not base else os.path.join(base, path) for path in paths]  # noqa: PTH118
 

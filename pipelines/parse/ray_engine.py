@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import logging
 import os
 import posixpath
+import re
 import socket
 import tempfile
 import warnings
+from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +30,7 @@ from pipelines.parse.config import PipelineConfig, read_pipeline
 from pipelines.parse.listing import names_of, sources_of
 from pipelines.parse.manifest import Manifest, Record, now
 from pipelines.parse.sources import DOCUMENT_SUFFIXES, STDOUT, Job
-from pipelines.parse.stores import file_system, is_local, make_folder, put, reached, shown
+from pipelines.parse.stores import URL, WEB, file_system, is_local, make_folder, put, reached, shown
 
 PARQUET = ".parquet"
 TRIES = 2  # of a video whose actor was lost, at least
@@ -92,16 +95,16 @@ def run_with_ray(arguments: argparse.Namespace, overrides: Sequence[str]) -> int
     out = checked_out(arguments)
     settings = read_pipeline(arguments.config, overrides)
     sources = sources_of(arguments.sources)
-    local = [Path(source) for source in sources if "://" not in source]
+    local = [Path(source) for source in sources if not URL.match(source)]
     claim(arguments, [], settings, inputs=[config_path(arguments.config), *local])
-    manifest = Manifest(Path(out) if "://" not in out and not out.endswith(PARQUET) else Path(out).parent if "://" not in out else Path())
+    manifest = Manifest(Path() if URL.match(out) else Path(out).parent if out.endswith(PARQUET) else Path(out))
     tasks = [RayTask(i, source, target) for i, (source, target) in enumerate(zip(sources, targets_of(sources, out), strict=True))]
     there = existing(out, tasks)
     done = [task for task in tasks if task in there]
     if done and not (arguments.skip_existing or arguments.overwrite):
         raise InputError(f"{shown(done[0].output or out)}: holds a parse of {shown(done[0].source)}; give --skip-existing or --overwrite")
     left = [task for task in tasks if arguments.overwrite or task not in there]
-    claim_outputs([Path(task.output) for task in left if task.output and "://" not in task.output], local, overwrite=True)
+    claim_outputs([Path(task.output) for task in left if task.output and not URL.match(task.output)], local, overwrite=True)
     records = [] if not left else list(counted(parse_rows(left, settings, arguments, out), len(left), manifest, arguments.quiet))
     failed = [record for record in records if record.outcome == "failed"]
     if not arguments.quiet:
@@ -116,9 +119,9 @@ def checked_out(arguments: argparse.Namespace) -> str:
     out: Path | None = arguments.out
     if out is None or out == STDOUT or out.suffix in DOCUMENT_SUFFIXES or arguments.save_video:
         raise InputError(f"--engine ray --out {out}: expected a folder, or NAME.parquet; annotated copies are not made there")
-    text = str(out)
-    text = text.replace(":/", "://", 1) if ":/" in text and "://" not in text else text  # a Path takes one of the slashes
-    if text.startswith("http"):
+    text = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", r"\1://", str(out))  # a Path takes one of the slashes
+    file_system(text)
+    if text.startswith(WEB):
         raise InputError(f"--out {shown(text)}: nothing can be written there; expected a folder, or a URL of an object store")
     return text
 
@@ -127,22 +130,22 @@ def targets_of(sources: Sequence[str], out: str) -> list[str]:
     """Where the parse of each source goes; empty for Parquet."""
     if out.endswith(PARQUET):
         return [""] * len(sources)
-    folder = out if "://" in out else os.path.abspath(out)  # noqa: PTH100  # actors run in folders of their own
-    return [f"{folder.rstrip('/')}/{name}.json" for name in names_of(sources)]
+    folder = out if URL.match(out) else os.path.abspath(out)  # noqa: PTH100  # actors run in folders of their own
+    targets = [f"{folder.rstrip('/')}/{name}.json" for name in names_of(sources)]
+    twice = next((target for target, count in Tally(targets).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice}: is where the parses of several sources would go; expected sources of different names")
+    return targets
 
 
 def existing(out: str, tasks: Sequence[RayTask]) -> set[RayTask]:
     """Those whose parse is there already."""
     system, path = file_system(out)
     with reached(out, "cannot be looked into"):
-        if not system.exists(path):
-            return set()
-        if not out.endswith(PARQUET):
-            found = {system.unstrip_protocol(entry) for entry in system.find(path)}
-            return {task for task in tasks if system.unstrip_protocol(system._strip_protocol(task.output)) in found}
-        rows = import_extra("pyarrow.parquet", "ray").read_table(path, columns=["source"], filesystem=system)
-        sources = set(rows.column("source").to_pylist())
-        return {task for task in tasks if shown(task.source) in sources}
+        found = system.find(path) if system.exists(path) else []
+    if not out.endswith(PARQUET):
+        return {task for task in tasks if file_system(task.output)[1] in found}
+    return {task for task in tasks if f"{path.rstrip('/')}/{row_name(task)}" in found}
 
 
 def parse_rows(tasks: Sequence[RayTask], settings: PipelineConfig, arguments: argparse.Namespace, out: str) -> Iterator[Record]:
@@ -160,9 +163,9 @@ def parse_rows(tasks: Sequence[RayTask], settings: PipelineConfig, arguments: ar
             tries, advances = tries + 1, False
             for row in _rows(ray, list(missing.values()), settings, arguments):
                 record = _record(row["record"], tries)
+                task = missing.pop(int(row["number"]))
                 if out.endswith(PARQUET) and record.outcome == "done":
-                    append_row(out, int(row["number"]), record, row["document"])
-                del missing[int(row["number"])]
+                    append_row(out, task, record, row["document"])
                 advances = True
                 yield record
     except ray.exceptions.RayError as error:
@@ -259,17 +262,23 @@ def actors_of(nodes: Sequence[int], num_workers: int | None) -> tuple[int, int]:
     return next(fitting, 1), num_actors
 
 
-def append_row(out: str, number: int, record: Record, document: str) -> None:
+def append_row(out: str, task: RayTask, record: Record, document: str) -> None:
     """One more file in a folder of Parquet: what became of a video, and its parse as text, which `json` reads."""
     pa, parquet = import_extra("pyarrow", "ray"), import_extra("pyarrow.parquet", "ray")
     system, folder = file_system(out)
     columns = dataclasses.asdict(record) | {"document": document}
     table = pa.table({name: [value] for name, value in columns.items() if name not in ("outputs", "error")})
-    name = f"{folder.rstrip('/')}/{(record.input_sha256 or str(number))[:16]}-{number}.parquet"
+    name = row_name(task)
+    part = f"{folder.rstrip('/')}/.{name}.part"  # readers of a folder pass over what begins with a dot
     with reached(out, "cannot be written to"):
         make_folder(system, folder)
-        parquet.write_table(table, f"{name}.part", filesystem=system)
-        system.mv(f"{name}.part", name)
+        parquet.write_table(table, part, filesystem=system)
+        system.mv(part, f"{folder.rstrip('/')}/{name}")
+
+
+def row_name(task: RayTask) -> str:
+    """The file of a source's row, the same in every run, so that a row is replaced by its own successor alone."""
+    return f"{hashlib.sha256(shown(task.source).encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.parquet"
 
 
 def _record(text: str, tries: int) -> Record:

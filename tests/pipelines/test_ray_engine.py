@@ -8,18 +8,14 @@ import shutil
 import threading
 import time
 from pathlib import Path
-from typing import Any, ClassVar, cast
 
 import pytest
-import torch
 from builders import ramp, write_video
 
 from parsing.document import read_parse
 from parsing.errors import InputError
-from pipelines.parse.config import read_pipeline
 from pipelines.parse.listing import names_of, sources_of
-from pipelines.parse.ray_engine import RayParser, actors_of
-from pipelines.parse.stores import shown
+from pipelines.parse.ray_engine import actors_of, targets_of
 from pipelines.run import build_parser, main
 
 
@@ -72,7 +68,7 @@ def test_sources_of_lists_and_parquet(videos: Path, tmp_path: Path) -> None:
 
     both = [str(videos / "a.mp4"), str(videos / "b.mp4")]
     parquet.write_table(pa.table({"path": ["in/a.mp4", "in/b.mp4"]}), tmp_path / "l.parquet")
-    (tmp_path / "l.txt").write_text("in/a.mp4\n\nin/b.mp4\n")
+    (tmp_path / "l.txt").write_text("\ufeffin/a.mp4\r\n\nin/b.mp4\n")
     for named in ([str(videos)], [str(videos / "*.mp4")], [str(tmp_path / "l.txt")], [str(tmp_path / "l.parquet")]):
         assert sources_of(named) == both
     assert sources_of([f"file://{videos}"]) == [f"file://{path}" for path in both]
@@ -105,19 +101,9 @@ def test_names_keep_their_folders_where_they_are_equal() -> None:
     assert names_of(["https://me:secret@host/a.mp4?token=secret", "/x/c?d#e.mp4"]) == ["a.mp4", "c?d#e.mp4"]
 
 
-@pytest.mark.parametrize(
-    ("url", "told"),
-    [
-        ("https://me:secret@host/a.mp4?token=secret", "https://host/a.mp4"),
-        ("https://secret@host/a.mp4#secret", "https://host/a.mp4"),
-        ("s3://key:secret@bucket/a.mp4", "s3://bucket/a.mp4"),
-        ("s3://bucket/a?b#c.mp4", "s3://bucket/a?b#c.mp4"),
-        ("abfs://container@account.host/a.mp4", "abfs://container@account.host/a.mp4"),
-        ("/x/me:secret@host/a?b.mp4", "/x/me:secret@host/a?b.mp4"),
-    ],
-)
-def test_what_is_shown_of_a_url(url: str, told: str) -> None:
-    assert shown(url) == told
+def test_parses_of_several_sources_that_would_go_to_one_place() -> None:
+    with pytest.raises(InputError, match=r"^s3://out/x\.mp4\.json: is where the parses of several sources would go"):
+        targets_of(["s3://h/a/x.mp4", "http://h/a/x.mp4"], "s3://out")
 
 
 def test_urls_that_differ_in_what_is_not_told(tmp_path: Path) -> None:
@@ -140,82 +126,6 @@ def test_actors_share_the_cores() -> None:
         (1, 3),
         (2, 6),
         (1, 4),
-    ]
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """An object store of buckets that are there or not, in memory, whose errors are of a class of its own."""
-    fsspec = pytest.importorskip("fsspec")
-
-    class StoreError(Exception):
-        pass
-
-    class Store(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]
-        protocol = "gs"
-        store: ClassVar[dict[str, Any]] = {}
-        pseudo_dirs: ClassVar[list[str]] = ["", "/bucket"]
-
-        @classmethod
-        def _strip_protocol(cls, path: str) -> str:
-            return cast(str, super()._strip_protocol(path.removeprefix("gs://")))
-
-        def makedirs(self, path: str, exist_ok: bool = False) -> None:
-            raise AssertionError(f"nobody asked for a bucket or folder {path}, {exist_ok}")
-
-        def put_file(self, here: str, there: str, **_: object) -> None:
-            self._check(there)
-            self.pipe_file(there, Path(here).read_bytes())
-
-        def get_file(self, there: str, here: str, **_: object) -> None:
-            self._check(there)
-            Path(here).write_bytes(self.cat_file(there))
-
-        def isdir(self, path: str) -> bool:
-            self._check(path)
-            return bool(super().isdir(path))
-
-        def _check(self, path: str) -> None:
-            if not path.startswith("/bucket/"):
-                raise StoreError("the bucket of gs://me:secret@none/clips does not exist,\nsays the store")
-
-    monkeypatch.setitem(importlib.import_module("fsspec.registry")._registry, "gs", Store)
-    return Store(skip_instance_cache=True)
-
-
-def test_errors_of_a_store_are_one_line_that_names_what_was_asked_for(store: Any) -> None:
-    with pytest.raises(InputError) as refused:
-        sources_of(["gs://me:secret@none/clips"])
-    assert str(refused.value) == "gs://none/clips: cannot be listed (the bucket of gs://none/clips does not exist, says the store)"
-    store.pipe_file("/bucket/list.parquet", b"no parquet")
-    store.pipe_file("/bucket/list.txt", b"\xff\xfe\xff")
-    for name in ("list.txt", "list.parquet", "none.txt"):
-        with pytest.raises(InputError, match=f"gs://bucket/{name}: "):
-            sources_of([f"gs://bucket/{name}"])
-
-
-def test_what_an_actor_says_of_a_store(store: Any, tiny_pipeline: Path, videos: Path) -> None:
-    parser = RayParser(read_pipeline(str(tiny_pipeline)), "cpu", torch.get_num_threads())
-    store.pipe_file("/bucket/a.mp4", (videos / "a.mp4").read_bytes())
-    store.pipe_file("/bucket/broken.mp4", b"no video")
-
-    def call(source: str, output: str) -> dict[str, Any]:
-        row = parser({"number": 3, "source": source, "output": output})
-        assert row["number"] == 3
-        return cast(dict[str, Any], json.loads(row["record"]))
-
-    done = call("gs://bucket/a.mp4", "gs://bucket/out/a.mp4.json")
-    assert (done["error"], done["outcome"], done["outputs"], done["frames"]) == (None, "done", ["gs://bucket/out/a.mp4.json"], 6)
-    assert len(json.loads(store.cat_file("/bucket/out/a.mp4.json"))["frames"]) == 6
-    failed = [
-        call("gs://bucket/a.mp4", "gs://none/a.mp4.json"),
-        call("gs://none/a.mp4", "gs://bucket/b.json"),
-        call("gs://bucket/broken.mp4", "gs://bucket/c.json"),
-    ]
-    assert [(row["outcome"], row["outputs"], row["error"].partition(" (")[0]) for row in failed] == [
-        ("failed", [], "gs://none/a.mp4.json: cannot be written"),
-        ("failed", [], "gs://none/a.mp4: cannot be read"),
-        ("failed", [], "gs://bucket/broken.mp4: not a readable video"),
     ]
 
 
