@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -38,35 +39,50 @@ def claim_folder(folder: Path, inputs: Iterable[Path] = (), *, overwrite: bool =
 
 @contextmanager
 def written_folder(folder: Path, what: str) -> Iterator[Path]:
-    """A temporary folder beside `folder` that becomes it when the block ends well, and vanishes when not.
+    """A temporary folder that becomes `folder` when the block ends well, and vanishes when not.
 
     Where the folder exists, files of an earlier call go and the new ones take their place; see `claim_folder`.
 
     Args:
         what: the command, for the list of files that stays in the folder.
+
+    Raises:
+        InputError: at exit, where a new file would replace what no earlier call wrote; then the folder is left as it was.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{secrets.token_hex(4)}.partwise")
+    beside = folder if folder.is_dir() else folder.parent  # a folder may be a file system of its own, or a link to one
+    temporary = beside / f".{secrets.token_hex(4)}.partwise"
     temporary.mkdir()
     try:
         yield temporary
         names = sorted(path.relative_to(temporary).as_posix() for path in temporary.rglob("*") if path.is_file())
         (temporary / MARKER).write_text(json.dumps({"written_by": what, "files": names}, indent=1) + "\n", encoding="utf-8")
         if folder.is_dir():
-            _replace(folder, temporary, [*names, MARKER])
+            _replace(folder, temporary, names)
         else:
             temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _replace(folder: Path, temporary: Path, names: Iterable[str]) -> None:
-    for name in _listed(folder) if (folder / MARKER).is_file() else ():
+def _replace(folder: Path, temporary: Path, names: Sequence[str]) -> None:
+    own = {MARKER, *_listed(folder)} if (folder / MARKER).is_file() else set()
+    _check_places(folder, [MARKER, *names], own)
+    for name in own - {MARKER}:
         with suppress(FileNotFoundError):
             (folder / name).unlink()
-    for name in names:
+    for name in (MARKER, *names):  # the list first: where the rest is cut off, a later call knows what is whose
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (temporary / name).replace(folder / name)
+
+
+def _check_places(folder: Path, names: Iterable[str], own: Collection[str]) -> None:
+    """Raises InputError where something lies in the place of a new file, or of a folder above it, that is not `own`."""
+    folders = {above.as_posix() for name in names for above in PurePosixPath(name).parents[:-1]}
+    for name in sorted(folders.union(names) - set(own)):
+        path = folder / name
+        if os.path.lexists(path) and (name not in folders or path.is_symlink() or not path.is_dir()):
+            raise InputError(f"{path}: exists, and no earlier export wrote it; choose another --out")
 
 
 def _listed(folder: Path) -> list[str]:
@@ -75,7 +91,14 @@ def _listed(folder: Path) -> list[str]:
     names = found.get("files") if isinstance(found, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"{folder / MARKER}: expected an object with the names of 'files'; choose another --out")
-    odd = next((name for name in names if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts), None)
+    odd = next((name for name in names if not _is_below(folder, name)), None)
     if odd is not None:
         raise InputError(f"{folder / MARKER}: {odd!r:.80} does not lie in the folder")
     return [name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]
+
+
+def _is_below(folder: Path, name: str) -> bool:
+    """Whether a file lies in a folder itself, and not behind a link to another one."""
+    if "\0" in name or ".." in PurePosixPath(name).parts:
+        return False
+    return Path(os.path.realpath((folder / name).parent)).is_relative_to(os.path.realpath(folder))

@@ -38,9 +38,45 @@ def test_a_folder_is_replaced_when_asked_and_foreign_files_stay(parse: Path, tmp
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("names", [["../p.json"], ["/etc/passwd"], "p.json", [1], [""]])
+@pytest.mark.parametrize("kind", ["file", "link", "folder", "file for a folder", "link for a folder"])
+def test_a_new_file_takes_no_place_of_what_no_export_wrote(kind: str, parse: Path, tmp_path: Path) -> None:
+    """Every frame is new beside those of a first export, which took every fourth one."""
+    out, mine = tmp_path / "out", tmp_path / "mine"
+    mine.mkdir()
+    (mine / "note.txt").write_text("mine")
+    assert export("yolo", parse, "--step", 4, "--out", out) == 0
+    if kind.endswith("for a folder"):
+        (out / "labels/train/walk it").rename(mine / "moved")
+    place = out / ("labels/train/walk it" if kind.endswith("for a folder") else "labels/train/walk it/img_00002.txt")
+    if kind.startswith("link"):
+        place.symlink_to(mine / ("moved" if "for" in kind else "note.txt"))
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        place.write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r": exists, and no earlier export wrote it|does not lie in the folder"):
+        export("yolo", parse, "--out", out, "--overwrite")
+    assert contents(tmp_path) == before
+
+
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_an_empty_folder_may_be_a_link(parse: Path, tmp_path: Path) -> None:
+    """What is written in it is moved within its own file system."""
+    there = tmp_path / "there"
+    there.mkdir()
+    (tmp_path / "out").symlink_to(there)
+    assert export("srt", parse, "--out", tmp_path / "out") == 0
+    assert sorted(path.name for path in there.iterdir()) == ["export.json", "walk it.srt"]
+
+
+@pytest.mark.parametrize("names", [["../p.json"], ["/etc/passwd"], ["link/p.json"], ["a\0b"], "p.json", [1], [""]])
 def test_a_list_of_files_that_reaches_out_of_the_folder_is_refused(parse: Path, tmp_path: Path, names: object) -> None:
     (tmp_path / "out").mkdir()
+    (tmp_path / "out/link").symlink_to(tmp_path)
     (tmp_path / "out/export.json").write_text(json.dumps({"files": names}))
     with pytest.raises(InputError, match=r"export\.json: "):
         export("srt", parse, "--out", tmp_path / "out", "--overwrite")
