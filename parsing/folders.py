@@ -34,7 +34,16 @@ def claim_folder(folder: Path, inputs: Iterable[Path] = (), *, overwrite: bool =
             raise InputError(f"{folder}: exists and is not empty; choose another --out or give --overwrite")
         if not (folder / MARKER).is_file():
             raise InputError(f"{folder}: holds no {MARKER} of an earlier export, so nothing in it is replaced; choose another --out")
-        claim_outputs([folder / name for name in (MARKER, *_listed(folder))], inputs, overwrite=True)
+        owned = {_place(folder / name): folder / name for name in (MARKER, *_listed(folder))}
+        for path in inputs:  # by their places: another link to the file is left as it is when a name goes
+            if (lost := owned.get(_place(path)) or owned.get(Path(os.path.realpath(path)))) is not None:
+                raise InputError(f"{lost}: is an input ({path}), which no output may replace; choose another --out")
+        claim_outputs(owned.values(), overwrite=True)
+
+
+def _place(path: Path) -> Path:
+    """Where the name of a file lies, whatever a link of this name leads to."""
+    return Path(os.path.realpath(path.parent)) / path.name
 
 
 @contextmanager
@@ -47,7 +56,8 @@ def written_folder(folder: Path, what: str) -> Iterator[Path]:
         what: the command, for the list of files that stays in the folder.
 
     Raises:
-        InputError: at exit, where a new file would replace what no earlier call wrote; then the folder is left as it was.
+        InputError: at exit, where a new file would replace what no earlier call wrote, or a new link leads to what goes; then
+            the folder is left as it was.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder if folder.is_dir() else folder.parent  # a folder may be a file system of its own, or a link to one
@@ -68,6 +78,7 @@ def written_folder(folder: Path, what: str) -> Iterator[Path]:
 def _replace(folder: Path, temporary: Path, names: Sequence[str]) -> None:
     own = {MARKER, *_listed(folder)} if (folder / MARKER).is_file() else set()
     _check_places(folder, [MARKER, *names], own)
+    _check_links([temporary / name for name in names], [folder / name for name in own])
     for name in own - {MARKER}:
         with suppress(FileNotFoundError):
             (folder / name).unlink()
@@ -85,8 +96,16 @@ def _check_places(folder: Path, names: Iterable[str], own: Collection[str]) -> N
             raise InputError(f"{path}: exists, and no earlier export wrote it; choose another --out")
 
 
+def _check_links(new: Iterable[Path], own: Iterable[Path]) -> None:
+    """Raises InputError where a new link leads to a file of an earlier call: it would lead to itself."""
+    going = {os.path.realpath(path) for path in own if not path.is_symlink()}
+    for path in new:
+        if path.is_symlink() and (lost := os.path.realpath(path)) in going:
+            raise InputError(f"{lost}: is an input, which no output may replace; choose another --out")
+
+
 def _listed(folder: Path) -> list[str]:
-    """The files that an earlier call lists, those below the folder alone."""
+    """The files and links that an earlier call lists, those below the folder alone."""
     found = read_json(folder / MARKER)
     names = found.get("files") if isinstance(found, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
@@ -94,7 +113,7 @@ def _listed(folder: Path) -> list[str]:
     odd = next((name for name in names if not _is_below(folder, name)), None)
     if odd is not None:
         raise InputError(f"{folder / MARKER}: {odd!r:.80} does not lie in the folder")
-    return [name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]
+    return [name for name in names if (folder / name).is_file() or (folder / name).is_symlink()]
 
 
 def _is_below(folder: Path, name: str) -> bool:

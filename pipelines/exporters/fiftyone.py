@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +35,7 @@ class FiftyOneExporter(FolderExporter):
     video are `actions` and `track_actions`, temporal detections.
     """
 
-    videos: Annotated[Path | None, Option("the videos, which the data set gets as links or copies", "DIR")] = None
+    videos: Annotated[Path | None, Option("the videos, to which the data set gets links", "DIR")] = None
     threshold: Annotated[float, Option("score from which a state holds", "SCORE")] = HOLDS_FROM
 
     def write(self, parses: Iterable[AnyParse], out: Path) -> None:
@@ -124,7 +123,8 @@ def _event(action: ActionScore, track: int | None, numbers: Sequence[int], times
 
 
 def _link(video: Path, path: Path) -> None:
+    """A symbolic link: unlike a hard one it is no file of the data set's own, so whoever replaces it leaves the video as it is."""
     try:
-        os.link(video.resolve(), path)
-    except OSError:  # another file system, or one without links
+        path.symlink_to(video.resolve())
+    except OSError:  # a file system without links
         shutil.copyfile(video, path)

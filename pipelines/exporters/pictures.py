@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,8 +43,9 @@ def video_of(parse: AnyParse, videos: Path) -> Path:
 
 
 def _named(name: str, videos: Path) -> Path:
-    """By the last part of a path alone, so that a name from outside names no other folder."""
-    found = [path for path in sorted(videos.rglob("*")) if path.name == name and path.is_file()] if videos.is_dir() else [videos]
+    """By the last part of a path alone, so that a name from outside names no other folder; links to one video are one."""
+    below = [path for path in sorted(videos.rglob("*")) if path.name == name and path.is_file()] if videos.is_dir() else [videos]
+    found = list({os.path.realpath(path): path for path in below}.values())
     if len(found) > 1:
         raise InputError(f"{videos}: holds two videos of the name {name!r:.80}, {found[0]} and {found[1]}; expected one")
     if not found or found[0].name != name or not found[0].is_file():

@@ -60,6 +60,46 @@ def test_a_new_file_takes_no_place_of_what_no_export_wrote(kind: str, parse: Pat
     assert contents(tmp_path) == before
 
 
+def test_a_data_set_of_links_is_made_again_and_the_videos_stay(parse: Path, tmp_path: Path) -> None:
+    """Also where an earlier version made hard links, and where the folder lies among the videos."""
+    video = write_moving_video(tmp_path)
+    before, data = video.read_bytes(), tmp_path / "set/data/walk it.mp4"
+    order = ["fiftyone", parse, "--videos", tmp_path, "--out", tmp_path / "set"]
+    assert export(*order) == 0
+    for _ in range(2):
+        assert data.is_symlink()
+        assert data.read_bytes() == before
+        assert export(*order, "--overwrite") == 0
+    data.unlink()
+    data.hardlink_to(video)
+    with pytest.raises(InputError, match="two videos of the name"):
+        export(*order, "--overwrite")
+    assert export("fiftyone", parse, "--videos", video, "--out", tmp_path / "set", "--overwrite") == 0
+    assert export("srt", parse, "--out", tmp_path / "set", "--overwrite") == 0
+    assert not data.exists()
+    assert (video.read_bytes(), video.stat().st_nlink) == (before, 1)
+
+
+@pytest.mark.parametrize("kind", ["itself", "somewhere below", "a link to it", "behind a link to the folder", "a link of the data set"])
+def test_what_an_export_replaces_is_no_input(kind: str, parse: Path, tmp_path: Path) -> None:
+    video = write_moving_video(tmp_path)
+    order = ["fiftyone", parse, "--out", tmp_path / "set", "--videos"]
+    assert export(*order, video) == 0
+    data = tmp_path / "set/data/walk it.mp4"
+    if kind != "a link of the data set":
+        data.unlink()
+        video.rename(data)
+    if kind == "a link to it":
+        video.symlink_to(data)
+    elif kind == "behind a link to the folder":
+        (tmp_path / "link").symlink_to(tmp_path / "set")
+    given = {"somewhere below": tmp_path, "a link to it": video, "behind a link to the folder": tmp_path / "link/data"}.get(kind, data)
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"set/data/walk it\.mp4: is an input"):
+        export(*order, given, "--overwrite")
+    assert contents(tmp_path) == before
+
+
 def contents(folder: Path) -> dict[Path, bytes | None]:
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
