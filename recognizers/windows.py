@@ -114,6 +114,15 @@ def recognize(recognizer: ActionRecognizer, frames: Sequence[Frame]) -> ActionSc
     return recognizer({int(i): frames[i] for i in recognizer.indices(len(frames))}, len(frames))
 
 
+@dataclass(frozen=True)
+class Mark:
+    """How far a timeline has come: what it holds, and the actions that may still grow, by their places."""
+
+    num_actions: int
+    open: dict[str, tuple[int, int]]
+    growing: dict[int, ActionScore]
+
+
 class Timeline:
     """Actions in order of their beginning; where windows that touch agree on one, it grows, and its score is their mean."""
 
@@ -128,9 +137,8 @@ class Timeline:
             names: of the recognizer's actions.
         """
         before, self._open = self._open, {}
-        for i in np.argsort(-scores.probabilities, kind="stable"):
-            if not scores.holds[i]:
-                continue
+        held = np.flatnonzero(scores.holds)
+        for i in held[np.argsort(-scores.probabilities[held], kind="stable")].tolist():
             label, score = names[i], float(scores.probabilities[i])
             place, count = before.get(label, (-1, 0))
             if count and start_s <= self.actions[place].end_s and self.actions[place].branch == branch:
@@ -140,3 +148,14 @@ class Timeline:
             else:
                 self.actions.append(ActionScore(label, score, start_s, end_s, branch))
                 self._open[label] = len(self.actions) - 1, 1
+
+    def mark(self) -> Mark:
+        """Where it stands now, for `back_to`."""
+        return Mark(len(self.actions), self._open, {place: self.actions[place] for place, _ in self._open.values()})
+
+    def back_to(self, mark: Mark) -> None:
+        """As it was when it was marked; only what came since is touched."""
+        del self.actions[mark.num_actions :]
+        self._open = mark.open
+        for place, action in mark.growing.items():
+            self.actions[place] = action

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -26,9 +27,14 @@ class VideoActions:
     """
 
     def __init__(self, route: Route | None) -> None:
-        self.route, self.timeline = route, Timeline()
-        self.recognized: list[ActionWindow] = []
-        self._windows: dict[float, tuple[ActionWindow, ActionScores]] = {}  # by their beginning
+        self.route = route
+        self.recognized: list[ActionWindow] = []  # in order of time, as the following
+        self._windows: list[tuple[ActionWindow, ActionScores]] = []
+        self._places: dict[float, int] = {}  # of windows, by their beginning
+        self._names: Sequence[str] = ()
+        self._timeline = Timeline()
+        self._noted = 0  # windows that the timeline holds
+        self._settled = 0, self._timeline.mark()  # windows up to the last mixed one, and the timeline after it
         self._is_read = False
         self.used: set[tuple[Branch, ModelFacts]] = set()
 
@@ -74,31 +80,60 @@ class VideoActions:
         """
         if self.route is None or self.route.recognizer.multi_label or not self.recognized:
             return None
-        nearest = min(reversed(self.recognized), key=lambda window: abs(window.start_s + window.end_s - 2 * time_s))
-        return nearest.probabilities
+        place = bisect(self.recognized, 2 * time_s, key=lambda window: window.start_s + window.end_s)
+        around = self.recognized[max(0, place - 1) : place + 1]
+        return min(reversed(around), key=lambda window: abs(window.start_s + window.end_s - 2 * time_s)).probabilities
 
     @property
     def windows(self) -> list[ActionWindow]:
         """In order of time."""
-        return [window for _, (window, _) in sorted(self._windows.items())]
+        return [window for window, _ in self._windows]
+
+    @property
+    def timeline(self) -> Timeline:
+        """Of all windows known so far."""
+        self._note_up_to(len(self._windows))
+        return self._timeline
 
     def mix(self, persons: Sequence[Tracklet], mixer: Mixer, names: Sequence[str], start_s: float, end_s: float) -> None:
         """Mix what the persons of a window say by their parts into it; without recognizers it is theirs alone.
 
-        A window that was too short for the recognizers has no action, with or without parts.
+        A window that was too short for the recognizers has no action, with or without parts. Windows come in order of time.
 
         Args:
             names: of the actions, which are the recognizers' too.
         """
-        window, recognized = self._windows.get(round(start_s, 6), (None, None))
-        if window is None and self.route is not None:
+        place = self._places.get(round(start_s, 6))
+        if place is None and self.route is not None:
             return
+        window, recognized = (None, None) if place is None else self._windows[place]
         scores = mixer(persons, recognized)
-        end_s = end_s if window is None else window.end_s
-        self._keep(ActionWindow(start_s, end_s, scores.probabilities), scores)
-        self.timeline = Timeline()
-        for _, (one, found) in sorted(self._windows.items()):
-            self.timeline.add(found, names, one.start_s, one.end_s, one.branch)
+        mixed = ActionWindow(start_s, end_s if window is None else window.end_s, scores.probabilities)
+        self._names = names
+        if place is None:
+            place = len(self._windows)
+            self._keep(mixed, scores)
+        else:
+            self._windows[place] = mixed, scores
+            self._use(mixed, scores)
+        self._settle(place)
+
+    def _settle(self, place: int) -> None:
+        """Note the windows up to a place for good.
+
+        Those behind it may be mixed later, so they wait until the timeline is asked for: a window costs the same however
+        many there are.
+        """
+        self._noted, mark = self._settled
+        self._timeline.back_to(mark)
+        self._note_up_to(place + 1)
+        self._settled = self._noted, self._timeline.mark()
+
+    def _note_up_to(self, place: int) -> None:
+        for i in range(self._noted, place):
+            window, scores = self._windows[i]
+            self._timeline.add(scores, self._names, window.start_s, window.end_s, window.branch)
+        self._noted = max(self._noted, place)
 
     def _recognize(self, route: Route, windows: Iterable[Window[Frame]]) -> None:
         for window in windows:
@@ -106,12 +141,16 @@ class VideoActions:
 
     def _note(self, route: Route, scores: ActionScores, start_s: float, end_s: float) -> None:
         window = ActionWindow(start_s, end_s, scores.probabilities, route.branch)
-        self.timeline.add(scores, route.recognizer.action_names, start_s, end_s, route.branch)
+        self._names = route.recognizer.action_names
         self.recognized.append(window)
         self._keep(window, scores)
 
     def _keep(self, window: ActionWindow, scores: ActionScores) -> None:
-        self._windows[round(window.start_s, 6)] = window, scores
+        self._places[round(window.start_s, 6)] = len(self._windows)
+        self._windows.append((window, scores))
+        self._use(window, scores)
+
+    def _use(self, window: ActionWindow, scores: ActionScores) -> None:
         self.used |= {(window.branch, model) for model in scores.models}
 
 

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import jsonschema
 import numpy as np
@@ -12,6 +15,7 @@ from builders import write_bias_network, write_video
 from parsing.document import json_schema, read_parse
 from parsing.errors import InputError
 from parsing.media.video import Video
+from parsing.stages import ActionRecognizer
 from parsing.types import ActionScores, Array, Frame, ModelFacts
 from pipelines import VideoParser
 from pipelines.parse.actions import VideoActions
@@ -19,7 +23,7 @@ from pipelines.parse.jobs import parse_to_files
 from pipelines.parse.sources import Job
 from recognizers.by_size import Route
 from recognizers.labels import ActionLabels
-from recognizers.windows import WindowConfig
+from recognizers.windows import Timeline, WindowConfig
 
 NAMES = ("dark", "bright")
 SMALL = ("carry", "ride", "talk")
@@ -100,6 +104,61 @@ def test_a_source_that_is_read_once_knows_what_is_complete(tmp_path: Path) -> No
     assert known[20] is known[29] is actions.windows[0].probabilities
     assert known[79] is actions.windows[5].probabilities
     assert [w.probabilities.tolist() for w in actions.windows] == [w.probabilities.tolist() for w in read(path, Brightness()).windows]
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+@pytest.mark.parametrize("seed", range(8))
+def test_mixtures_are_as_when_all_is_built_anew(is_file: bool, seed: int) -> None:
+    """Of a file all windows are recognized before the first one is mixed; of a source that is read once some are ahead of it."""
+    rng, names = np.random.default_rng(seed), ("run", "stand", "walk")
+    windows = [(float(6 * i), float(6 * i + (6 if rng.random() < 0.2 else 12))) for i in range(40)]
+    actions = VideoActions(
+        Route("recognizers", cast(ActionRecognizer, SimpleNamespace(action_names=names, multi_label=False)), WindowConfig())
+    )
+    known: dict[float, tuple[float, ActionScores]] = {}
+
+    def random_scores() -> ActionScores:
+        likely = rng.dirichlet([0.3] * 3) if rng.random() < 0.4 else np.array([0.1, 0.8, 0.1])
+        return replace(ActionScores.of(likely, False), holds=np.arange(3) == rng.choice([likely.argmax(), 3], p=[0.9, 0.1]))
+
+    def note(i: int) -> None:
+        start_s, end_s = windows[i]
+        scores = random_scores()
+        actions._note(cast(Route, actions.route), scores, start_s, end_s)
+        known[start_s] = end_s, scores
+
+    for i in range(40 if is_file else 0):
+        note(i)
+    for i, (start_s, _) in enumerate(windows):
+        for ahead in range(len(known), min(i + 4, 40)):
+            note(ahead)
+        if rng.random() < 0.8:  # else there is nobody in it
+            mixed = random_scores()
+            actions.mix([], lambda _, __, mixed=mixed: mixed, names, start_s, 0.0)  # type: ignore[misc]
+            known[start_s] = known[start_s][0], mixed
+        if rng.random() < 0.7:
+            plain = Timeline()
+            for begin_s, (end_s, scores) in sorted(known.items()):
+                plain.add(scores, names, begin_s, end_s, "recognizers")
+            assert actions.timeline.actions == plain.actions
+        time_s = rng.uniform(-10, 260)
+        nearest = min(reversed(actions.recognized), key=lambda w: abs(w.start_s + w.end_s - 2 * time_s))
+        assert actions.at(time_s) is nearest.probabilities
+    assert [(w.start_s, w.probabilities.tolist()) for w in actions.windows] == [(s, k[1].probabilities.tolist()) for s, k in known.items()]
+
+
+def test_a_mixed_window_notes_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are known already: the timeline is built to its end where it is asked for."""
+    route = Route("recognizers", cast(ActionRecognizer, SimpleNamespace(action_names=NAMES, multi_label=False)), WindowConfig())
+    actions, scores, noted = VideoActions(route), ActionScores.of(np.array([0.2, 0.8]), False), []
+    whole = Timeline.add
+    monkeypatch.setattr(Timeline, "add", lambda *arguments: (noted.append(1), whole(*arguments)))
+    for i in range(100):
+        actions._note(route, scores, 6.0 * i, 6.0 * i + 12)
+    for i in range(100):
+        actions.mix([], lambda *_: scores, NAMES, 6.0 * i, 0.0)
+    assert [action.end_s for action in actions.timeline.actions] == [606.0]
+    assert len(noted) == 100
 
 
 def test_what_waits_in_a_window_is_small(tmp_path: Path) -> None:
