@@ -100,12 +100,18 @@ def write_image(path: Path, image: Array) -> None:
     Raises:
         InputError: the suffix names no format of images.
     """
+    data = encoded_image(path, image)
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def encoded_image(path: Path, image: Array) -> bytes:
+    """What a file of this name holds of (H, W, 3) uint8 RGB; errors as of `write_image`."""
     try:
         _, data = cv2.imencode(path.suffix, image[:, :, ::-1])
     except cv2.error:
         raise InputError(f"{path}: cannot be written as an image; expected a name that ends in .png or .jpg") from None
-    with atomic(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    return data.tobytes()
 
 
 @contextmanager

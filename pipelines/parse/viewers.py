@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -13,8 +14,9 @@ from typing import Protocol, Self
 import cv2
 
 from parsing.errors import InputError
+from parsing.files import atomic
 from parsing.media.encoding import VideoWriter
-from parsing.media.images import write_image
+from parsing.media.images import encoded_image
 from parsing.types import Array, Frame, FrameParse
 from pipelines.parse.parser import ParseStream
 
@@ -50,19 +52,21 @@ class VideoCopy:
 
 
 class ImageCopy:
-    """An annotated image."""
+    """An annotated image, which appears when the block ends well."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._stack = ExitStack()
 
     def __enter__(self) -> ImageCopy:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        """Written whole already."""
+        self._stack.__exit__(*failure)  # type: ignore[arg-type]
 
     def add(self, picture: Array, frame: Frame, parse: FrameParse) -> None:  # noqa: ARG002
-        write_image(self.path, picture)
+        temporary = self._stack.enter_context(atomic(self.path))
+        temporary.write_bytes(encoded_image(self.path, picture))
 
 
 class Window:

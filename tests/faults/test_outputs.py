@@ -25,6 +25,7 @@ import yaml
 from builders import ramp, write_clips, write_video
 
 from parsing.errors import InputError
+from parsing.writing import ParseWriter
 from pipelines import ablate, convert, diagnose, distil, evaluate, export, inspect_data, pseudo_label, report, run, train
 from pipelines.command import files_named
 from pipelines.parse.parser import VideoParser
@@ -375,6 +376,29 @@ def test_a_full_disk_leaves_no_temporary_file(options: list[str], tiny_pipeline:
     assert len(errors.strip().splitlines()) == 1
     assert "p.json: File too large" in errors or "p.parsed.mp4: File too large" in errors
     assert {path.name for path in tmp_path.iterdir()} == {"long.mp4"}
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_no_annotated_copy_appears_without_its_parse(
+    kind: str, tiny_pipeline: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is full when the end of the parse is written, after the last picture; the next run has nothing in its way."""
+    if kind == "image":
+        cv2.imwrite(str(tmp_path / "video.png"), np.zeros((40, 50, 3), np.uint8))
+        clip.unlink()
+        clip = tmp_path / "video.png"
+    order = [run, clip, "--out", tmp_path / "p.json", "--save-video", "--config", tiny_pipeline]
+    with monkeypatch.context() as patched:
+        patched.setattr(ParseWriter, "finish", raise_full)
+        assert call(*order) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [clip]
+    assert call(*order) == 0
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def raise_full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 def test_long_names(tiny_pipeline: Path, tmp_path: Path) -> None:
