@@ -164,6 +164,34 @@ def test_parses_that_do_not_fit(parse: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.json", "newer.json", "other", "p.json", "twin.json"]
 
 
+FOLDERS = ("coco", "mot", "yolo", "ytvis")  # where a video has a folder of its own, named without its suffix
+
+
+@pytest.mark.parametrize(
+    ("format_", "name"),
+    [(format_, name) for format_ in FOLDERS for name in ("...mp4", "a/...mp4", "..mp4")]
+    + [(format_, name) for format_ in (*FOLDERS, "cvat", "fiftyone", "srt") for name in ("x" * 260 + ".mp4", "é" * 126 + ".mp4")],
+)
+def test_a_name_that_no_file_can_have_is_one_line(format_: str, name: str, tmp_path: Path) -> None:
+    """A stem of dots would be the folder itself, or the one above it."""
+    replace(moving_parse(), facts=replace(FACTS, name=name)).save(tmp_path / "p.json")
+    with pytest.raises(InputError) as error:
+        export(format_, tmp_path / "p.json", "--out", tmp_path / "out")
+    assert str(error.value).startswith(repr(name)[:80])
+    assert ".partwise" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
+
+
+@pytest.mark.parametrize(("format_", "num_bytes"), [("fiftyone", 250), ("mot", 254), ("cvat", 251)])
+def test_the_longest_names(format_: str, num_bytes: int, tmp_path: Path) -> None:
+    facts = replace(FACTS, name="x" * (num_bytes - 4) + ".mp4")
+    replace(moving_parse(), facts=facts).save(tmp_path / "p.json")
+    assert export(format_, tmp_path / "p.json", "--out", tmp_path / "out") == 0
+    replace(moving_parse(), facts=replace(facts, name="x" + facts.name)).save(tmp_path / "p.json")
+    with pytest.raises(InputError, match="a name too long"):
+        export(format_, tmp_path / "p.json", "--out", tmp_path / "longer")
+
+
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     name = "../<b>&\x01.mp4"
     replace(moving_parse(), facts=replace(FACTS, name=name)).save(tmp_path / "p.json")

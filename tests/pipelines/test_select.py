@@ -178,3 +178,11 @@ def test_inputs_that_do_not_fit(parse: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not the video of the parse"):
         select(parse)
     assert not (tmp_path / "task").exists()
+
+
+def test_a_video_named_by_dots_has_no_folder_of_pictures(tmp_path: Path) -> None:
+    write_moving_video(tmp_path, replace(FACTS, name="...mp4"))
+    replace(moving_parse(), facts=replace(FACTS, name="...mp4")).save(tmp_path / "p.json")
+    with pytest.raises(InputError, match=r"'\.\.\.mp4': expected the name of a video in a parse"):
+        select(tmp_path / "p.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["...mp4", "p.json"]
