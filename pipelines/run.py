@@ -76,6 +76,15 @@ def drawn_as(arguments: argparse.Namespace, settings: PipelineConfig) -> Pipelin
     return replace(settings, drawing=replace(settings.drawing, **hidden, **followed))
 
 
+def done_and_left(jobs: Sequence[Job], skip_existing: bool) -> tuple[list[Job], list[Job]]:
+    """The jobs whose outputs are there and are to be left as they are, and the others, both in order."""
+    done: list[Job] = []
+    left: list[Job] = []
+    for job in jobs:
+        (done if skip_existing and job.is_done else left).append(job)
+    return done, left
+
+
 def report_path(job: Job) -> Path:
     """The page beside the parse."""
     assert job.json_path is not None  # `check_options` refuses a report of what is not written
@@ -125,8 +134,7 @@ def main(arguments: argparse.Namespace) -> int:
 
         return run_with_ray(arguments, overrides_of(arguments))
     jobs = plan_jobs(arguments.sources, arguments.out, arguments.save_video)
-    done = [job for job in jobs if arguments.skip_existing and job.is_done]
-    left = [job for job in jobs if job not in done]
+    done, left = done_and_left(jobs, arguments.skip_existing)
     made = [path for job in left for path in job.outputs]
     sources = [job.source for job in jobs if isinstance(job.source, Path)]
     made += [report_path(job) for job in left] if arguments.report else []

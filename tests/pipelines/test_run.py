@@ -20,8 +20,8 @@ from parsing.document import json_schema
 from parsing.errors import InputError
 from parsing.media.video import Video
 from pipelines import run
-from pipelines.parse.sources import plan_jobs
-from pipelines.run import build_parser, main
+from pipelines.parse.sources import Job, plan_jobs
+from pipelines.run import build_parser, done_and_left, main
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,6 +94,17 @@ def test_flags_reach_the_schedule(tiny_pipeline: Path, clip: Path, tmp_path: Pat
     frames = json.loads((tmp_path / "p.json").read_text())["frames"]
     assert [frame["key"] for frame in frames] == [True, False, False, True, False, False]
     assert {len(frame["persons"]) for frame in frames} == {1}
+
+
+def test_what_is_done_is_found_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No job is compared with any other, of which there may be many thousands."""
+    jobs = [Job(Path(f"{i}.mp4"), tmp_path / f"{i}.json", None) for i in range(6)]
+    for i in (1, 4):
+        (tmp_path / f"{i}.json").touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(Job, "__eq__", lambda *_: pytest.fail("two jobs were compared"))
+        found = [done_and_left(jobs, skip_existing) for skip_existing in (True, False)]
+    assert found == [([jobs[1], jobs[4]], [jobs[0], *jobs[2:4], jobs[5]]), ([], jobs)]
 
 
 def test_outputs_are_not_replaced_unasked(tiny_pipeline: Path, clip: Path, tmp_path: Path) -> None:
