@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
 
 from parsing.errors import InputError
 from parsing.files import text_name
-from parsing.json_files import read_json_lines
+from parsing.json_files import parse_json
+from parsing.memory import memory_budget, read_bounded
 from pipelines.parse.sources import MANIFEST, Job
 
 Result = Literal["done", "failed", "skipped"]
+_BEGIN = b'{"source": "'  # of every line
 
 
 @dataclass(frozen=True)
@@ -58,27 +64,54 @@ class Manifest:
         self.path = folder / MANIFEST
         self.before: dict[str, dict[str, Any]] = {}  # by source, the last line of earlier runs
         if self.path.exists():
-            lines = read_json_lines(self.path, may_be_cut=True)
-            if not all(isinstance(line, dict) and "source" in line and "outcome" in line for line in lines):
+            self.before = {str(line["source"]): line for line in self._lines() if line["outcome"] == "done"}
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        """Those of earlier runs, without any that was cut off, as its writer was killed or the disk was full."""
+        for line in read_bounded(self.path, memory_budget()).splitlines():
+            value = _value(line)
+            if isinstance(value, dict) and {"source", "outcome"} <= value.keys():
+                yield value
+            elif value is not None or not _BEGIN.startswith(line[: len(_BEGIN)]):
                 raise InputError(
                     f"{self.path}: no manifest of an earlier run, in whose place this run's would go; move it, or choose another --out"
                 )
-            self.before = {str(line["source"]): line for line in lines if line["outcome"] == "done"}
 
     def add(self, record: Record) -> None:
-        """Append a line, whole: one write at the end of the file."""
+        """Append a line, whole, behind whole lines."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(asdict(record), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
+        line = memoryview(json.dumps(asdict(record), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+        with self.path.open("ab+", buffering=0) as file:
+            with suppress(OSError):  # some network folders know no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            _mend(file)
+            while line:
+                line = line[file.write(line) :]
 
     def made_otherwise(self, sources: list[str], config_sha256: str) -> list[str]:
         """Those of the sources whose outputs an earlier run made with another config or other weights."""
         known = {source: self.before[source].get("config_sha256") for source in sources if source in self.before}
         return [source for source, sha256 in known.items() if sha256 != config_sha256]
+
+
+def _mend(file: FileIO) -> None:
+    """End a last line whose end alone is missing; of one that was cut off nothing stays."""
+    size = file.seek(0, os.SEEK_END)
+    if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+        data = os.pread(file.fileno(), size, 0)
+        begin = data.rfind(b"\n") + 1
+        if _value(data[begin:]) is None:
+            file.truncate(begin)
+        else:
+            file.write(b"\n")
+
+
+def _value(line: bytes) -> Any:
+    """What a line says; None where it is no JSON, as one that was cut off."""
+    try:
+        return parse_json(line, MANIFEST)
+    except InputError:
+        return None
 
 
 def file_sha256(path: Path) -> str | None:

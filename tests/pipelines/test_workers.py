@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from io import FileIO
 from itertools import chain
 from pathlib import Path
 
@@ -121,9 +122,53 @@ def test_a_manifest_goes_on(tmp_path: Path) -> None:
     again = Manifest(tmp_path)
     assert again.made_otherwise(["a.mp4", "b.mp4"], "1") == []
     assert again.made_otherwise(["a.mp4", "b.mp4"], "2") == ["a.mp4"]
-    first.path.write_text("[1]\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]\n", "[1]", "mine", '{"mine": 1}', '{"source": "a.mp4"}\n', '{"source": "a.mp4", "outcome": "done"}\n[1]\n']
+)
+def test_a_file_of_its_name_that_is_no_manifest_stays(text: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.jsonl").write_text(text)
     with pytest.raises(InputError, match="no manifest"):
         Manifest(tmp_path)
+    assert (tmp_path / "manifest.jsonl").read_text() == text
+
+
+@pytest.mark.parametrize("lost", [1, 2, 40, -8, -1])
+def test_runs_go_on_behind_a_line_that_was_cut(lost: int, tmp_path: Path) -> None:
+    """One that lacks its end alone is whole; of any other nothing stays."""
+    manifest = Manifest(tmp_path)
+    for name in ("a.mp4", "b.mp4"):
+        manifest.add(Record(name, (), "done", config_sha256="1"))
+    data = manifest.path.read_bytes()
+    begin = data.index(b"\n") + 1
+    manifest.path.write_bytes(data[: begin + lost] if lost > 0 else data[:lost])
+    for name in ("c.mp4", "d.mp4"):
+        Manifest(tmp_path).add(Record(name, (), "done", config_sha256="1"))
+    kept = ["a.mp4", *(["b.mp4"] if lost == -1 else []), "c.mp4", "d.mp4"]
+    assert [line["source"] for line in lines(tmp_path)] == kept
+    assert [*Manifest(tmp_path).before] == kept
+
+
+def test_lines_that_stand_behind_a_cut_one_are_read(tmp_path: Path) -> None:
+    """As earlier versions left it: a line was appended right behind one that was cut."""
+    manifest = Manifest(tmp_path)
+    manifest.path.write_text('{"source": "a.mp4", "out{"source": "b.mp4", "outcome": "done"}\n{"source": "c.mp4", "outcome": "done"}\n')
+    assert [*Manifest(tmp_path).before] == ["c.mp4"]
+
+
+def test_a_line_is_written_whole_by_however_many_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that takes a few bytes at a time, as one on a disk that is almost full may."""
+
+    class Short(FileIO):
+        def write(self, data: memoryview) -> int:  # type: ignore[override]
+            return super().write(data[:10])
+
+    manifest = Manifest(tmp_path)
+    monkeypatch.setattr(Path, "open", lambda path, mode, **_: Short(path, mode))
+    manifest.add(Record("a.mp4", (), "done"))
+    monkeypatch.undo()
+    assert [line["source"] for line in lines(tmp_path)] == ["a.mp4"]
 
 
 def test_lines_of_several_writers_stay_whole(tmp_path: Path) -> None:
