@@ -34,16 +34,19 @@ def claim_folder(folder: Path, inputs: Iterable[Path] = (), *, overwrite: bool =
             raise InputError(f"{folder}: exists and is not empty; choose another --out or give --overwrite")
         if not (folder / MARKER).is_file():
             raise InputError(f"{folder}: holds no {MARKER} of an earlier export, so nothing in it is replaced; choose another --out")
-        owned = {_place(folder / name): folder / name for name in (MARKER, *_listed(folder))}
-        for path in inputs:  # by their places: another link to the file is left as it is when a name goes
-            if (lost := owned.get(_place(path)) or owned.get(Path(os.path.realpath(path)))) is not None:
-                raise InputError(f"{lost}: is an input ({path}), which no output may replace; choose another --out")
-        claim_outputs(owned.values(), overwrite=True)
+        own = (MARKER, *_listed(folder))
+        _check_inputs(folder, own, inputs)
+        claim_outputs([folder / name for name in own], overwrite=True)
 
 
-def _place(path: Path) -> Path:
-    """Where the name of a file lies, whatever a link of this name leads to."""
-    return Path(os.path.realpath(path.parent)) / path.name
+def _check_inputs(folder: Path, own: Iterable[str], inputs: Iterable[Path]) -> None:
+    """Raises InputError where an input is one of our files by its place; other links to it stay as they are when its name goes."""
+    top = os.path.realpath(folder)
+    places = {os.path.join(top, name): folder / name for name in own}  # noqa: PTH118  # there are many
+    for path in inputs:
+        place = os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
+        if (lost := places.get(place) or places.get(os.path.realpath(path))) is not None:
+            raise InputError(f"{lost}: is an input ({path}), which no output may replace; choose another --out")
 
 
 @contextmanager
@@ -78,7 +81,8 @@ def written_folder(folder: Path, what: str) -> Iterator[Path]:
 def _replace(folder: Path, temporary: Path, names: Sequence[str]) -> None:
     own = {MARKER, *_listed(folder)} if (folder / MARKER).is_file() else set()
     _check_places(folder, [MARKER, *names], own)
-    _check_links([temporary / name for name in names], [folder / name for name in own])
+    links = (temporary / name for name in names if (temporary / name).is_symlink())
+    _check_inputs(folder, [name for name in own if not (folder / name).is_symlink()], [link.resolve() for link in links])
     for name in own - {MARKER}:
         with suppress(FileNotFoundError):
             (folder / name).unlink()
@@ -96,28 +100,22 @@ def _check_places(folder: Path, names: Iterable[str], own: Collection[str]) -> N
             raise InputError(f"{path}: exists, and no earlier export wrote it; choose another --out")
 
 
-def _check_links(new: Iterable[Path], own: Iterable[Path]) -> None:
-    """Raises InputError where a new link leads to a file of an earlier call: it would lead to itself."""
-    going = {os.path.realpath(path) for path in own if not path.is_symlink()}
-    for path in new:
-        if path.is_symlink() and (lost := os.path.realpath(path)) in going:
-            raise InputError(f"{lost}: is an input, which no output may replace; choose another --out")
-
-
 def _listed(folder: Path) -> list[str]:
     """The files and links that an earlier call lists, those below the folder alone."""
     found = read_json(folder / MARKER)
     names = found.get("files") if isinstance(found, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"{folder / MARKER}: expected an object with the names of 'files'; choose another --out")
-    odd = next((name for name in names if not _is_below(folder, name)), None)
+    above = {name: str(PurePosixPath(name).parent) for name in names}
+    below = {place for place in set(above.values()) if _is_below(folder, place)}
+    odd = next((name for name in names if above[name] not in below or "\0" in name or name == ".."), None)
     if odd is not None:
         raise InputError(f"{folder / MARKER}: {odd!r:.80} does not lie in the folder")
     return [name for name in names if (folder / name).is_file() or (folder / name).is_symlink()]
 
 
 def _is_below(folder: Path, name: str) -> bool:
-    """Whether a file lies in a folder itself, and not behind a link to another one."""
+    """Whether this is the folder itself or one below it, and not behind a link to another one."""
     if "\0" in name or ".." in PurePosixPath(name).parts:
         return False
-    return Path(os.path.realpath((folder / name).parent)).is_relative_to(os.path.realpath(folder))
+    return Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder))
