@@ -68,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     record = arguments.out / "made.jsonl"
-    made = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
+    made = made_before(record)
     wanted = [*photographs(arguments.people, arguments.scenes), *sources(arguments.jhmdb, arguments.actions)]
     left = wanted[len(made) :]  # each source has its line, in this order
     start = partial(Maker.start, arguments.out, arguments.yolox, arguments.jhmdb / "boxes.csv")
@@ -78,6 +78,16 @@ def main() -> None:
             log.write(json.dumps(made[-1]) + "\n")
             log.flush()
     write_tables(arguments.out, [Clip(*row) for rows in made for row in rows], [source.clip for source in wanted])
+
+
+def made_before(record: Path) -> list[list[list[object]]]:
+    """The rows of each source that is done; a line that was cut off, as its writer was killed, leaves the file."""
+    text = record.read_text(encoding="utf-8") if record.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        with atomic(record) as temporary:
+            temporary.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def sources(jhmdb: Path, actions: Path) -> Iterator[Source]:

@@ -141,9 +141,10 @@ def test_the_set_is_what_it_says(script: ModuleType, clips: ModuleType, data: Pa
 def test_a_set_that_was_stopped_is_gone_on_with(script: ModuleType, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = make(script, data, monkeypatch)
     lines = (data / "set/made.jsonl").read_text().splitlines(keepends=True)
-    (data / "set/made.jsonl").write_text("".join(lines[:3]))
+    (data / "set/made.jsonl").write_text("".join(lines[:3]) + lines[3][:5])  # a line was cut off
     before = (data / "set" / rows[0]["file"]).stat().st_mtime_ns
     assert make(script, data, monkeypatch) == rows
+    assert (data / "set/made.jsonl").read_text() == "".join(lines)
     assert (data / "set" / rows[0]["file"]).stat().st_mtime_ns == before
 
 
