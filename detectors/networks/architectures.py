@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from parsing.configs import Count, config
+from parsing.configs import Count, Share, config
 from parsing.types import Array
 from parsing.vocabulary import check_pairs, flip_permutation, pairs_by_name
 
@@ -71,7 +71,8 @@ class TwoStageArchitecture(DetectorArchitecture):
         anchor_ratios: height / width of anchors.
         hidden: width of the box heads.
         finest_scale_px: RoIs whose side is below twice this are pooled from the finest level.
-        proposals: boxes that the RPN hands to the heads at test time.
+        proposals: most boxes that the RPN hands to the heads at test time.
+        least_objectness: of these boxes, a probability; a picture of one person has few above 0.1, one of a crowd many.
         rois: boxes per image that each head is trained on.
     """
 
@@ -80,6 +81,7 @@ class TwoStageArchitecture(DetectorArchitecture):
     hidden: Annotated[int, Field(ge=1, le=4096)] = 1024
     finest_scale_px: Positive = 56.0
     proposals: Count = 1000
+    least_objectness: Share = 0.0
     rois: Count = 512
 
     def __post_init__(self) -> None:

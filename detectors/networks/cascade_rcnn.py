@@ -62,7 +62,7 @@ class CascadeRCNN(nn.Module):
         self.backbone = Backbone(a.backbone, a.levels, pretrained, frozen_level=frozen_level, extra_channels=a.heatmaps)
         self.pyramid = Pyramid(self.backbone.channels, self.backbone.strides, a.fpn_channels, "pool")
         anchors = Anchors(a.anchor_sizes, a.anchor_ratios, self.pyramid.strides)
-        self.rpn = ProposalNetwork(anchors, a.fpn_channels, a.proposals)
+        self.rpn = ProposalNetwork(anchors, a.fpn_channels, a.proposals, least_objectness=a.least_objectness)
         self.heads = nn.ModuleList(BoxHead(a.fpn_channels, a.hidden, len(a.class_names)) for _ in STAGE_IOUS)
         self.coders = [BoxCoder(weights) for weights in STAGE_DELTAS]
 

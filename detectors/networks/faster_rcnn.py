@@ -46,7 +46,7 @@ class FasterRCNN(nn.Module):
         norm = nn.BatchNorm2d if second else None
         self.pyramid = Pyramid(self.backbone.channels, self.backbone.strides, a.fpn_channels, "pool", norm)
         anchors = Anchors(a.anchor_sizes, a.anchor_ratios, self.pyramid.strides, rounded=True)
-        self.rpn = ProposalNetwork(anchors, a.fpn_channels, a.proposals, convs=a.version)
+        self.rpn = ProposalNetwork(anchors, a.fpn_channels, a.proposals, convs=a.version, least_objectness=a.least_objectness)
         shape = (a.fpn_channels, BINS, BINS)
         convolved = FastRCNNConvFCHead(shape, [a.fpn_channels] * 4, [a.hidden], nn.BatchNorm2d) if second else None
         self.box_head = convolved or TwoMLPHead(a.fpn_channels * BINS**2, a.hidden)

@@ -28,10 +28,11 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
 
     Args:
         convs: convolutions of its head before the two that score anchors.
-        proposals: boxes of each image at test time.
+        proposals: most boxes of each image at test time.
+        least_objectness: of these boxes.
     """
 
-    def __init__(self, anchors: Anchors, channels: int, proposals: int, convs: int = 1) -> None:
+    def __init__(self, anchors: Anchors, channels: int, proposals: int, convs: int = 1, least_objectness: float = 0.0) -> None:
         super().__init__(
             anchors,
             _FloatHead(channels, anchors.num_anchors_per_location()[0], convs),
@@ -43,6 +44,7 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
             post_nms_top_n={"training": 1000, "testing": proposals},
             nms_thresh=0.7,
         )
+        self.least_objectness = least_objectness
 
     def propose(
         self, images: Tensor, sizes: list[tuple[int, int]], features: list[Tensor], targets: list[Targets]
@@ -72,6 +74,13 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
         kept = [min(count, self.pre_nms_top_n()) for count in counts]
         proposals, _ = self.filter_proposals(boxes.view(len(sizes), -1, 4), flat[rows, best], sizes, kept)
         return levels, proposals
+
+    def filter_proposals(
+        self, proposals: Tensor, objectness: Tensor, image_shapes: list[tuple[int, int]], num_anchors_per_level: list[int]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        self.score_thresh = 0.0 if self.training else self.least_objectness  # heads learn from what looks like nothing, too
+        found: tuple[list[Tensor], list[Tensor]] = super().filter_proposals(proposals, objectness, image_shapes, num_anchors_per_level)
+        return found
 
     def assign_targets_to_anchors(self, anchors: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)

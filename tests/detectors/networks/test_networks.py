@@ -1,7 +1,7 @@
 """What holds for every detection network."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -102,6 +102,25 @@ def test_candidates_stay_in_the_image_and_scores_in_range(name: str) -> None:
         assert 0 <= float(scores.min()) <= float(scores.max()) <= 1
         assert (found >= 0).all()
         assert (found <= torch.tensor([width, height, width, height])).all()
+
+
+@pytest.mark.parametrize("name", ["cascade_rcnn", "faster_rcnn"])
+def test_heads_see_what_looks_like_an_object_alone_when_they_do_not_learn(name: str) -> None:
+    all_, some, none = (tiny(name, proposals=1000, least_objectness=least) for least in (0.0, 0.5, 1.0))
+    images, sizes = torch.rand(1, 3, 64, 64), [(64, 64)]
+    seen = all_.eval().rpn.find(all_.dense(images), images, sizes)[1][0]
+    (kept,) = some.eval().rpn.find(some.dense(images), images, sizes)[1]
+    assert 0 < len(kept) < len(seen)
+    assert {tuple(box) for box in kept.tolist()} <= {tuple(box) for box in seen.tolist()}
+    ((found, scores),) = none.eval().candidates(images, sizes)
+    assert (len(found), len(scores)) == (0, 0)
+    learned = [network.train().rpn.propose(images, sizes, _levels(network, images), [targets()])[0] for network in (all_, none)]
+    torch.testing.assert_close(learned[0], learned[1])
+
+
+def _levels(network: Any, images: Tensor) -> list[Tensor]:
+    """Of a network whose norms stand still, so that two of them see the same."""
+    return cast(list[Tensor], network.pyramid.eval()(network.backbone.eval()(images)))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -48,6 +48,15 @@ def test_detectors_find_the_same(name: str) -> None:
         assert near.any(1).float().mean() > 0.97  # boxes of equal scores may take each other's place at the end of a list
 
 
+def test_a_picture_without_any_proposal_has_no_candidate() -> None:
+    torch.manual_seed(0)
+    network: Any = build_network("faster_rcnn", FasterRCNNArchitecture(("a", "b"), **COMMON, **TWO_STAGE, least_objectness=1.0)).eval()
+    assert run_on(network, network.pieces(), "openvino", "cpu") == "openvino"
+    with torch.inference_mode():
+        ((boxes, scores),) = network.candidates(torch.randint(0, 256, (1, 3, 96, 64), dtype=torch.uint8), [(96, 64)])
+    assert (len(boxes), len(scores)) == (0, 0)
+
+
 @pytest.mark.parametrize(
     "architecture",
     [
