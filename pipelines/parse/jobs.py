@@ -49,7 +49,7 @@ def run_jobs(
 def parse_to_files(parser: VideoParser, job: Job, quiet: bool, live: LiveOptions = FROM_FILES, viewing: Viewing = NO_VIEWING) -> Outcome:
     """Write the document of one source, and its annotated video where the job names one.
 
-    Of a file neither appears before both are whole; of a live source, what was done stays when the disk is full.
+    Of a file neither appears before both are whole; of a live source, what was done stays, whatever ends it.
     """
     started = time.monotonic()
     source = open_source(job.source) if isinstance(job.source, Path) else live.open(job.source)

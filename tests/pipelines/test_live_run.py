@@ -12,6 +12,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -25,7 +26,9 @@ from parsing.document import json_schema, read_parse
 from parsing.errors import InputError
 from parsing.media.live import LiveSource
 from pipelines.parse.live import Delays, LiveOptions
+from pipelines.parse.parser import VideoParser
 from pipelines.parse.sources import plan_jobs
+from pipelines.parse.viewers import VideoCopy
 from pipelines.run import build_parser, main
 
 ROOT = Path(__file__).parents[2]
@@ -150,6 +153,33 @@ def test_what_fits_on_a_full_disk_is_kept(tiny_pipeline: Path, tmp_path: Path, n
     assert f"{name}: File too large" in errors[0]
     assert len(read_parse(tmp_path / name).frames) > 2
     assert {path.name for path in tmp_path.iterdir()} == {name}
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_what_was_parsed_until_a_failure_is_kept(
+    tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at_the_end: bool
+) -> None:
+    whole, calls = VideoParser.parse_key_frames, []
+
+    def failing(self: VideoParser, *given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 4 and not at_the_end:
+            raise RuntimeError("no memory")
+        return whole(self, *given)
+
+    def failing_copy(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(VideoParser, "parse_key_frames", failing)
+    if at_the_end:
+        monkeypatch.setattr(VideoCopy, "__exit__", failing_copy)
+    with tcp_sender(stream(90)) as url:
+        arguments = ("--out", tmp_path / "x.json", "--every", 1, "--reconnect", 0, "--save-video", "--quiet")
+        assert call(tiny_pipeline, url, *arguments) == 1
+    parse = read_parse(tmp_path / "x.json")
+    assert len(parse.frames) == len(calls) - (not at_the_end)
+    assert parse.complete is False
+    assert capsys.readouterr().err == f"error: {url}: RuntimeError: no memory (--debug shows where)\n"
 
 
 def test_the_page_shows_what_is_seen(tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
