@@ -138,6 +138,20 @@ def test_a_reader_that_leaves_is_no_failure(tiny_pipeline: Path, tmp_path: Path)
     assert "rror" not in errors
 
 
+@pytest.mark.parametrize("num_lines", [0, 1])
+def test_a_reader_that_leaves_is_told_of_no_damage(tiny_pipeline: Path, tmp_path: Path, num_lines: int) -> None:
+    clip = write_video(tmp_path / "c.mp4", [ramp(i % 28) for i in range(60)])
+    with process(tiny_pipeline, clip, "--out", "-") as running:
+        assert running.stdout is not None
+        for _ in range(num_lines):
+            running.stdout.readline()
+        running.stdout.close()
+        running.stdout = None
+        _, errors = running.communicate(timeout=120)
+    assert running.returncode == 0, errors
+    assert "damaged" not in errors
+
+
 @pytest.mark.parametrize("name", ["x.json", "x.jsonl"])
 def test_what_fits_on_a_full_disk_is_kept(tiny_pipeline: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
