@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from parsing.console import complain, open_standard_streams
 from parsing.errors import InputError
 from parsing.progress import Counter as Progress
+from pipelines.command import describe, log_to_stderr
 from pipelines.parse.manifest import Manifest, Record
 from pipelines.parse.sources import Job
 
@@ -191,6 +193,7 @@ def _end_of(process: BaseProcess) -> str:
 def _work(pipe: Connection, options: WorkerOptions, cores: list[int]) -> None:
     """A worker's whole life: its networks, then one video after the other until nobody sends any."""
     open_standard_streams()
+    log_to_stderr(logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the one who started it ends it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if hasattr(os, "sched_setaffinity"):
@@ -210,8 +213,6 @@ def _work(pipe: Connection, options: WorkerOptions, cores: list[int]) -> None:
 
 
 def _built(pipe: Connection, options: WorkerOptions, num_threads: int) -> Any:
-    from pipelines.command import describe
-
     try:
         import torch
 

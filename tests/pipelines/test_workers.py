@@ -7,17 +7,22 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from io import FileIO
 from itertools import chain
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from builders import ramp, write_video
+from scripted_worker import scripted_work
 
 from parsing.document import read_parse
 from parsing.errors import InputError
+from pipelines.parse import workers
 from pipelines.parse.manifest import Manifest, Record
-from pipelines.parse.workers import cores_of
+from pipelines.parse.sources import Job
+from pipelines.parse.workers import WorkerOptions, cores_of, run_in_workers
 from pipelines.run import build_parser, main
 
 pytestmark = pytest.mark.timeout(900)  # each worker loads its networks
@@ -90,6 +95,21 @@ def worker_of(pid: int) -> int:
         if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
             return int(child)
     raise AssertionError("no worker")
+
+
+def scripted(folder: Path, names: Sequence[str], script: str, num_workers: int, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
+    """Outcomes of videos of these names."""
+    monkeypatch.setattr(workers, "_work", scripted_work)
+    options = WorkerOptions(cast(Any, folder), script, False)
+    jobs = [Job(Path(name), None, None) for name in names]
+    return run_in_workers(jobs, options, num_workers, Manifest(folder), quiet=True)
+
+
+def test_names_in_what_workers_log_cannot_steer_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scripted(tmp_path, ["\x1b[31m\nx.mp4"], "ready", 1, monkeypatch)
+    assert capfd.readouterr().err == "\\x1b[31m\\nx.mp4\n"
 
 
 def test_networks_that_cannot_be_built_are_told_once(tiny_pipeline: Path, videos: Path, tmp_path: Path) -> None:
