@@ -27,6 +27,7 @@ from parsing.errors import InputError
 from parsing.media.live import LiveSource
 from pipelines.parse.live import Delays, LiveOptions
 from pipelines.parse.parser import VideoParser
+from pipelines.parse.serve import Page
 from pipelines.parse.sources import plan_jobs
 from pipelines.parse.viewers import VideoCopy
 from pipelines.run import build_parser, main
@@ -243,6 +244,32 @@ def test_a_port_that_is_taken(tiny_pipeline: Path, tmp_path: Path, capsys: pytes
         port = taken.getsockname()[1]
         assert call(tiny_pipeline, clip, "--serve", port, "--quiet") == 1
     assert f"--serve {port}: 127.0.0.1 cannot be listened on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.b", "\x1b.invalid"])
+def test_a_host_that_is_none(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match=r"--serve 0: .* cannot be listened on \(.+\)"), Page(host, 0, None):  # type: ignore[arg-type]
+        raise AssertionError("it listens")
+    assert not [thread for thread in threading.enumerate() if thread.name == "page"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "named", "code"),
+    [
+        ("127.0.0.2", "elsewhere.example", 403),
+        ("127.0.0.2", "127.0.0.2", 200),
+        ("LOCALHOST", "elsewhere.example", 403),
+        ("LOCALHOST", "LocalHost", 200),
+        ("127.0.0.1", "[", 403),
+        ("127.0.0.1", "[::1]", 200),
+        ("0.0.0.0", "elsewhere.example", 200),
+    ],
+)
+def test_the_page_on_this_machine_alone_is_asked_for_by_its_names(host: str, named: str, code: int) -> None:
+    place = "127.0.0.2" if host == "127.0.0.2" else "127.0.0.1"
+    with Page(host, 0, None) as page:  # type: ignore[arg-type]
+        assert requests.get(f"http://{place}:{page.port}/", headers={"Host": named}, timeout=60).status_code == code
 
 
 def test_show_without_a_screen(
