@@ -49,14 +49,14 @@ class ParseWriter:
     actions, the tracks and the facts of the decoded video, stands at the end of the object.
 
     Args:
-        kept: of a source that cannot be read again; gives what is known by now. If the disk is full then, the file ends
-            with the frames that fit.
+        kept: of a source that cannot be read again; gives what is known by now. Where the block ends in a failure, the
+            file has the frames until then; on a full disk, those that fit.
     """
 
     def __init__(self, path: Path, vocabulary: Vocabulary, kept: Callable[[], AnyParse] | None = None) -> None:
         self.path, self.vocabulary, self.kept = path, vocabulary, kept
         self.tracks: dict[int, TrackSpan] = {}
-        self._num_frames = 0
+        self._num_frames, self._is_whole = 0, False
 
     @property
     def num_tracks(self) -> int:
@@ -71,11 +71,14 @@ class ParseWriter:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        if self.kept is not None and isinstance(failure[1], OSError) and is_full(failure[1]) and self._num_frames:
+        if self.kept is None or failure[0] is None or not self._num_frames:
+            self._stack.__exit__(*failure)  # type: ignore[arg-type]
+            return
+        if isinstance(failure[1], OSError) and is_full(failure[1]):
             failure[1].filename = str(self.path)  # not by the temporary name, which nobody knows
-            self._finish_shorter(self.kept())
-            failure = (None, None, None)
-        self._stack.__exit__(*failure)  # type: ignore[arg-type]
+        with self._stack:
+            if not self._is_whole:
+                self._finish_early(self.kept())
 
     def add(self, parse: FrameParse) -> None:
         """Append the next frame."""
@@ -86,15 +89,20 @@ class ParseWriter:
     def finish(self, parse: AnyParse) -> None:
         """Close the object with all but the frames of a parse."""
         self._file.write(self._tail(parse))
+        self._is_whole = True
 
     def _tail(self, parse: AnyParse) -> str:
         return "\n],\n" + _dumps(summary_json(parse, self.tracks))[1:] + "\n"
 
-    def _finish_shorter(self, parse: AnyParse) -> None:
-        """Give up the last frames for the room that the end of the object needs."""
-        tail = self._tail(parse)
-        self._file.cut_before(b",\n", len(tail.encode()) + BLOCK)
-        self._file.write(tail)
+    def _finish_early(self, parse: AnyParse) -> None:
+        """Close the object; where the disk is full, give up the last frames for the room that its end needs."""
+        try:
+            self.finish(parse)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self._file.cut_before(b",\n", len(self._tail(parse).encode()) + BLOCK)
+            self.finish(parse)
 
 
 class LinesWriter:

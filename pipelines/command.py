@@ -169,7 +169,7 @@ def run_command(parser: argparse.ArgumentParser, main: Callable[[argparse.Namesp
     """Run a command line and exit: one line on stderr for whatever goes wrong, a traceback only with `--debug`."""
     open_standard_streams()
     arguments = parser.parse_args()
-    _log_to_stderr(logging.WARNING if arguments.quiet else logging.INFO)
+    log_to_stderr(logging.WARNING if arguments.quiet else logging.INFO)
     if arguments.offline:
         os.environ |= {"PARTWISE_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}  # the latter is of timm's weights
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -188,7 +188,8 @@ def run_command(parser: argparse.ArgumentParser, main: Callable[[argparse.Namesp
         sys.exit(USAGE_ERROR if isinstance(error, InputError) else 1)
 
 
-def _log_to_stderr(level: int) -> None:
+def log_to_stderr(level: int) -> None:
+    """Send messages from this level on to stderr, each as one printable line; every process that parses calls it once."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter())
     logging.basicConfig(level=level, handlers=[handler])

@@ -123,12 +123,22 @@ def tcp_sender(*streams: Stream) -> Iterator[str]:
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *given: Any, moved: str, breaks_off: Callable[[str], bool | None], **settings: Any) -> None:
+        self.moved, self.breaks_off = moved, breaks_off
+        super().__init__(*given, **settings)
+
     def do_GET(self) -> None:
-        if self.path.startswith("/secret"):
+        if (stalls := self.breaks_off(self.path)) is not None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"#EXTM3U\n")
+            time.sleep(1.0 if stalls else 0.0)
+        elif self.path.startswith("/secret"):
             self.send_error(401)
         elif self.path.startswith("/moved"):
             self.send_response(302)
-            self.send_header("Location", "file:///etc/hostname")
+            self.send_header("Location", self.moved)
             self.end_headers()
         else:
             with suppress(ConnectionError):
@@ -139,13 +149,21 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def http_sender(folder: Path, identity: Path | None = None) -> Iterator[str]:
+def http_sender(
+    folder: Path,
+    identity: Path | None = None,
+    moved: str = "file:///etc/hostname",
+    breaks_off: Callable[[str], bool | None] = lambda _: None,
+) -> Iterator[str]:
     """The address of a folder's files; `/secret` wants a password, `/moved` leads to a file of this machine.
 
     Args:
         identity: a key and a certificate, with which it speaks HTTPS.
+        moved: where `/moved` leads instead.
+        breaks_off: of a path, whether its answer stalls (True) or ends (False) before it is whole; None for a whole one.
     """
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(folder))) as server:
+    handler = functools.partial(_Handler, directory=str(folder), moved=moved, breaks_off=breaks_off)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         if identity is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(identity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -97,7 +98,7 @@ class LiveSource:
     connected to again, for `reconnect_s` since its last frame; `failure` then says why it ended, in a line without a password.
 
     Args:
-        most_s: the source ends so long after its first frame; None for as long as it lasts.
+        most_s: the source ends so long after its first frame, also while it is lost or silent; None for as long as it lasts.
 
     Raises:
         InputError: there is no such source, it refuses, or gives no picture.
@@ -116,6 +117,7 @@ class LiveSource:
         self._clock = LiveClock(drops)
         self._held: deque[_Held] = deque()
         self._came: deque[tuple[int, float]] = deque(maxlen=MOST_ON_THE_WAY)
+        self._end_s = math.inf  # when `most_s` is over, on the monotonic clock, unless another frame comes
         self._goes_on = False  # there may be more behind its end
         self._changed = threading.Condition()
         self._stopped, self._ended = threading.Event(), threading.Event()
@@ -124,6 +126,11 @@ class LiveSource:
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self._thread.start()
         self._await_first()
+
+    @property
+    def _left_s(self) -> float:
+        """How long the next frame may still be in coming."""
+        return self._end_s - time.monotonic()
 
     def _await_first(self) -> None:
         with self._changed:
@@ -193,7 +200,7 @@ class LiveSource:
 
     def _take(self) -> _Held | None:
         with self._changed:
-            while not self._held and not self._ended.is_set() and not self._stopped.is_set():
+            while not self._held and not self._ended.is_set() and not self._stopped.is_set() and self._left_s > 0:
                 self._changed.wait(CHECK_S)
             if self._stopped.is_set():
                 self.num_dropped += len(self._held)
@@ -216,20 +223,21 @@ class LiveSource:
 
     def _read(self) -> None:
         wait_s, lost_s = BACK_OFF_S[0], time.monotonic()
-        while not self._stopped.is_set():
+        while not self._stopped.is_set() and self._left_s > 0:
             num_before = self._num_decoded
             why = self._read_once()
-            if why is None or self._stopped.is_set():
+            if why is None or self._stopped.is_set() or self._left_s <= 0:
                 return
             if self._num_decoded > num_before:
                 wait_s, lost_s = BACK_OFF_S[0], time.monotonic()
-            if not self._goes_on or time.monotonic() + wait_s > lost_s + self.reconnect_s:
+            pause_s = min(wait_s, self._left_s)
+            if not self._goes_on or time.monotonic() + pause_s > lost_s + self.reconnect_s:
                 self.complete = False
                 self.failure = f"{self.address}: {why}; {self._num_decoded} frames had come"
                 return
             if self._num_decoded > num_before:
                 log.info("%s: %s after %d frames; connecting again", self.address, why, self._num_decoded)
-            self._stopped.wait(wait_s)
+            self._stopped.wait(pause_s)
             wait_s = min(2 * wait_s, BACK_OFF_S[1])
 
     def _read_once(self) -> str | None:
@@ -267,7 +275,10 @@ class LiveSource:
             if self.most_s is not None and time_s >= self.most_s:
                 self._goes_on = False
                 return
+            self._end_s = math.inf  # it is here, however long it waits for the networks
             self._put(_Held(self._num_decoded, time_s, picture, now_s))
+            if self.most_s is not None:
+                self._end_s = time.monotonic() + self.most_s - time_s
             self._errors = errors + connection.errors
 
     def _put(self, held: _Held) -> None:

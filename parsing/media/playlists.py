@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urljoin, urlsplit
 
 import requests
 import urllib3
@@ -71,17 +71,20 @@ class Playlist:
     """Opens the playlist of an address and what it leads to, over all connections to it.
 
     `has_ended` says that it is whole, as those of recordings are; `failure` is what went wrong in this connection.
+
+    Raises:
+        InputError: what was typed is no address.
     """
 
     def __init__(self, address: Address, stopped: threading.Event) -> None:
         self.address, self.stopped, self.has_ended = address, stopped, False
         self.failure: InputError | ConnectionLost | None = None
-        self._typed = urlsplit(address.url)
+        self._typed = self._parts(address.url)
         self._lists: dict[str, _List] = {}
         self._opened = Counter[str]()
         self._session = requests.Session()
         if self._typed.username is not None:
-            self._session.auth = (unquote(self._typed.username), unquote(self._typed.password or ""))
+            self._session.auth = (unquote_to_bytes(self._typed.username), unquote_to_bytes(self._typed.password or ""))
 
     def locate(self) -> str:
         """Begin a connection: where the playlist is, behind redirects; what it names is meant relative to that.
@@ -124,8 +127,11 @@ class Playlist:
         return io.BytesIO(self._list(url, response)) if is_list else _Segment(response, self.stopped)
 
     def _list(self, url: str, response: requests.Response) -> bytes:
-        with response:
-            text: bytes = response.raw.read(MOST_BYTES, decode_content=True)
+        try:
+            with response:
+                text: bytes = response.raw.read(MOST_BYTES, decode_content=True)
+        except (urllib3.exceptions.HTTPError, OSError):
+            raise ConnectionLost("the connection broke off") from None
         self._opened[_VARIANT.decode() if _VARIANT in text else url] += 1
         if self._opened[_VARIANT.decode()] > 1 or len(self._opened) > MOST_LISTS:
             raise InputError(f"{self.address}: a playlist of playlists of playlists, or of more than {MOST_LISTS}")
@@ -147,33 +153,48 @@ class Playlist:
             self._checked(url)
             try:
                 response = self._session.get(url, headers=headers, stream=True, timeout=(OPEN_S, READ_S), allow_redirects=False)
-            except requests.RequestException as error:
+                following = urljoin(url, response.headers["Location"]) if response.is_redirect else ""
+            except ValueError:  # urllib3 and the codec of host names have their own
+                raise self._no_address() from None
+            except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise ConnectionLost(_reason(error)) from None
-            if response.ok and not response.is_redirect:
+            if response.ok and not following:
                 return response
             response.close()
             if response.status_code in (401, 403):
                 raise InputError(f"{self.address}: user name or password is wrong or missing")
-            if not response.is_redirect:
+            if not following:
                 raise ConnectionLost(f"the server answers {response.status_code}")
-            url = urljoin(url, response.headers["Location"])
+            url = following
         raise ConnectionLost("its address leads on and on")
 
     def _checked(self, url: str) -> SplitResult:
         """Raises InputError: it is not at the typed host and port, nor at the host's port for HTTPS."""
-        try:
-            parts, typed = urlsplit(url), self._typed
-            ports = (typed.port or PORTS[typed.scheme], 443 if parts.scheme == "https" else None)
-            is_own = parts.scheme in PORTS and parts.hostname == typed.hostname and (parts.port or PORTS[parts.scheme]) in ports
-        except ValueError:
-            raise InputError(f"{self.address}: no address, or it leads to none") from None
-        if not is_own:
+        parts, typed = self._parts(url), self._typed
+        ports = (_port(typed), 443 if parts.scheme == "https" else None)
+        if not (parts.scheme in PORTS and parts.hostname == typed.hostname and _port(parts) in ports):
             place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
             raise InputError(f"{self.address}: leads to {place}; a playlist leads to the host that was typed alone")
         return parts
 
+    def _parts(self, url: str) -> SplitResult:
+        """Raises InputError: it is no address."""
+        try:
+            parts = urlsplit(url)
+            _ = parts.port  # which is looked at only now
+        except ValueError:
+            raise self._no_address() from None
+        return parts
 
-def _reason(error: requests.RequestException) -> str:
+    def _no_address(self) -> InputError:
+        return InputError(f"{self.address}: no address, or it leads to none")
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or PORTS[parts.scheme]
+
+
+def _reason(error: Exception) -> str:
     """Why nothing came; the error's own words hold the address."""
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate is not trusted"

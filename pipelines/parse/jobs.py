@@ -49,16 +49,19 @@ def run_jobs(
 def parse_to_files(parser: VideoParser, job: Job, quiet: bool, live: LiveOptions = FROM_FILES, viewing: Viewing = NO_VIEWING) -> Outcome:
     """Write the document of one source, and its annotated video where the job names one.
 
-    Of a file neither appears before both are whole; of a live source, what was done stays when the disk is full.
+    Of a file neither appears before both are whole; of a live source, what was done stays, whatever ends it.
     """
     started = time.monotonic()
     source = open_source(job.source) if isinstance(job.source, Path) else live.open(job.source)
     stream = parser.stream(source)
     drawer = FrameDrawer(parser.vocabulary, parser.settings.drawing, has_tracks=not isinstance(source, Still))
-    num_frames, delays = 0, Delays()
+    num_frames, delays, failure = 0, Delays(), None
+    writer: DocumentWriter | None = None
+    reader_left = True  # until all is written
     with ExitStack() as stack, _reader_may_leave(job):
         stop = stack.enter_context(ended_by_signals(source)) if isinstance(source, LiveSource) else None
-        writer = stack.enter_context(_document(job, stream, parser)) if job.json_path else None
+        if job.json_path:
+            writer = stack.enter_context(_document(job, stream, parser))
         pictures = [stack.enter_context(made) for made in _pictures(job, stream, viewing, stop)]
         progress = stack.enter_context(Counter(job.source.name, stream.num_frames or 0, quiet))
         for frame, parse in stack.enter_context(closing(stream.with_frames(keep_images=bool(pictures)))):
@@ -74,7 +77,9 @@ def parse_to_files(parser: VideoParser, job: Job, quiet: bool, live: LiveOptions
             progress.advance()
         if writer:
             writer.finish(stream.parse())
-    failure = _notes(job, source, stream, delays, quiet)
+        reader_left = False
+    if not reader_left:  # who has left is not told what was lost
+        failure = _notes(job, source, stream, delays, quiet)
     best = main_action(stream.actions)
     action = f"{best.label} {best.score:.2f}" if best else ""
     return Outcome(job, num_frames, writer.num_tracks if writer else 0, action, time.monotonic() - started, failure)

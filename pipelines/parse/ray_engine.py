@@ -24,7 +24,7 @@ from parsing.errors import InputError
 from parsing.extras import import_extra
 from parsing.files import claim_outputs
 from parsing.progress import Counter
-from pipelines.command import claim, torch_device
+from pipelines.command import claim, log_to_stderr, torch_device
 from pipelines.config_files import config_path
 from pipelines.parse.config import PipelineConfig, read_pipeline
 from pipelines.parse.listing import names_of, sources_of
@@ -56,7 +56,7 @@ class RayParser:
         from pipelines.parse.records import Recorder
 
         torch.set_num_threads(num_cores)
-        logging.getLogger().setLevel(logging.WARNING)
+        log_to_stderr(logging.WARNING)
         self.recorder = Recorder(settings, device, debug=False)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

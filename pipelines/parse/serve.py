@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import cv2
@@ -18,7 +20,6 @@ from parsing.types import Array, Frame, FrameParse
 from pipelines.parse.page import HTML
 from pipelines.parse.parser import ParseStream
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_VIEWERS = 16
 JPEG_QUALITY = 80
 BOUNDARY = "frame"
@@ -35,8 +36,8 @@ HEADERS = {
 class Page:
     """Serves `/`, `/stream.mjpg`, `/frame.jpg`, and the latest frame in the form of a parse's at `/latest.json`, `/events`.
 
-    A slow viewer misses frames and holds nobody up. On a loopback address, requests that name another host are refused,
-    so that no page from elsewhere reads this one by a name of its own.
+    A slow viewer misses frames and holds nobody up. Where it listens on loopback addresses alone, requests that
+    name another host are refused, so that no page from elsewhere reads this one by a name of its own.
 
     Args:
         port: 0 for any that is free.
@@ -52,21 +53,25 @@ class Page:
         self._jpeg: tuple[int, bytes] = (-1, b"")
         self._number = self._num_viewers = 0
         self._changed: asyncio.Event | None = None
+        self._is_own = False  # bound to addresses of this machine alone
+        self._runner: Any = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="page", daemon=True)
 
     def __enter__(self) -> Page:
         self._thread.start()
-        try:
-            self._run(self._start(), START_S)
-        except OSError as error:
-            self._end()
-            raise InputError(f"--serve {self.port}: {self.host} cannot be listened on ({error.strerror or error})") from None
+        with ExitStack() as stack:
+            stack.callback(self._end)
+            try:
+                self._run(self._start(), START_S)
+            except (OSError, UnicodeError) as error:  # the latter of a name that is none
+                why = getattr(error, "strerror", None) or str(error) or "no answer"
+                raise InputError(f"--serve {self.port}: {self.host} cannot be listened on ({why})") from None
+            stack.pop_all()
         complain(f"serving on http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/")
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._run(self._runner.cleanup(), END_S)
         self._end()
 
     def add(self, picture: Array, frame: Frame, parse: FrameParse) -> None:  # noqa: ARG002
@@ -90,6 +95,12 @@ class Page:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
 
     def _end(self) -> None:
+        with ExitStack() as stack:
+            stack.callback(self._end_loop)
+            if self._runner is not None:
+                self._run(self._runner.cleanup(), END_S)
+
+    def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(END_S)
         if not self._thread.is_alive():
@@ -118,11 +129,19 @@ class Page:
         site = web.TCPSite(self._runner, self.host, self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
+        self._is_own = all(is_loopback(address[0]) for address in self._runner.addresses)
 
     async def _guarded(self, request: Any, handler: Any) -> Any:
-        if self.host in LOOPBACK and request.url.host not in LOOPBACK:
+        if self._is_own and not self._is_own_name(request):
             raise self.web.HTTPForbidden(text="this page is served to this machine alone")
         return await handler(request)
+
+    def _is_own_name(self, request: Any) -> bool:
+        try:
+            name = (request.url.host or "").lower()
+        except ValueError:  # no name at all
+            return False
+        return name in ("localhost", self.host.lower()) or is_loopback(name)
 
     async def _page(self, request: Any) -> Any:  # noqa: ARG002
         return self.web.Response(text=HTML, content_type="text/html", headers=HEADERS)
@@ -178,3 +197,12 @@ class Page:
             _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             self._jpeg = self._number, data.tobytes()
         return self._jpeg[1]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, not a name, is one that only this machine reaches."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from parsing.console import complain, open_standard_streams
 from parsing.errors import InputError
 from parsing.progress import Counter as Progress
+from pipelines.command import describe, log_to_stderr
 from pipelines.parse.manifest import Manifest, Record
 from pipelines.parse.sources import Job
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pipelines.parse.config import PipelineConfig
 
 MOST_TRIES = 2  # of a video whose worker was lost
+MOST_STARTS = 3  # in a row, of workers that are to follow a lost one
 END_S = 10.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -50,10 +53,12 @@ class _Worker:
 def run_in_workers(jobs: Sequence[Job], options: WorkerOptions, num_workers: int, manifest: Manifest, quiet: bool) -> list[Record]:
     """Parse every source by `num_workers` processes; failures are named on stderr as they happen.
 
-    A video whose worker was lost, by a signal or for want of memory, is tried once again. Every outcome goes to the manifest at once.
+    A video whose worker was lost, by a signal or for want of memory, is tried once again. Where no other worker can be started
+    in the place of a lost one, those that are left go on. Every outcome goes to the manifest at once.
 
     Raises:
         InputError: the networks cannot be built.
+        RuntimeError: nor by a worker that ended without saying why.
     """
     with Pool(jobs, options, min(num_workers, len(jobs))) as pool, Progress("videos", len(jobs), quiet, unit="videos") as progress:
         found: dict[int, Record] = {}
@@ -71,6 +76,8 @@ class Pool:
         self.jobs, self.options, self.num_workers = jobs, options, num_workers
         self.waiting = deque(range(len(jobs)))
         self.tries: Counter[int] = Counter()
+        self.was_ready = False  # any of them, so the networks can be built
+        self.failed_starts: Counter[int] = Counter()  # in a row, by place
         self.workers: dict[int, _Worker] = {}  # by their place, which says what cores they have
 
     def __enter__(self) -> Pool:
@@ -91,7 +98,7 @@ class Pool:
     def records(self) -> Iterator[tuple[int, Record]]:
         """The number of each video with its outcome, as they are done."""
         num_left = len(self.jobs)
-        while num_left:
+        while num_left and self.workers:
             for worker in self.workers.values():
                 if worker.is_ready and worker.job is None and self.waiting:
                     self._give(worker)
@@ -102,6 +109,8 @@ class Pool:
                 for number, record in self._hear(place, worker):
                     num_left -= 1
                     yield number, record
+        for number in self.waiting:
+            yield number, self._failed(number, "no worker is left that could parse it")
 
     def _give(self, worker: _Worker) -> None:
         worker.job = self.waiting.popleft()
@@ -118,34 +127,46 @@ class Pool:
             yield from self._lose(place, worker)
             return
         if kind == "ready":
-            worker.is_ready = True
-        elif kind == "refused":
-            raise InputError(value)
-        elif kind == "broken":
-            raise RuntimeError(value)
+            worker.is_ready = self.was_ready = True
+            self.failed_starts[place] = 0
+        elif kind != "done":
+            if not self.was_ready:
+                raise InputError(value) if kind == "refused" else RuntimeError(value)
+            yield from self._lose(place, worker, value)
         else:
             number, worker.job = worker.job, None
             assert number is not None
             yield number, replace(value, tries=self.tries[number])
 
-    def _lose(self, place: int, worker: _Worker) -> Iterator[tuple[int, Record]]:
+    def _lose(self, place: int, worker: _Worker, why: str = "") -> Iterator[tuple[int, Record]]:
         """Start another worker in the place of one that has gone, and give its video to the next one."""
         worker.process.join(END_S)
         worker.pipe.close()
-        why = _end_of(worker.process)
+        why = why or _end_of(worker.process)
         del self.workers[place]
-        if worker.job is None and not worker.is_ready:
-            raise RuntimeError(f"a worker ended before its networks were loaded ({why})")
         number = worker.job
-        if number is not None and self.tries[number] < MOST_TRIES:
+        if not worker.is_ready:
+            self._fail_to_start(place, why)
+        elif number is not None and self.tries[number] < MOST_TRIES:
             complain(f"{self.jobs[number].source}: its worker ended ({why}); it is tried once again")
             self.waiting.appendleft(number)
         elif number is not None:
-            error = f"{self.jobs[number].source}: its worker ended {MOST_TRIES} times ({why})"
-            complain(f"error: {error}")
-            yield number, Record.failed(self.jobs[number], error, self.tries[number])
-        if self.waiting:
+            yield number, self._failed(number, f"its worker ended {MOST_TRIES} times ({why})")
+        if self.waiting and self.failed_starts[place] < MOST_STARTS:
             self._start(place)
+
+    def _fail_to_start(self, place: int, why: str) -> None:
+        """Raises RuntimeError: nothing says that the networks can be built at all."""
+        message = f"a worker ended before its networks were loaded ({why})"
+        if not self.was_ready:
+            raise RuntimeError(message)
+        complain(message)
+        self.failed_starts[place] += 1
+
+    def _failed(self, number: int, why: str) -> Record:
+        error = f"{self.jobs[number].source}: {why}"
+        complain(f"error: {error}")
+        return Record.failed(self.jobs[number], error, self.tries[number])
 
     def _start(self, place: int) -> None:
         context = get_context("spawn")  # a fork would copy the state of threads
@@ -183,14 +204,18 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 def _end_of(process: BaseProcess) -> str:
     code = process.exitcode
-    if code is not None and code < 0:
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
         return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"
+    except ValueError:  # most of the real-time ones have no name
+        return f"signal {-code}"
 
 
 def _work(pipe: Connection, options: WorkerOptions, cores: list[int]) -> None:
     """A worker's whole life: its networks, then one video after the other until nobody sends any."""
     open_standard_streams()
+    log_to_stderr(logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the one who started it ends it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if hasattr(os, "sched_setaffinity"):
@@ -210,8 +235,6 @@ def _work(pipe: Connection, options: WorkerOptions, cores: list[int]) -> None:
 
 
 def _built(pipe: Connection, options: WorkerOptions, num_threads: int) -> Any:
-    from pipelines.command import describe
-
     try:
         import torch
 

@@ -12,6 +12,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -25,7 +26,10 @@ from parsing.document import json_schema, read_parse
 from parsing.errors import InputError
 from parsing.media.live import LiveSource
 from pipelines.parse.live import Delays, LiveOptions
+from pipelines.parse.parser import VideoParser
+from pipelines.parse.serve import Page
 from pipelines.parse.sources import plan_jobs
+from pipelines.parse.viewers import VideoCopy
 from pipelines.run import build_parser, main
 
 ROOT = Path(__file__).parents[2]
@@ -135,6 +139,20 @@ def test_a_reader_that_leaves_is_no_failure(tiny_pipeline: Path, tmp_path: Path)
     assert "rror" not in errors
 
 
+@pytest.mark.parametrize("num_lines", [0, 1])
+def test_a_reader_that_leaves_is_told_of_no_damage(tiny_pipeline: Path, tmp_path: Path, num_lines: int) -> None:
+    clip = write_video(tmp_path / "c.mp4", [ramp(i % 28) for i in range(60)])
+    with process(tiny_pipeline, clip, "--out", "-") as running:
+        assert running.stdout is not None
+        for _ in range(num_lines):
+            running.stdout.readline()
+        running.stdout.close()
+        running.stdout = None
+        _, errors = running.communicate(timeout=120)
+    assert running.returncode == 0, errors
+    assert "damaged" not in errors
+
+
 @pytest.mark.parametrize("name", ["x.json", "x.jsonl"])
 def test_what_fits_on_a_full_disk_is_kept(tiny_pipeline: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -150,6 +168,33 @@ def test_what_fits_on_a_full_disk_is_kept(tiny_pipeline: Path, tmp_path: Path, n
     assert f"{name}: File too large" in errors[0]
     assert len(read_parse(tmp_path / name).frames) > 2
     assert {path.name for path in tmp_path.iterdir()} == {name}
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_what_was_parsed_until_a_failure_is_kept(
+    tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at_the_end: bool
+) -> None:
+    whole, calls = VideoParser.parse_key_frames, []
+
+    def failing(self: VideoParser, *given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 4 and not at_the_end:
+            raise RuntimeError("no memory")
+        return whole(self, *given)
+
+    def failing_copy(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(VideoParser, "parse_key_frames", failing)
+    if at_the_end:
+        monkeypatch.setattr(VideoCopy, "__exit__", failing_copy)
+    with tcp_sender(stream(90)) as url:
+        arguments = ("--out", tmp_path / "x.json", "--every", 1, "--reconnect", 0, "--save-video", "--quiet")
+        assert call(tiny_pipeline, url, *arguments) == 1
+    parse = read_parse(tmp_path / "x.json")
+    assert len(parse.frames) == len(calls) - (not at_the_end)
+    assert parse.complete is False
+    assert capsys.readouterr().err == f"error: {url}: RuntimeError: no memory (--debug shows where)\n"
 
 
 def test_the_page_shows_what_is_seen(tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,6 +244,32 @@ def test_a_port_that_is_taken(tiny_pipeline: Path, tmp_path: Path, capsys: pytes
         port = taken.getsockname()[1]
         assert call(tiny_pipeline, clip, "--serve", port, "--quiet") == 1
     assert f"--serve {port}: 127.0.0.1 cannot be listened on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.b", "\x1b.invalid"])
+def test_a_host_that_is_none(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match=r"--serve 0: .* cannot be listened on \(.+\)"), Page(host, 0, None):  # type: ignore[arg-type]
+        raise AssertionError("it listens")
+    assert not [thread for thread in threading.enumerate() if thread.name == "page"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "named", "code"),
+    [
+        ("127.0.0.2", "elsewhere.example", 403),
+        ("127.0.0.2", "127.0.0.2", 200),
+        ("LOCALHOST", "elsewhere.example", 403),
+        ("LOCALHOST", "LocalHost", 200),
+        ("127.0.0.1", "[", 403),
+        ("127.0.0.1", "[::1]", 200),
+        ("0.0.0.0", "elsewhere.example", 200),
+    ],
+)
+def test_the_page_on_this_machine_alone_is_asked_for_by_its_names(host: str, named: str, code: int) -> None:
+    place = "127.0.0.2" if host == "127.0.0.2" else "127.0.0.1"
+    with Page(host, 0, None) as page:  # type: ignore[arg-type]
+        assert requests.get(f"http://{place}:{page.port}/", headers={"Host": named}, timeout=60).status_code == code
 
 
 def test_show_without_a_screen(

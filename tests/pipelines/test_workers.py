@@ -7,17 +7,23 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from io import FileIO
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from builders import ramp, write_video
+from scripted_worker import scripted_work
 
 from parsing.document import read_parse
 from parsing.errors import InputError
+from pipelines.parse import workers
 from pipelines.parse.manifest import Manifest, Record
-from pipelines.parse.workers import cores_of
+from pipelines.parse.sources import Job
+from pipelines.parse.workers import MOST_STARTS, WorkerOptions, cores_of, run_in_workers
 from pipelines.run import build_parser, main
 
 pytestmark = pytest.mark.timeout(900)  # each worker loads its networks
@@ -90,6 +96,62 @@ def worker_of(pid: int) -> int:
         if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
             return int(child)
     raise AssertionError("no worker")
+
+
+def scripted(folder: Path, names: Sequence[str], script: str, num_workers: int, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
+    """Outcomes of videos of these names."""
+    monkeypatch.setattr(workers, "_work", scripted_work)
+    options = WorkerOptions(cast(Any, folder), script, False)
+    jobs = [Job(Path(name), None, None) for name in names]
+    return run_in_workers(jobs, options, num_workers, Manifest(folder), quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("script", "num_workers", "num_failed_starts"),
+    [("ready killed ready", 1, 1), ("ready refused broken ready", 1, 2), ("ready ready killed", 2, MOST_STARTS)],
+)
+def test_a_worker_that_cannot_follow_a_lost_one_ends_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    script: str,
+    num_workers: int,
+    num_failed_starts: int,
+) -> None:
+    records = scripted(tmp_path, ["deadly.mp4", "a.mp4", "b.mp4"], script, num_workers, monkeypatch)
+    assert [(record.source, record.outcome, record.tries) for record in records] == [
+        ("deadly.mp4", "done", 2), ("a.mp4", "done", 1), ("b.mp4", "done", 1),
+    ]  # fmt: skip
+    assert capfd.readouterr().err.count("a worker ended before its networks were loaded (") <= num_failed_starts
+
+
+@pytest.mark.parametrize("line", ["killed", "refused", "broken"])
+def test_videos_for_which_no_worker_is_left_are_told_as_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], line: str
+) -> None:
+    records = scripted(tmp_path, ["deadly.mp4", "a.mp4"], f"ready {line}", 1, monkeypatch)
+    assert [record.error for record in records] == [f"{n}.mp4: no worker is left that could parse it" for n in ("deadly", "a")]
+    assert len(lines(tmp_path)) == 2
+    errors = capfd.readouterr().err
+    assert errors.count("a worker ended before its networks were loaded (") == MOST_STARTS
+    assert errors.count("error: ") == 2
+
+
+def test_no_worker_that_loads_its_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match=r"before its networks were loaded \(signal SIGKILL\)"):
+        scripted(tmp_path, ["a.mp4"], "killed", 1, monkeypatch)
+
+
+def test_names_of_signals() -> None:
+    codes = {-9: "signal SIGKILL", -40: "signal 40", 3: "exit code 3", None: "exit code None"}
+    assert {code: workers._end_of(cast(Any, SimpleNamespace(exitcode=code))) for code in codes} == codes
+
+
+def test_names_in_what_workers_log_cannot_steer_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scripted(tmp_path, ["\x1b[31m\nx.mp4"], "ready", 1, monkeypatch)
+    assert capfd.readouterr().err == "\\x1b[31m\\nx.mp4\n"
 
 
 def test_networks_that_cannot_be_built_are_told_once(tiny_pipeline: Path, videos: Path, tmp_path: Path) -> None:

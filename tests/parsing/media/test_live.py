@@ -150,6 +150,17 @@ def test_an_end_that_was_asked_for() -> None:
     assert source.failure is None
 
 
+def test_an_end_that_comes_while_the_source_is_lost() -> None:
+    with tcp_sender(Stream(ramps(10))) as url:
+        source = LiveSource(address(url), reconnect_s=60.0, most_s=1.0)
+        began_s = time.monotonic()
+        assert 0 < len(list(source.frames())) <= 10
+        source.close()
+    assert not source._thread.is_alive()
+    assert time.monotonic() - began_s < 30  # 60 s would be the failure
+    assert (source.failure, source.complete) == (None, "unknown")
+
+
 @pytest.fixture
 def piped(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The writing end of a pipe that is the standard input."""
@@ -171,6 +182,31 @@ def test_a_pipe_ends_with_its_sender(piped: int) -> None:
     sender.join()
     assert [frame.index for frame in frames] == [*range(40)]
     assert (source.failure, source.complete, source.facts.name) == (None, "unknown", "stdin")
+
+
+def test_an_end_that_comes_while_a_pipe_is_silent(piped: int) -> None:
+    send(Stream(ramps(90), paced=False), lambda data: os.write(piped, data))  # more than is looked at before the first picture
+    source = LiveSource(address("-"), drops=False, most_s=3.5)
+    frames = list(source.frames())  # the pipe is still open
+    source.close()
+    os.close(piped)
+    assert 60 < len(frames) <= 90
+    assert source.failure is None
+
+
+def test_an_end_that_was_asked_for_is_one_of_the_stream(piped: int) -> None:
+    """Where nothing is dropped, networks that are slow do not end it sooner."""
+    writer = threading.Thread(target=lambda: send(Stream(ramps(90), paced=False), lambda data: os.write(piped, data)))
+    writer.start()
+    source = LiveSource(address("-"), drops=False, most_s=1.0)
+    frames = []
+    for frame in source.frames():
+        frames.append(frame)
+        time.sleep(0.05)
+    source.close()
+    writer.join(10)
+    os.close(piped)
+    assert len(frames) == 30
 
 
 @pytest.mark.parametrize("text", [b"", b"no video at all" * 100])

@@ -80,6 +80,50 @@ def test_a_playlist_that_stays_is_read_once(tmp_path: Path, monkeypatch: pytest.
     assert "p.m3u8: nothing new in the playlist for" in source.failure
 
 
+@pytest.mark.parametrize("stalls", [False, True])
+def test_a_playlist_that_breaks_off_is_lost_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stalls: bool) -> None:
+    monkeypatch.setattr(playlists, "READ_S", 0.5)
+    for name in ("a", "b"):
+        write_video(tmp_path / f"{name}.ts", ramps(30), fps=30)
+    (tmp_path / "p.m3u8").write_text(listed("a.ts", end=""))
+    asked: list[str] = []
+
+    def breaks_off(path: str) -> bool | None:
+        asked.append(path)
+        if asked.count("/p.m3u8") != 4:  # the first two begin the connection
+            return None
+        (tmp_path / "p.m3u8").write_text(listed("b.ts"))
+        return stalls
+
+    with http_sender(tmp_path, breaks_off=breaks_off) as url:
+        source = LiveSource(address(f"{url}/p.m3u8"), drops=False, reconnect_s=60.0)
+        assert len(list(source.frames())) > 40
+    assert (source.facts.reconnects, source.failure) == (1, None)
+
+
+@pytest.mark.parametrize("typed", ["http://a..b/x.m3u8", f"http://{'a' * 64}.b/x.m3u8", "http://[::::]/x.m3u8", "http://h:99999/x.m3u8"])
+def test_a_playlist_at_no_address(typed: str) -> None:
+    with pytest.raises(InputError) as refused:
+        LiveSource(address(typed.replace("//", "//me:geheim@")))
+    assert str(refused.value) == f"{typed}: no address, or it leads to none"
+
+
+def test_a_redirect_to_no_address(tmp_path: Path) -> None:
+    with (
+        http_sender(tmp_path, moved="http://[::::]/x.m3u8") as url,
+        pytest.raises(InputError, match=r"moved\.m3u8: no address, or it leads to"),
+    ):
+        LiveSource(address(f"{url}/moved.m3u8"))
+
+
+def test_a_password_of_any_letters(tmp_path: Path) -> None:
+    write_video(tmp_path / "s.ts", ramps(12), fps=30)
+    (tmp_path / "p.m3u8").write_text(listed("s.ts"))
+    with http_sender(tmp_path) as url:
+        source = LiveSource(address(url.replace("//", "//me:%E2%82%AC@") + "/p.m3u8"), drops=False)
+        assert len(list(source.frames())) == 12
+
+
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
     """The place of a server that nobody may connect to."""
