@@ -121,7 +121,7 @@ def checked_out(arguments: argparse.Namespace) -> str:
         raise InputError(f"--engine ray --out {out}: expected a folder, or NAME.parquet; annotated copies are not made there")
     text = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", r"\1://", str(out))  # a Path takes one of the slashes
     file_system(text)
-    if text.startswith(WEB):
+    if (scheme := URL.match(text)) and scheme[1] in WEB:
         raise InputError(f"--out {shown(text)}: nothing can be written there; expected a folder, or a URL of an object store")
     return text
 

@@ -10,27 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import ramp, write_video
 
 from parsing.document import read_parse
 from parsing.errors import InputError
 from pipelines.parse.listing import names_of, sources_of
-from pipelines.parse.ray_engine import actors_of, targets_of
+from pipelines.parse.ray_engine import actors_of, checked_out, targets_of
 from pipelines.run import build_parser, main
 
 
 def call(tiny: Path, *arguments: object) -> int:
     settings = ["--config", str(tiny), "--device", "cpu", "--engine", "ray", "--workers", "1"]
     return main(build_parser().parse_args([*settings, *map(str, arguments)]))
-
-
-@pytest.fixture
-def videos(tmp_path: Path) -> Path:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name in ("a", "b"):
-        write_video(folder / f"{name}.mp4", [ramp(i) for i in range(6)])
-    return folder
 
 
 @pytest.mark.filterwarnings("ignore")  # of ray and its own dependencies
@@ -116,6 +106,12 @@ def test_urls_that_differ_in_what_is_not_told(tmp_path: Path) -> None:
 def test_outputs_at_which_nothing_can_be_written(tiny_pipeline: Path, videos: Path) -> None:
     with pytest.raises(InputError, match="--out http://host/out: nothing can be written there"):
         call(tiny_pipeline, videos, "--out", "http://me:secret@host/out")
+
+
+def test_a_folder_may_be_named_like_a_protocol() -> None:
+    pytest.importorskip("fsspec")
+    arguments = build_parser().parse_args(["a.mp4", "--engine", "ray", "--out", "https_parses"])
+    assert checked_out(arguments) == "https_parses"
 
 
 def test_actors_share_the_cores() -> None:

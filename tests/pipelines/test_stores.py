@@ -9,7 +9,6 @@ from typing import Any, ClassVar, cast
 
 import pytest
 import torch
-from builders import ramp, write_video
 
 from parsing.errors import InputError
 from pipelines.parse.config import read_pipeline
@@ -17,15 +16,6 @@ from pipelines.parse.listing import sources_of
 from pipelines.parse.manifest import Record
 from pipelines.parse.ray_engine import RayParser, RayTask, append_row, existing, targets_of
 from pipelines.parse.stores import put, shown
-
-
-@pytest.fixture
-def videos(tmp_path: Path) -> Path:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name in ("a", "b"):
-        write_video(folder / f"{name}.mp4", [ramp(i) for i in range(6)])
-    return folder
 
 
 @pytest.mark.parametrize(

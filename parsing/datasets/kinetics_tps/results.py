@@ -35,9 +35,14 @@ class Results:
 
 def is_truth(folder: Path) -> bool:
     """Whether a folder is one that `read_truth` reads, by the names of its files."""
-    if (folder / "gt_part_result.json").is_file() or (folder / "annotations").is_dir():
+    if (folder / "gt_part_result.json").is_file():
         return True
-    return folder.is_dir() and not any(folder.glob("*.json")) and next(folder.glob("*/*/**/img_*.json"), None) is not None
+    return folder.is_dir() and not any(folder.glob("*.json")) and next(_tree(folder).glob("*/*/**/img_*.json"), None) is not None
+
+
+def _tree(folder: Path) -> Path:
+    """Where the classes of annotations stand."""
+    return folder / "annotations" if (folder / "annotations").is_dir() else folder
 
 
 def read_truth(folder: Path) -> Results:
@@ -52,7 +57,7 @@ def read_truth(folder: Path) -> Results:
     parts, actions = folder / "gt_part_result.json", folder / "gt_vid_result.json"
     if parts.is_file() or actions.is_file():
         return read_results(parts, actions)
-    tree = folder / "annotations" if (folder / "annotations").is_dir() else folder
+    tree = _tree(folder)
     found: dict[str, dict[str, Any]] = {}
     classes: dict[str, str] = {}
     for file in sorted(tree.rglob("img_*.json")):
